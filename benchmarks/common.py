@@ -1,0 +1,78 @@
+"""What the benchmarks share: the model, its prompts, timing in pairs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from hyperscale.model.chat import encode_prompt
+from hyperscale.model.load import Model, load_model
+from hyperscale.tasks import load_problems, load_task
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+CONSOLE = Console()
+
+
+def smollm2() -> Path:
+    """The GGUF file that `make` fetches; SystemExit if it is not there."""
+    default = Path(__file__).parents[1] / ".models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    path = Path(os.environ.get("HYPERSCALE_SMOLLM2", default))
+    if not path.is_file():
+        raise SystemExit(f"{path} is missing; run: make model")
+    return path
+
+
+def ours(dtype: str, endless: bool = False) -> Model:
+    """SmolLM2 in our decoder; `endless` takes its end-of-sequence ids away."""
+    model = load_model(str(smollm2()), dtype=dtype, device="cpu")
+    return replace(model, eos_ids=frozenset()) if endless else model
+
+
+def theirs(dtype: str) -> Any:
+    """SmolLM2 in transformers, from the same file."""
+    from transformers import AutoModelForCausalLM
+
+    path = smollm2()
+    return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=DTYPES[dtype]).eval()
+
+
+def prompts(model: Model, count: int) -> list[tuple[int, ...]]:
+    """Token ids of `count` prompts of the arithmetic task, over and over if need be."""
+    problems = load_problems(load_task("arithmetic")).problems
+    encoded = [tuple(encode_prompt(model.tokenizer, problem.prompt, problem.system)) for problem in problems]
+    return [encoded[i % len(encoded)] for i in range(count)]
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Wall-clock time of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def paired(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each call, taken in turns, so that a slow moment of the machine hits all of them."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            times[name].append(seconds(call))
+    return {name: median(values) for name, values in times.items()}
+
+
+def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
+    """One table, numbers to the right."""
+    table = Table(title=title, title_justify="left")
+    for name in header:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    CONSOLE.print(table)

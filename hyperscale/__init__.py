@@ -1,0 +1,3 @@
+"""hyperscale: inference-time hyper-scaling, measured. See docs/architecture.md."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,27 @@
+"""KV-cache backends. The registry: one line a backend."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from hyperscale.backends.base import Backend
+
+# Named, not imported: the command line lists backends without waiting for torch.
+_REGISTRY = {
+    "vanilla": "hyperscale.backends.vanilla:Vanilla",
+}
+
+
+def backend_names() -> list[str]:
+    """Names of all backends, as --backends takes them."""
+    return list(_REGISTRY)
+
+
+def backend_class(name: str) -> type[Backend]:
+    """The backend of this name; ValueError names the known ones."""
+    if name not in _REGISTRY:
+        raise ValueError(f"unknown backend {name!r}; known: {', '.join(_REGISTRY)}")
+    module, _, attribute = _REGISTRY[name].partition(":")
+    return cast("type[Backend]", getattr(import_module(module), attribute))

@@ -1,0 +1,44 @@
+"""The one definition of KV reads, live tokens and pages: what was really attended and really held.
+
+A *KV token* is the key and value of one token in one KV head of one layer. Counts are exact integers, summed
+over the layers and KV heads of a sequence; whoever reports them divides by layers x KV heads. Prefill is not
+counted as reads. A page that several threads share is held once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyperscale.backends.rows import Rows
+
+
+class StepCounts(NamedTuple):
+    """Counts of one decode step, one entry a sequence, summed over layers and KV heads."""
+
+    reads: NDArray[np.int64]
+    """KV tokens attended in the step."""
+    live: NDArray[np.int64]
+    """KV tokens held after the step."""
+    pages: NDArray[np.int64]
+    """Pages held after the step that are not shared with the prompt."""
+
+
+class Meter:
+    """Counts a decode step: attention reports what it attended, the rows say what is held."""
+
+    def __init__(self, rows: Rows, slots: int) -> None:
+        self._rows = rows
+        self._reads: NDArray[np.int64] = np.zeros(slots, np.int64)
+
+    def attended(self, slots: NDArray[np.int64], tokens_nk: NDArray[np.integer]) -> None:
+        """Attention over one layer attended `tokens_nk[i, h]` KV tokens of KV head h of sequence `slots[i]`."""
+        self._reads[slots] += tokens_nk.sum(axis=1, dtype=np.int64)
+
+    def take(self, slots: NDArray[np.int64]) -> StepCounts:
+        """The counts of the step that just ran; the next step starts from zero."""
+        counts = StepCounts(self._reads[slots], self._rows.live(slots), self._rows.own[slots])
+        self._reads[slots] = 0
+        return counts

@@ -1,0 +1,205 @@
+"""Ragged paged rows: the storage of every KV-cache backend.
+
+A row holds the KV tokens of one KV head of one layer of one sequence; rows differ in length. A row is a list
+of pages of 16 tokens from one pool that all rows share. Pages are counted by reference: forking a prompt to
+its threads shares its pages, and the first write into a shared page copies it. Keys are stored after RoPE, so
+the order of slots within a row is free.
+
+The bookkeeping (page table, lengths, references) lives in host memory; keys and values live on the device.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numba import njit
+from numpy.typing import NDArray
+from torch import Tensor
+
+PAGE_SIZE = 16
+"""KV tokens a page. Physical memory exceeds live tokens by at most one page a row."""
+
+
+def bits(x: Tensor) -> NDArray[np.uint16] | NDArray[np.uint32]:
+    """A CPU tensor's memory as unsigned integers of its item size: numba knows no bf16."""
+    return x.view(torch.uint16 if x.element_size() == 2 else torch.uint32).numpy()
+
+
+@njit(cache=True)
+def _claim(slots, table, inherited, lengths, references, free, free_count, own, pages, offsets, copies):  # type: ignore[no-untyped-def]
+    """Find a place for the next token of each row; returns how many shared pages must be copied first."""
+    copied = 0
+    for i in range(slots.shape[0]):
+        s = slots[i]
+        for h in range(table.shape[1]):
+            length = lengths[s, h]
+            p, offset = length // PAGE_SIZE, length % PAGE_SIZE
+            if offset == 0:
+                free_count[0] -= 1
+                page = free[free_count[0]]
+                references[page] = 1
+                table[s, h, p] = page
+                inherited[s, h, p] = False
+                own[s] += 1
+            else:
+                page = table[s, h, p]
+                if references[page] > 1:
+                    references[page] -= 1
+                    free_count[0] -= 1
+                    copies[copied, 0] = page
+                    page = free[free_count[0]]
+                    copies[copied, 1] = page
+                    copied += 1
+                    references[page] = 1
+                    table[s, h, p] = page
+                if inherited[s, h, p]:
+                    inherited[s, h, p] = False
+                    own[s] += 1
+            pages[i, h], offsets[i, h] = table[s, h, p], offset
+            lengths[s, h] = length + 1
+    return copied
+
+
+@njit(cache=True)
+def _write(pool_ptd, pages, offsets, values_nkd):  # type: ignore[no-untyped-def]
+    for i in range(pages.shape[0]):
+        for h in range(pages.shape[1]):
+            pool_ptd[pages[i, h], offsets[i, h]] = values_nkd[i, h]
+
+
+@njit(cache=True)
+def _unreference(pages, references, free, free_count):  # type: ignore[no-untyped-def]
+    for page in pages:
+        references[page] -= 1
+        if references[page] == 0:
+            free[free_count[0]] = page
+            free_count[0] += 1
+
+
+class Rows:
+    """The rows of up to `slots` sequences of at most `max_length` tokens, over a pool of `pages` pages."""
+
+    def __init__(
+        self, *, layers: int, kv_heads: int, head_dim: int, slots: int, max_length: int, pages: int,
+        dtype: torch.dtype, device: torch.device,
+    ) -> None:  # fmt: skip
+        assert pages < 2**31
+        self.layers, self.kv_heads, self.head_dim, self.pages = layers, kv_heads, head_dim, pages
+        self.dtype, self.device = dtype, device
+        self.k_ptd = _pool(pages, head_dim, dtype, device)
+        self.v_ptd = _pool(pages, head_dim, dtype, device)
+        row_pages = pages_for(max_length)
+        self.table: NDArray[np.int32] = np.zeros((layers, slots, kv_heads, row_pages), np.int32)
+        self.lengths: NDArray[np.int32] = np.zeros((layers, slots, kv_heads), np.int32)
+        self.own: NDArray[np.int64] = np.zeros(slots, np.int64)
+        """Pages of each slot that it does not owe to the sequence it was forked from."""
+        self._inherited: NDArray[np.bool_] = np.zeros(self.table.shape, np.bool_)
+        self._references: NDArray[np.int32] = np.zeros(pages, np.int32)
+        self._free: NDArray[np.int32] = np.arange(pages - 1, -1, -1, dtype=np.int32)
+        self._free_count: NDArray[np.int64] = np.array([pages], np.int64)
+        self._free_slots = list(range(slots - 1, -1, -1))
+
+    @property
+    def pages_in_use(self) -> int:
+        """Pages that at least one row refers to."""
+        return self.pages - int(self._free_count[0])
+
+    @property
+    def free_slots(self) -> int:
+        """Sequences that can still be opened."""
+        return len(self._free_slots)
+
+    def live(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """KV tokens held by each of these sequences, summed over layers and KV heads."""
+        return self.lengths[:, slots].sum(axis=(0, 2), dtype=np.int64)
+
+    def open(self) -> int:
+        """A slot for a new, empty sequence."""
+        assert self._free_slots, "no free slot: admission must not open more sequences than there are slots"
+        return self._free_slots.pop()
+
+    def fork(self, source: int) -> int:
+        """A slot whose rows share all pages of `source`; a page is copied when either side writes to it."""
+        slot = self.open()
+        used = pages_for(int(self.lengths[:, source].max()))
+        self.table[:, slot, :, :used] = self.table[:, source, :, :used]
+        self.lengths[:, slot] = self.lengths[:, source]
+        held = self._held(source)
+        np.add.at(self._references, held, 1)
+        self._inherited[:, slot, :, :used] = True
+        self.own[slot] = 0
+        return slot
+
+    def close(self, slot: int) -> None:
+        """Give the slot and its references to pages back."""
+        _unreference(self._held(slot), self._references, self._free, self._free_count)
+        self.lengths[:, slot] = 0
+        self.own[slot] = 0
+        self._free_slots.append(slot)
+
+    def append(self, layer: int, slots: NDArray[np.int64], k_nkd: Tensor, v_nkd: Tensor) -> None:
+        """Put one token at the end of every row that these sequences have in `layer`."""
+        shape = (len(slots), self.kv_heads)
+        pages, offsets = np.empty(shape, np.int64), np.empty(shape, np.int64)
+        copies = np.empty((shape[0] * shape[1], 2), np.int64)
+        copied = _claim(
+            slots, self.table[layer], self._inherited[layer], self.lengths[layer], self._references,
+            self._free, self._free_count, self.own, pages, offsets, copies,
+        )  # fmt: skip
+        assert self._free_count[0] >= 0, "the pool ran dry: admission must reserve every page that a thread can need"
+        for pool_ptd, values_nkd in ((self.k_ptd, k_nkd), (self.v_ptd, v_nkd)):
+            if copied:
+                source, target = torch.from_numpy(copies[:copied].T.copy()).to(self.device)
+                pool_ptd[target] = pool_ptd[source]
+            if self.device.type == "cpu":
+                _write(bits(pool_ptd), pages, offsets, bits(values_nkd.contiguous()))
+            else:
+                index = torch.from_numpy(pages).to(self.device), torch.from_numpy(offsets).to(self.device)
+                pool_ptd[index] = values_nkd
+
+    def extend(self, layer: int, slot: int, k_tkd: Tensor, v_tkd: Tensor) -> None:
+        """Put t tokens at the end of the rows that a sequence has in `layer`; they must end at a page's end."""
+        length, tokens = int(self.lengths[layer, slot, 0]), k_tkd.shape[0]
+        assert (self.lengths[layer, slot] == length).all() and length % PAGE_SIZE == 0
+        first, count = length // PAGE_SIZE, pages_for(tokens)
+        need = count * self.kv_heads
+        assert need <= self._free_count[0], "the pool ran dry: admission must reserve the prompt's pages"
+        self._free_count[0] -= need
+        taken = self._free[self._free_count[0] : self._free_count[0] + need].reshape(self.kv_heads, count)
+        self._references[taken] = 1
+        self.table[layer, slot, :, first : first + count] = taken
+        self._inherited[layer, slot, :, first : first + count] = False
+        self.lengths[layer, slot] += tokens
+        self.own[slot] += need
+        index = torch.from_numpy(taken.ravel().astype(np.int64)).to(self.device)
+        for pool_ptd, values_tkd in ((self.k_ptd, k_tkd), (self.v_ptd, v_tkd)):
+            padded = values_tkd.new_zeros(count * PAGE_SIZE, self.kv_heads, self.head_dim)
+            padded[:tokens] = values_tkd
+            by_page = padded.view(count, PAGE_SIZE, self.kv_heads, self.head_dim).permute(2, 0, 1, 3)
+            pool_ptd[index] = by_page.reshape(need, PAGE_SIZE, self.head_dim)
+
+    def gather(self, layer: int, slot: int, head: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of one row, in the order of its slots: k_td, v_td."""
+        length = int(self.lengths[layer, slot, head])
+        index = torch.from_numpy(self.table[layer, slot, head, : pages_for(length)].astype(np.int64)).to(self.device)
+        k, v = (pool[index].reshape(-1, self.head_dim)[:length] for pool in (self.k_ptd, self.v_ptd))
+        return k, v
+
+    def _held(self, slot: int) -> NDArray[np.int32]:
+        used = -(-self.lengths[:, slot] // PAGE_SIZE)
+        mask = np.arange(self.table.shape[-1]) < used[..., None]
+        return self.table[:, slot][mask]
+
+
+def pages_for(tokens: int) -> int:
+    """Pages that hold `tokens` KV tokens of one row."""
+    return -(-tokens // PAGE_SIZE)
+
+
+def _pool(pages: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    if device.type != "cpu":
+        return torch.zeros(pages, PAGE_SIZE, head_dim, dtype=dtype, device=device)
+    # numpy's zeros are mapped on first touch, so a large budget costs nothing until it is used.
+    item = torch.empty((), dtype=dtype).element_size()
+    raw = np.zeros((pages, PAGE_SIZE, head_dim), np.uint16 if item == 2 else np.uint32)
+    return torch.from_numpy(raw).view(dtype)

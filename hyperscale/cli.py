@@ -1,0 +1,159 @@
+"""Commands: parse, call, print. No logic; what is heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hyperscale import __version__
+from hyperscale.cli_options import SweepOptions, option, takes
+from hyperscale.sizes import parse_list
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+app = typer.Typer(
+    name="hyperscale",
+    help="W-L sweeps over KV-cache backends: accuracy against KV reads, peak memory and throughput.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Entry point. Exit code 0; 2 on a user's mistake, told in one line; 130 when interrupted."""
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code == INTERRUPTED:
+        os._exit(code)  # A second Ctrl-C means at once: not after the threads that Python would wait for.
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; its exit code."""
+    try:
+        code = app(args=list(arguments), prog_name="hyperscale", standalone_mode=False)
+    except (ValueError, OSError) as error:
+        return _failed(str(error))
+    except _UsageError as error:
+        message = error.format_message()
+        return _failed(message) if message else USER_ERROR  # Without a command the help says it all.
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted: what was finished is saved; the same command goes on from there", file=sys.stderr)
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+@app.command(rich_help_panel="Measure")
+@takes(SweepOptions)
+def sweep(
+    options: SweepOptions,
+    dry_run: Annotated[bool, option("Output", "Print the plan and stop.", "--dry-run")] = False,
+    force: Annotated[bool, option("Output", "Start afresh; the old folder is moved to NAME.bak-N.", "--force")] = False,
+) -> int:
+    """Generate, grade and measure every point of a W-L grid. Run again to resume; extend the grid to add to it."""
+    config = options.to_config()
+    if dry_run:
+        return _print_plan(options)
+    from hyperscale import sweep as corridor
+    from hyperscale.executors.local import LocalExecutor
+    from hyperscale.progress import make_progress
+    from hyperscale.resume import set_aside
+    from hyperscale.summary import PARTIAL, print_report
+
+    with make_progress() as progress:
+        if config.partial:
+            progress.say(PARTIAL)
+        if force and (moved := set_aside(config.output_dir)):
+            progress.say(f"moved the old results to {moved}")
+        report = corridor.sweep(config, LocalExecutor, progress, ["hyperscale", *sys.argv[1:]])
+    print_report(report)
+    return INTERRUPTED if report.interrupted else 0
+
+
+@app.command(rich_help_panel="Measure")
+@takes(SweepOptions)
+def plan(options: SweepOptions) -> int:
+    """Print points, the runs that cover them, tokens and bytes, without loading a model."""
+    return _print_plan(options)
+
+
+@app.command(rich_help_panel="Look")
+def figures(
+    results: Annotated[Path, typer.Argument(help="Results folder of a sweep.")],
+    out: Annotated[
+        Path | None, option("Output", "Folder for the figures (default: RESULTS/plots).", "--out", "-o")
+    ] = None,
+    formats: Annotated[str, option("Output", "Comma list of file formats.", "--formats")] = "png,pdf",
+) -> None:
+    """Draw the figures of a sweep."""
+    from hyperscale.figures import draw
+
+    for path in draw(results, out or results / "plots", parse_list(formats)):
+        print(path)
+
+
+@app.command(rich_help_panel="Look")
+def tasks(
+    name: Annotated[str | None, typer.Argument(help="Task to show with a sample prompt.")] = None,
+    data: Annotated[Path | None, option("Tasks", "Folder with local copies of the datasets.", "--data")] = None,
+) -> None:
+    """List the tasks, or show one with a prompt as the model gets it."""
+    from hyperscale.summary import print_task, print_tasks
+
+    if name is None:
+        print_tasks()
+    else:
+        print_task(name, data)
+
+
+@app.command(rich_help_panel="Look")
+def models(
+    model: Annotated[str | None, typer.Argument(help="Hub id, folder or .gguf file to inspect.")] = None,
+    revision: Annotated[str | None, option("Model", "Branch, tag or commit of a hub model.", "--revision")] = None,
+) -> None:
+    """Say what --model takes, or inspect a model: its shape and what its KV cache costs."""
+    from hyperscale.summary import print_model, print_models
+
+    if model is None:
+        print_models()
+    else:
+        print_model(model, revision)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"hyperscale {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    pass
+
+
+# click's UsageError, which typer took in at some version and does not export: BadParameter's parent in all of them.
+_UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]
+
+
+def _print_plan(options: SweepOptions) -> int:
+    from hyperscale.plan import count_problems, print_plan
+
+    config = options.to_config()
+    print_plan(config, count_problems(config))
+    return 0
+
+
+def _failed(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return USER_ERROR

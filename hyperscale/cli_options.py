@@ -1,0 +1,201 @@
+"""The flags of a sweep, each also an environment variable and a key of a --config file, and the config they make."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from hyperscale.config import SweepConfig, make_config, unknown
+from hyperscale.grid import Point, budget_grid, product_grid
+from hyperscale.sizes import parse_bytes, parse_list, parse_tokens
+
+T = TypeVar("T")
+
+_MODEL, _TASKS, _GRID, _CACHE, _SAMPLING, _ENGINE, _OUTPUT = (
+    "Model", "Tasks", "Grid", "KV cache", "Sampling", "Engine", "Output",
+)  # fmt: skip
+
+
+def option(panel: str, help: str, *flags: str, **more: Any) -> Any:
+    """An option in a help panel, mirrored as HYPERSCALE_<FLAG>."""
+    envvar = "HYPERSCALE_" + flags[0].split("/")[0].lstrip("-").replace("-", "_").upper()
+    return typer.Option(*flags, help=help, rich_help_panel=panel, envvar=envvar, show_envvar=False, **more)
+
+
+def _read_file(context: typer.Context, path: Path | None) -> Path | None:
+    """Make the keys of a TOML file the defaults of the flags of the same names."""
+    if path is None:
+        return None
+    try:
+        keys = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"--config {path}: {error}") from None
+    known = {field.name.replace("_", "-"): field.name for field in fields(SweepOptions) if field.name != "config"}
+    for key in keys:
+        if key not in known:
+            raise ValueError(f"--config {path}: {unknown('key', key, known)}")
+    context.default_map = {known[key]: _as_flag(value) for key, value in keys.items()}
+    return path
+
+
+def _as_flag(value: Any) -> Any:
+    if isinstance(value, list):
+        return ",".join(str(entry) for entry in value)
+    return value if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """What `hyperscale sweep` and `hyperscale plan` take, as typed."""
+
+    model: Annotated[str, option(_MODEL, "Hub id, checkpoint folder or .gguf file.", "--model")]
+    tasks: Annotated[str, option(_TASKS, "Comma list of tasks, or of TOML files of your own.", "--tasks", "-t")]
+    revision: Annotated[str | None, option(_MODEL, "Branch, tag or commit of a hub model.", "--revision")] = None
+    dtype: Annotated[str, option(_MODEL, "auto, float32, bfloat16 or float16.", "--dtype")] = "auto"
+    device: Annotated[str, option(_MODEL, "auto, cpu, cuda or cuda:N.", "--device")] = "auto"
+    data: Annotated[
+        Path | None, option(_TASKS, "Folder with local copies of the datasets, instead of the hub.", "--data")
+    ] = None
+    limit: Annotated[int | None, option(_TASKS, "Only the first N problems of each task.", "--limit", "-L")] = None
+    problem_id: Annotated[str | None, option(_TASKS, "Comma list: only these problems.", "--problem-id")] = None
+    budget: Annotated[
+        str | None, option(_GRID, "All powers of two W and L with W x L up to this many tokens: 64k.", "--budget")
+    ] = None
+    min_length: Annotated[str, option(_GRID, "Smallest L of --budget, in tokens.", "--min-length")] = "1k"
+    widths: Annotated[
+        str | None, option(_GRID, "Comma list of W: parallel threads a problem; with --lengths.", "--widths")
+    ] = None
+    lengths: Annotated[
+        str | None, option(_GRID, "Comma list of L: cap on a thread in tokens, prompt included.", "--lengths")
+    ] = None
+    pool: Annotated[
+        int | None,
+        option(_GRID, "Threads generated per problem (default: what the grid needs). More, tighter points.", "--pool"),
+    ] = None
+    backends: Annotated[str, option(_CACHE, "Comma list of KV-cache backends.", "--backends")] = "vanilla"
+    cr: Annotated[
+        str | None, option(_CACHE, "Comma list of compression ratios for backends that compress.", "--cr")
+    ] = None
+    memory_budget: Annotated[
+        str | None, option(_CACHE, "KV cache of the running threads together: 2GiB, 500MB.", "--memory-budget")
+    ] = None
+    temperature: Annotated[float, option(_SAMPLING, "0 is greedy.", "--temperature")] = 0.6
+    top_p: Annotated[float, option(_SAMPLING, "Nucleus; 1 is off.", "--top-p")] = 0.95
+    top_k: Annotated[int, option(_SAMPLING, "0 is off.", "--top-k")] = 0
+    min_p: Annotated[float, option(_SAMPLING, "0 is off.", "--min-p")] = 0.0
+    seed: Annotated[int, option(_SAMPLING, "Same seed, same samples.", "--seed")] = 0
+    max_batch: Annotated[int, option(_ENGINE, "Most threads that run together.", "--max-batch")] = 128
+    batch_invariant: Annotated[
+        bool,
+        option(
+            _ENGINE,
+            "Samples identical to the bit whatever the batch; slower.",
+            "--batch-invariant/--no-batch-invariant",
+        ),
+    ] = False
+    config: Annotated[
+        Path | None,
+        option(
+            _OUTPUT, "TOML file whose keys are flags without dashes. Flags and variables win over it.",
+            "--config", is_eager=True, callback=_read_file,
+        ),
+    ] = None  # fmt: skip
+    output_dir: Annotated[
+        Path | None, option(_OUTPUT, "Results folder (default: results/MODEL--TASKS).", "--output-dir", "-o")
+    ] = None
+
+    def to_config(self) -> SweepConfig:
+        """The validated config; ValueError names the flag at fault."""
+        tasks = _parsed("--tasks", parse_list, self.tasks)
+        return make_config(
+            **{name: getattr(self, name) for name in _SAME},
+            tasks=tasks,
+            problem_ids=_list("--problem-id", self.problem_id),
+            backends=_parsed("--backends", parse_list, self.backends),
+            compression_ratios=_list("--cr", self.cr),
+            grid=self._grid(),
+            memory_budget=self.memory_budget and _parsed("--memory-budget", parse_bytes, self.memory_budget),
+            output_dir=self.output_dir or Path("results") / folder_name(self.model, tasks),
+        )
+
+    def _grid(self) -> tuple[Point, ...]:
+        if (self.budget is None) == (self.widths is None and self.lengths is None):
+            raise ValueError("give the grid either as --budget or as --widths and --lengths")
+        if self.budget is not None:
+            budget = _parsed("--budget", parse_tokens, self.budget)
+            return budget_grid(budget, _parsed("--min-length", parse_tokens, self.min_length))
+        if self.widths is None or self.lengths is None:
+            raise ValueError("--widths and --lengths go together")
+        widths, lengths = _list("--widths", self.widths), _list("--lengths", self.lengths)
+        return product_grid(
+            [_parsed("--widths", parse_tokens, width) for width in widths],
+            [_parsed("--lengths", parse_tokens, length) for length in lengths],
+        )
+
+
+_SAME = (
+    "model", "revision", "dtype", "device", "data", "limit", "pool", "temperature", "top_p", "top_k", "min_p", "seed",
+    "max_batch", "batch_invariant",
+)  # fmt: skip
+
+
+def folder_name(model: str, tasks: tuple[str, ...]) -> str:
+    """`Qwen--Qwen3-8B--aime24-math500`: a model (its file name, where it is a local path) and its tasks."""
+    name = Path(model).resolve().stem if model.endswith(".gguf") else model
+    if Path(model).is_dir():
+        name = Path(model).resolve().name
+    stems = "-".join(Path(task).stem if task.endswith(".toml") else task for task in tasks)
+    return re.sub(r"[^\w.-]+", "-", f"{name.replace('/', '--')}--{stems}")
+
+
+def takes(options: type[T]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Turn f(options, **own) into a command with a flag for each field of `options` and f's own parameters.
+
+    sweep and plan share their flags; typer knows a command's flags only from its signature.
+    """
+    hints = get_type_hints(options, include_extras=True)
+    shared = [
+        Parameter(
+            field.name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(options)  # type: ignore[arg-type]
+    ]
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = [
+            parameter.replace(kind=Parameter.KEYWORD_ONLY)
+            for parameter in list(signature(function, eval_str=True).parameters.values())[1:]
+        ]
+
+        @wraps(function)
+        def command(**given: Any) -> Any:
+            chosen = {parameter.name: given.pop(parameter.name) for parameter in shared}
+            return function(options(**chosen), **given)
+
+        command.__signature__ = Signature([*shared, *own])  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in [*shared, *own]}
+        return command
+
+    return decorate
+
+
+def _list(flag: str, text: str | None) -> tuple[str, ...]:
+    return () if text is None else _parsed(flag, parse_list, text)
+
+
+def _parsed(flag: str, parse: Callable[[str], T], text: str) -> T:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ValueError(f"{flag}: {error}") from None

@@ -1,0 +1,147 @@
+"""SweepConfig: everything that a sweep is asked for, checked before anything is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from hyperscale.engines.base import Sampling
+
+SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p", "seed")
+IDENTITY_FIELDS = ("model", "revision", "dtype", *SAMPLING_FIELDS, "batch_invariant")
+"""Fields that decide what is drawn. A results folder holds one identity, whatever else changes."""
+
+
+class SweepConfig(BaseModel, frozen=True, extra="forbid"):
+    """A validated sweep.
+
+    Three kinds of fields. IDENTITY_FIELDS (and the tasks' prompts) decide what is drawn: another value needs
+    another folder. Tasks, problems, backends, grid and pool say how much is drawn: extending them generates
+    what is missing. The rest (device, memory budget, batch, data, folder) says how, and is free to change.
+    """
+
+    model: str = Field(min_length=1)
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+
+    tasks: tuple[str, ...] = Field(min_length=1)
+    data: Path | None = None
+    limit: int | None = Field(default=None, ge=1)
+    problem_ids: tuple[str, ...] = ()
+
+    backends: tuple[str, ...] = Field(default=("vanilla",), min_length=1)
+    compression_ratios: tuple[Annotated[float, Field(gt=1)], ...] = ()
+
+    grid: tuple[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], ...] = Field(min_length=1)
+    """Points asked for: (width, length) pairs, in threads and tokens, sorted, no pair twice."""
+    pool: int | None = Field(default=None, ge=1)
+    """Threads generated per problem, at least the largest width. More threads, tighter points."""
+
+    temperature: float = Field(default=0.6, ge=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    min_p: float = Field(default=0.0, ge=0, lt=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    memory_budget: int | None = Field(default=None, ge=1)
+    """Bytes of KV cache that the running threads may hold together; None leaves it to the engine."""
+    max_batch: int = Field(default=128, ge=1)
+    batch_invariant: bool = False
+    output_dir: Path
+
+    @field_validator("grid")
+    @classmethod
+    def _sorted_grid(cls, grid: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        return tuple(sorted(set(grid)))
+
+    @field_validator("tasks", "backends", "problem_ids")
+    @classmethod
+    def _no_entry_twice(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(entries))
+
+    @field_validator("compression_ratios")
+    @classmethod
+    def _sorted_ratios(cls, ratios: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted(set(ratios)))
+
+    @field_validator("backends")
+    @classmethod
+    def _known_backends(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        from hyperscale.backends import backend_names
+
+        for name in names:
+            if name not in backend_names():
+                raise ValueError(unknown("backend", name, backend_names()))
+        return names
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SweepConfig:
+        if self.pool is not None and self.pool < self.width:
+            raise ValueError(f"--pool {self.pool} is smaller than the largest width {self.width} of the grid")
+        if self.compression_ratios and self.backends == ("vanilla",):
+            raise ValueError("--cr needs a backend that compresses: vanilla keeps every token (CR 1)")
+        return self
+
+    @property
+    def width(self) -> int:
+        """Largest W of the grid."""
+        return max(width for width, _ in self.grid)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Every L of the grid, ascending."""
+        return tuple(sorted({length for _, length in self.grid}))
+
+    @property
+    def partial(self) -> bool:
+        """The tasks are cut by --limit or --problem-id: the points are not the benchmarks' numbers."""
+        return self.limit is not None or bool(self.problem_ids)
+
+    def sampling(self) -> Sampling:
+        """How the engine draws tokens."""
+        return Sampling(**{name: getattr(self, name) for name in SAMPLING_FIELDS})
+
+    def identity(self) -> dict[str, Any]:
+        """The part of the config that decides what is drawn, as JSON values."""
+        return self.model_dump(mode="json", include=set(IDENTITY_FIELDS))
+
+
+def make_config(**fields: Any) -> SweepConfig:
+    """SweepConfig of `fields`; ValueError with one line that names the flag at fault."""
+    try:
+        return SweepConfig(**fields)
+    except ValidationError as error:
+        raise ValueError("; ".join(_one_line(detail) for detail in error.errors())) from None
+
+
+def stable_hash(value: Mapping[str, Any]) -> str:
+    """16 hex digits of JSON values, the same in every process and on every machine."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def unknown(kind: str, name: str, known: Collection[str]) -> str:
+    """Message for a name that is not among `known`, with the one that was perhaps meant."""
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+    return f"unknown {kind} {name!r}; {hint}"
+
+
+_FLAGS = {"compression_ratios": "cr", "problem_ids": "problem-id", "grid": "widths/--lengths"}
+
+
+def _one_line(detail: Any) -> str:
+    message = detail["msg"].removeprefix("Value error, ")
+    if not detail["loc"] or detail["type"] == "value_error":
+        return message
+    field = str(detail["loc"][0])
+    if detail["type"] == "missing":
+        return f"--{_FLAGS.get(field, field.replace('_', '-'))} is missing"
+    return f"--{_FLAGS.get(field, field.replace('_', '-'))} {detail['input']!r}: {message}"

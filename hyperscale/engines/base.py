@@ -1,0 +1,97 @@
+"""What an engine is asked for and what it gives back. The sweep knows nothing else of an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is drawn. `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 are off."""
+
+    temperature: float = 0.6
+    top_p: float = 0.95
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One problem to generate: its prompt and, for each thread still missing, the cap on its sequence.
+
+    `length_caps[thread]` is in tokens, prompt included; every cap exceeds the prompt's length.
+    """
+
+    task: str
+    problem_id: str
+    prompt_tokens: tuple[int, ...]
+    length_caps: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One finished thread. Entry g of every `step_*` array belongs to the decode step that fed token g.
+
+    Every generated token is fed, the last one too, so there are as many decode steps as generated
+    tokens and a vanilla chain reads P+1, P+2, ..., P+G tokens (paper, section 5.1 and Appendix I).
+    """
+
+    task: str
+    problem_id: str
+    thread: int
+    length_cap: int
+    prompt_tokens: int
+    tokens: NDArray[np.int32]
+    finish_reason: FinishReason
+    step_reads: NDArray[np.int64]
+    """KV tokens attended in the step, summed over layers and KV heads."""
+    step_live: NDArray[np.int64]
+    """KV tokens held after the step, summed over layers and KV heads, prompt included."""
+    step_pages: NDArray[np.int64]
+    """Pages held after the step by this thread alone (not shared with the prompt), all layers and heads."""
+    step_micros: NDArray[np.int64]
+    """Wall-clock microseconds of the step divided by the number of threads that ran in it."""
+    prompt_pages: int
+    """Pages that the prompt holds once for all threads of the problem, all layers and heads."""
+    prefill_seconds: float
+    """Wall-clock seconds of the problem's prefill, which its threads share."""
+    batch_threads: float
+    """Threads running together, averaged over this chain's steps."""
+
+
+@dataclass(frozen=True)
+class CacheShape:
+    """The constants that turn counts of tokens and pages into means and bytes."""
+
+    layers: int
+    kv_heads: int
+    token_bytes: int
+    """Bytes of one KV token of one KV head of one layer (key and value)."""
+    page_bytes: int
+    """Bytes of one page: `page_size` KV tokens of one KV head of one layer."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of one sequence: layers x KV heads."""
+        return self.layers * self.kv_heads
+
+
+class Engine(Protocol):
+    """Generates chains. They arrive in the order in which they finish, which is not that of the jobs."""
+
+    @property
+    def cache_shape(self) -> CacheShape:
+        """Constants of this model's cache."""
+        ...
+
+    def generate(self, jobs: Iterable[Job]) -> Iterator[Chain]:
+        """Yield every thread of every job once."""
+        ...

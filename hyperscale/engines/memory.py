@@ -1,0 +1,88 @@
+"""How many threads a memory budget holds: sized before the first token, so that nothing runs out of memory."""
+
+from __future__ import annotations
+
+import torch
+
+from hyperscale.backends.base import Backend
+from hyperscale.backends.rows import PAGE_SIZE, pages_for
+from hyperscale.engines.base import CacheShape, Job
+from hyperscale.engines.threads import Prompt
+from hyperscale.model.spec import ModelSpec
+
+# What the weights' activations, the logits and the operating system may still take.
+_SHARE_OF_FREE = {"cpu": 0.5, "cuda": 0.8}
+
+
+def cache_shape(spec: ModelSpec, dtype: torch.dtype) -> CacheShape:
+    """Constants of this model's cache when stored as `dtype`."""
+    token_bytes = 2 * spec.head_dim * torch.empty((), dtype=dtype).element_size()
+    return CacheShape(spec.layers, spec.kv_heads, token_bytes, PAGE_SIZE * token_bytes)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes of KV cache that this device can spare now: the default of --memory-budget."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+    else:
+        import psutil
+
+        free = psutil.virtual_memory().available
+    return int(free * _SHARE_OF_FREE[device.type])
+
+
+def pool_pages(shape: CacheShape, memory_budget: int, max_batch: int, length_cap: int) -> int:
+    """Pages to allocate: the budget's, but no more than `max_batch` threads and a prompt can use.
+
+    ValueError if the budget does not hold one thread of `length_cap` tokens beside its prompt.
+    """
+    pages = memory_budget // shape.page_bytes
+    # A prompt that ends within a page costs its thread a copy of that page.
+    least = shape.rows * (pages_for(length_cap) + 1)
+    if pages < least:
+        raise ValueError(
+            f"--memory-budget {memory_budget:,} bytes cannot hold one thread of {length_cap:,} tokens: "
+            f"that takes {least * shape.page_bytes:,} bytes. Raise the budget or lower the length."
+        )
+    return min(pages, least * (max_batch + 1))
+
+
+class Reservations:
+    """Pages promised to running threads: one is admitted only if all it can ever need is still free."""
+
+    def __init__(self, pages: int, rows: int, policy: type[Backend]) -> None:
+        """`rows` are those of one sequence: layers x KV heads."""
+        self._pages, self._rows, self._policy = pages, rows, policy
+        self._taken = 0
+
+    def take_prompt(self, job: Job) -> bool:
+        """Promise the pages of a job's prompt, if those of one of its threads would still fit beside them."""
+        prompt = self._prompt(job)
+        if self._taken + prompt + max(self._thread(job, thread) for thread in job.length_caps) > self._pages:
+            return False
+        self._taken += prompt
+        return True
+
+    def take_thread(self, job: Job, thread: int) -> bool:
+        """Promise the pages that a thread can need beyond its prompt's."""
+        if self._taken + self._thread(job, thread) > self._pages:
+            return False
+        self._taken += self._thread(job, thread)
+        return True
+
+    def give_back(self, prompt: Prompt, thread: int) -> None:
+        """A thread ended; the prompt's pages are free again when the last of its threads has."""
+        prompt.unfinished -= 1
+        self._taken -= self._thread(prompt.job, thread)
+        if not prompt.unfinished:
+            self._taken -= self._prompt(prompt.job)
+
+    def clear(self) -> None:
+        """Nothing runs any more."""
+        self._taken = 0
+
+    def _prompt(self, job: Job) -> int:
+        return self._rows * pages_for(len(job.prompt_tokens))
+
+    def _thread(self, job: Job, thread: int) -> int:
+        return self._rows * self._policy.thread_pages(len(job.prompt_tokens), job.length_caps[thread])

@@ -1,0 +1,94 @@
+"""A running problem and its running threads: what the engine keeps of them until they end."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hyperscale.engines.base import Chain, FinishReason, Job
+from hyperscale.engines.randomness import Uniforms
+
+
+@dataclass
+class Prompt:
+    """A prefilled problem. Its slot stays open until the last of its threads is forked."""
+
+    job: Job
+    slot: int
+    logits_1v: Tensor
+    """Logits after the prompt's last token, from which every thread draws its first."""
+    pages: int
+    prefill_seconds: float
+    waiting: deque[int] = field(init=False)
+    unfinished: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Longest first: short threads then fill the places that end up free.
+        self.waiting = deque(sorted(self.job.length_caps, key=lambda thread: -self.job.length_caps[thread]))
+        self.unfinished = len(self.waiting)
+
+
+class Step(NamedTuple):
+    """What one decode step of one thread cost; see `engines.base.Chain`."""
+
+    reads: int
+    live: int
+    pages: int
+    seconds: float
+    threads: int
+
+
+@dataclass
+class Thread:
+    """A thread between two steps: all its tokens but the last have been fed."""
+
+    prompt: Prompt
+    index: int
+    slot: int
+    uniforms: Uniforms
+    tokens: list[int] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        """Tokens of the sequence, prompt included."""
+        return len(self.prompt.job.prompt_tokens) + len(self.tokens)
+
+    def finish_reason(self, eos_ids: frozenset[int]) -> FinishReason | None:
+        """Why the thread ends with its last token; None if it goes on."""
+        if self.tokens[-1] in eos_ids:
+            return "stop"
+        return "length" if self.length >= self.prompt.job.length_caps[self.index] else None
+
+    def chain(self, eos_ids: frozenset[int]) -> Chain:
+        """The finished thread."""
+        reason, job = self.finish_reason(eos_ids), self.prompt.job
+        assert reason is not None
+        reads, live, pages, seconds, threads = (np.array(x) for x in zip(*self.steps, strict=True))
+        return Chain(
+            task=job.task,
+            problem_id=job.problem_id,
+            thread=self.index,
+            length_cap=job.length_caps[self.index],
+            prompt_tokens=len(job.prompt_tokens),
+            tokens=np.array(self.tokens, np.int32),
+            finish_reason=reason,
+            step_reads=reads.astype(np.int64),
+            step_live=live.astype(np.int64),
+            step_pages=pages.astype(np.int64),
+            step_micros=_spread(seconds),
+            prompt_pages=self.prompt.pages,
+            prefill_seconds=self.prompt.prefill_seconds,
+            batch_threads=float(threads.mean()),
+        )
+
+
+def _spread(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Microseconds of each step, rounded as a running sum so that what rounding loses does not add up."""
+    until = np.rint(np.cumsum(seconds) * 1e6).astype(np.int64)
+    return until - np.concatenate(([0], until[:-1]))

@@ -1,0 +1,179 @@
+"""The engine that all backends share: continuous batching over forked prompts, in torch.
+
+A problem's prompt is prefilled once, alone, and forked into its threads; every step feeds one token of every
+running thread; a thread that ends makes room for the next at once. Prefilling alone keeps a prompt's numbers
+free of its neighbours.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import pad
+
+from hyperscale.attention.base import decode_attention
+from hyperscale.backends import backend_class
+from hyperscale.backends.meter import Meter
+from hyperscale.backends.rows import PAGE_SIZE, Rows
+from hyperscale.engines.base import CacheShape, Chain, Job, Sampling
+from hyperscale.engines.memory import Reservations, cache_shape, free_bytes, pool_pages
+from hyperscale.engines.randomness import Uniforms
+from hyperscale.engines.sampling import draw
+from hyperscale.engines.threads import Prompt, Step, Thread
+from hyperscale.model.load import Model
+
+PREFILL_CHUNK = 128 * PAGE_SIZE
+"""Prompt tokens prefilled in one go. A multiple of the page size, as `Rows.extend` asks."""
+
+TILE = 32
+"""Rows of every decode pass under `batch_invariant`: one shape, whatever the batch."""
+
+
+class TorchEngine:
+    """Generates chains with one model and one backend. See `engines.base.Engine`."""
+
+    def __init__(
+        self, model: Model, *, sampling: Sampling, length_cap: int, backend: str = "vanilla",
+        memory_budget: int | None = None, max_batch: int = 64, batch_invariant: bool = False,
+    ) -> None:  # fmt: skip
+        """`length_cap` is the greatest cap of any job; `memory_budget` is in bytes of KV cache.
+
+        ValueError if the budget does not hold one thread, or the model does not reach `length_cap`.
+        """
+        if length_cap > model.spec.max_length:
+            raise ValueError(
+                f"a length of {length_cap:,} tokens exceeds the {model.spec.max_length:,} that the model was made for"
+            )
+        weight = model.decoder.embed
+        self._decoder, self._eos_ids = model.decoder, model.eos_ids
+        self._sampling, self._max_batch, self._batch_invariant = sampling, max_batch, batch_invariant
+        self._device, self._length_cap = weight.device, length_cap
+        self._shape = cache_shape(model.spec, weight.dtype)
+        budget = free_bytes(weight.device) if memory_budget is None else memory_budget
+        pages, slots = pool_pages(self._shape, budget, max_batch, length_cap), max_batch + 1
+        self._rows = Rows(
+            layers=model.spec.layers, kv_heads=model.spec.kv_heads, head_dim=model.spec.head_dim,
+            slots=slots, max_length=length_cap, pages=pages, dtype=weight.dtype, device=weight.device,
+        )  # fmt: skip
+        policy = backend_class(backend)
+        self._meter = Meter(self._rows, slots)
+        self._backend = policy(self._rows, self._meter, decode_attention(self._rows, model.spec.heads))
+        self._reservations = Reservations(pages, self._shape.rows, policy)
+
+    @property
+    def cache_shape(self) -> CacheShape:
+        """Constants of this model's cache."""
+        return self._shape
+
+    @property
+    def pages_in_use(self) -> int:
+        """Pages of the pool that some sequence refers to; 0 when nothing runs."""
+        return self._rows.pages_in_use
+
+    def generate(self, jobs: Iterable[Job]) -> Iterator[Chain]:
+        """Yield every thread of every job once, as it ends. Closing the iterator gives all memory back.
+
+        ValueError if the model's logits are not finite.
+        """
+        queue, job, prompt = iter(jobs), None, None
+        running: list[Thread] = []
+        try:
+            job = next(queue, None)
+            while running or prompt or job:
+                while len(running) < self._max_batch:
+                    if prompt is None:
+                        if job is None or not self._reservations.take_prompt(job):
+                            break
+                        prompt, job = self._prefill(job), next(queue, None)
+                    if not self._reservations.take_thread(prompt.job, prompt.waiting[0]):
+                        break
+                    running.append(self._fork(prompt))
+                    if not prompt.waiting:
+                        self._rows.close(prompt.slot)
+                        prompt = None
+                yield from self._step(running)
+        finally:
+            for slot in [thread.slot for thread in running] + ([prompt.slot] if prompt else []):
+                self._rows.close(slot)
+            self._reservations.clear()
+
+    @torch.inference_mode()
+    def _prefill(self, job: Job) -> Prompt:
+        assert all(len(job.prompt_tokens) < cap <= self._length_cap for cap in job.length_caps.values())
+        start, slot = time.perf_counter(), self._rows.open()
+        tokens_t = torch.tensor(job.prompt_tokens, device=self._device)
+        positions_t = torch.arange(len(tokens_t), device=self._device)
+        for chunk in zip(tokens_t.split(PREFILL_CHUNK), positions_t.split(PREFILL_CHUNK), strict=True):
+            x_td = self._decoder.hidden(*chunk, lambda layer, q, k, v: self._backend.prefill(layer, slot, q, k, v))
+        logits_1v = self._decoder.logits(x_td[-1:])
+        return Prompt(job, slot, logits_1v, int(self._rows.own[slot]), time.perf_counter() - start)
+
+    @torch.inference_mode()
+    def _fork(self, prompt: Prompt) -> Thread:
+        """The prompt's next thread, with its first token."""
+        index, job = prompt.waiting.popleft(), prompt.job
+        uniforms = Uniforms(self._sampling.seed, job.task, job.problem_id, index)
+        thread = Thread(prompt, index, self._rows.fork(prompt.slot), uniforms)
+        self._sample([thread], prompt.logits_1v)
+        return thread
+
+    @torch.inference_mode()
+    def _step(self, running: list[Thread]) -> list[Chain]:
+        """Feed every running thread its last token, draw the next of those that go on, remove those that end."""
+        start = time.perf_counter()
+        slots = np.array([thread.slot for thread in running], np.int64)
+        logits_nv = self._decode(
+            slots,
+            torch.tensor([thread.tokens[-1] for thread in running], device=self._device),
+            torch.tensor([thread.length - 1 for thread in running], device=self._device),
+        )
+        counts = self._meter.take(slots)
+        finished = [thread.finish_reason(self._eos_ids) is not None for thread in running]
+        alive = [thread for thread, done in zip(running, finished, strict=True) if not done]
+        ended = [thread for thread, done in zip(running, finished, strict=True) if done]
+        if alive:
+            self._sample(alive, logits_nv[~torch.tensor(finished)])
+        share = (time.perf_counter() - start) / len(running)
+        for thread, reads, live, pages in zip(running, *(x.tolist() for x in counts), strict=True):
+            thread.steps.append(Step(reads, live, pages, share, len(running)))
+        for thread in ended:
+            self._rows.close(thread.slot)
+            self._reservations.give_back(thread.prompt, thread.index)
+        running[:] = alive
+        return [thread.chain(self._eos_ids) for thread in ended]
+
+    def _decode(self, slots: NDArray[np.int64], tokens_n: Tensor, positions_n: Tensor) -> Tensor:
+        """logits_nv after feeding one token to each sequence."""
+        if not self._batch_invariant:
+            return self._decode_padded(slots, tokens_n, positions_n, len(slots))
+        tiles = np.split(slots, range(TILE, len(slots), TILE))
+        parts = zip(tiles, tokens_n.split(TILE), positions_n.split(TILE), strict=True)
+        return torch.cat([self._decode_padded(*part, TILE) for part in parts])
+
+    def _decode_padded(self, slots: NDArray[np.int64], tokens_n: Tensor, positions_n: Tensor, size: int) -> Tensor:
+        """As `_decode`, in a pass of `size` rows, of which those past the last sequence attend nothing."""
+        n = len(slots)
+
+        def attend(layer: int, q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
+            out_nhd = self._backend.decode(layer, slots, q_nhd[:n], k_nkd[:n], v_nkd[:n])
+            return out_nhd if n == size else pad(out_nhd, (0, 0, 0, 0, 0, size - n))
+
+        tokens_n, positions_n = (pad(x, (0, size - n)) for x in (tokens_n, positions_n))
+        return self._decoder.logits(self._decoder.hidden(tokens_n, positions_n, attend))[:n]
+
+    def _sample(self, threads: list[Thread], logits_nv: Tensor) -> None:
+        """Draw the next token of each thread from its row of logits (or from the one row there is)."""
+        uniforms_n = np.array([thread.uniforms.at(len(thread.tokens)) for thread in threads])
+        for thread, token in zip(threads, draw(logits_nv, self._sampling, uniforms_n).tolist(), strict=True):
+            if token < 0:
+                raise ValueError(
+                    f"the model's logits are not finite (task {thread.prompt.job.task}, problem "
+                    f"{thread.prompt.job.problem_id}, thread {thread.index}, token {thread.length}): its weights are "
+                    f"broken, or {self._rows.dtype} is too narrow for it; try --dtype float32"
+                )
+            thread.tokens.append(token)

@@ -1,0 +1,107 @@
+"""Places labels beside their points so that none covers another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Box(NamedTuple):
+    """An upright rectangle in pixels."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def overlaps(self, other: Box) -> bool:
+        """Whether the two share area."""
+        return self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1
+
+    def within(self, other: Box) -> bool:
+        """Whether this lies in `other`."""
+        return other.x0 <= self.x0 and other.y0 <= self.y0 and self.x1 <= other.x1 and self.y1 <= other.y1
+
+    @staticmethod
+    def around(x: float, y: float, width: float, height: float) -> Box:
+        """The box of that size with its centre at (x, y)."""
+        return Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+
+
+class Label(NamedTuple):
+    """A text of `width` x `height` pixels that belongs to the point (x, y)."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    needed: bool
+    """A needed label may cover markers and lines or stand apart; another is dropped rather than that."""
+
+
+Segment = tuple[float, float, float, float]
+DISTANCES = (1.0, 2.2, 3.6, 5.2)
+"""Tried gaps between point and label, in units of the smallest."""
+_TURNS = (0, 45, -45, 90, -90, 135, -135, 180)
+_COVERS_MARKER, _COVERS_LINE, _DISTANCE, _TURN = 6.0, 2.0, 1.5, 0.2
+
+
+def place(
+    labels: Sequence[Label],
+    *,
+    bounds: Box,
+    markers: Sequence[Box],
+    lines: Sequence[Segment],
+    taken: Sequence[Box] = (),
+    gap: float,
+    lean: float = 135.0,
+) -> list[tuple[float, float] | None]:
+    """Centres of the labels, or None for one that finds no room.
+
+    Placed labels lie in `bounds` and overlap neither each other nor `taken`. Needed labels choose first, in
+    their order; each takes the candidate that covers least and stands nearest. `lean` is the direction to try
+    first, in degrees: where the drawing is empty. Deterministic.
+    """
+    centres: list[tuple[float, float] | None] = [None] * len(labels)
+    boxes = list(taken)
+    for index in sorted(range(len(labels)), key=lambda i: not labels[i].needed):
+        label = labels[index]
+        best = math.inf
+        for number, distance in enumerate(DISTANCES if label.needed else DISTANCES[:1]):
+            for rank, turn in enumerate(_TURNS):
+                x, y = _beside(label, gap * distance, lean + turn)
+                box = Box.around(x, y, label.width, label.height)
+                if not box.within(bounds) or any(box.overlaps(other) for other in boxes):
+                    continue
+                covered = sum(box.overlaps(marker) for marker in markers)
+                crossed = sum(crosses(line, box) for line in lines)
+                if (covered or crossed) and not label.needed:
+                    continue
+                cost = _COVERS_MARKER * covered + _COVERS_LINE * crossed + _DISTANCE * number + _TURN * rank
+                if cost < best:
+                    best, centres[index] = cost, (x, y)
+        centre = centres[index]
+        if centre is not None:
+            boxes.append(Box.around(*centre, label.width, label.height))
+    return centres
+
+
+def crosses(line: Segment, box: Box) -> bool:
+    """Whether a straight segment enters the box (Liang and Barsky's clipping)."""
+    x0, y0, x1, y1 = line
+    enter, leave = 0.0, 1.0
+    for delta, start, low, high in ((x1 - x0, x0, box.x0, box.x1), (y1 - y0, y0, box.y0, box.y1)):
+        if delta == 0:
+            if not low < start < high:
+                return False
+            continue
+        first, second = sorted(((low - start) / delta, (high - start) / delta))
+        enter, leave = max(enter, first), min(leave, second)
+    return enter < leave
+
+
+def _beside(label: Label, gap: float, degrees: float) -> tuple[float, float]:
+    """Centre of the label when its box keeps `gap` from its point in that direction."""
+    dx, dy = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return label.x + dx * (gap + label.width / 2), label.y + dy * (gap + label.height / 2)

@@ -1,0 +1,186 @@
+"""Grades chains. What may hang runs in worker processes that are killed when their time is up."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from pebble import ProcessPool
+
+from hyperscale.grading.choice import choice_answer
+from hyperscale.grading.extract import visible_text
+from hyperscale.grading.latex import normal_form
+from hyperscale.grading.math import equivalent, math_answer
+from hyperscale.grading.number import integer_answer, integer_normal, number_answer, number_normal
+from hyperscale.grading.verdict import Extraction, GradeRequest, Verdict
+
+_WORKER_BYTES = 2 << 30
+
+
+class _Outcome(NamedTuple):
+    equal: bool
+    flag: str | None
+
+
+def extract(grader: str, text: str, *, finished: bool) -> Extraction:
+    """The answer that `grader` finds in a text whose reasoning has been taken off."""
+    match grader:
+        case "math":
+            return math_answer(text)
+        case "integer":
+            return integer_answer(text)
+        case "number":
+            return number_answer(text, finished=finished)
+        case "choice":
+            return choice_answer(text)
+    raise ValueError(f"no grader {grader!r}; there are math, integer, number, choice")
+
+
+def gold_normal(grader: str, gold: str) -> str:
+    """Normal form of a gold answer. ValueError if it lacks the form that the grader demands."""
+    match grader:
+        case "math":
+            normal: str | None = normal_form(gold) or None
+        case "integer":
+            normal = integer_normal(gold)
+        case "number":
+            normal = number_normal(gold)
+        case "choice":
+            normal = gold if gold in ("A", "B", "C", "D") else None
+        case _:
+            raise ValueError(f"no grader {grader!r}; there are math, integer, number, choice")
+    if normal is None:
+        raise ValueError(f"gold answer {gold!r} cannot be graded by {grader!r}; check the task's answer column")
+    return normal
+
+
+class GradingPool:
+    """Grades chains and groups their answers. A context manager; workers start when first needed.
+
+    `timeout` is in seconds for one comparison: what takes longer is unequal and flagged `timeout`; what
+    kills its worker (memory is capped at 2 GiB) is unequal and flagged `error`. Verdicts on equal pairs are
+    remembered, so that W threads with one answer cost one comparison.
+    """
+
+    def __init__(self, workers: int = 2, timeout: float = 10.0) -> None:
+        if workers < 1 or timeout <= 0:
+            raise ValueError(f"grading needs at least 1 worker and a time limit above 0, got {workers}, {timeout}")
+        self._workers, self._timeout = workers, timeout
+        self._pool: ProcessPool | None = None
+        self._known: dict[tuple[str, str], _Outcome] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the workers, busy ones too."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool.join()
+            self._pool = None
+
+    def grade(self, requests: Sequence[GradeRequest]) -> list[Verdict]:
+        """Verdicts in the order of the requests."""
+        drafts = [_draft(request) for request in requests]
+        open_pairs = {
+            (request.gold, draft.answer)
+            for request, draft in zip(requests, drafts, strict=True)
+            if request.grader == "math" and draft.answer is not None and not draft.correct
+        }
+        outcomes = self._compare(open_pairs)
+        return [
+            draft._replace(correct=outcome.equal, flag=outcome.flag)
+            if draft.answer is not None and (outcome := outcomes.get((request.gold, draft.answer)))
+            else draft
+            for request, draft in zip(requests, drafts, strict=True)
+        ]
+
+    def classes(self, grader: str, answers: Sequence[tuple[str | None, str | None]]) -> list[int]:
+        """Equivalence class (0, 1, ... in order of appearance) of each (answer, normal); -1: no answer, no vote.
+
+        Answers with one normal form are equal. For `math`, two groups are merged when their first answers
+        are equal in both directions; an answer that cannot be compared in time stays alone.
+        """
+        first: dict[str, str] = {}
+        for answer, normal in answers:
+            if answer is not None and normal is not None:
+                first.setdefault(normal, answer)
+        class_of = self._merge(first) if grader == "math" else {normal: index for index, normal in enumerate(first)}
+        return [-1 if answer is None or normal is None else class_of[normal] for answer, normal in answers]
+
+    def _merge(self, first: dict[str, str]) -> dict[str, int]:
+        """Class of each normal form, given the first answer that has it."""
+        # What hangs when compared with 0 would hang once more with every other answer.
+        probes = self._compare({("0", answer) for answer in first.values()}) if len(first) > 1 else {}
+        comparable = {answer for (_, answer), outcome in probes.items() if outcome.flag is None}
+        leaders: list[str] = []
+        class_of: dict[str, int] = {}
+        for normal, answer in first.items():
+            others = [leader for leader in leaders if leader in comparable] if answer in comparable else []
+            there = self._compare((leader, answer) for leader in others)
+            back = self._compare((answer, leader) for leader in others if there[leader, answer].equal)
+            equal = [leader for (_, leader), outcome in back.items() if outcome.equal]
+            if equal:
+                class_of[normal] = min(leaders.index(leader) for leader in equal)
+            else:
+                class_of[normal] = len(leaders)
+                leaders.append(answer)
+        return class_of
+
+    def _compare(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], _Outcome]:
+        """Outcome of `equivalent` for each (gold, answer), from memory or from the workers."""
+        pairs = set(pairs)
+        futures = {pair: self._submit(pair) for pair in sorted(pairs - self._known.keys())}
+        for pair, future in futures.items():
+            self._known[pair] = _outcome(future)
+        return {pair: self._known[pair] for pair in pairs}
+
+    def _submit(self, pair: tuple[str, str]) -> Future[bool]:
+        if self._pool is None:
+            # Forking a process that runs threads (torch has many) can deadlock the child.
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPool(max_workers=self._workers, context=spawn, initializer=_start_worker)
+        return self._pool.schedule(equivalent, args=pair, timeout=self._timeout)
+
+
+def _draft(request: GradeRequest) -> Verdict:
+    """Verdict as far as it is decided without comparing in a worker."""
+    gold = gold_normal(request.grader, request.gold)
+    text = visible_text(request.text)
+    if text is None:
+        return Verdict(None, None, False, "unclosed_think")
+    answer, normal = extract(request.grader, text, finished=request.finished)
+    return Verdict(answer, normal, normal is not None and normal == gold, None)
+
+
+def _outcome(future: Future[bool]) -> _Outcome:
+    try:
+        return _Outcome(future.result(), None)
+    except TimeoutError:
+        return _Outcome(False, "timeout")
+    except Exception:
+        # A dead worker (ProcessExpired), MemoryError, or whatever sympy raises on what no one should ask of it.
+        return _Outcome(False, "error")
+
+
+def _start_worker() -> None:
+    """Cap the memory, silence math-verify's warnings on time limits that the pool keeps, import what is slow."""
+    logging.disable(logging.CRITICAL)
+    if sys.platform != "win32":
+        import resource
+
+        # macOS refuses to cap the address space; there the time limit alone holds.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_AS, (_WORKER_BYTES, _WORKER_BYTES))
+    import math_verify  # noqa: F401

@@ -1,0 +1,52 @@
+"""maj@W: the accuracy of a majority vote among W threads, expected over which W of the pool vote and over ties."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, combinations
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def majority(
+    classes: Sequence[int], correct: Sequence[bool], width: int, *, seed: int, max_subsets: int = 1000
+) -> tuple[float, float]:
+    """(expected accuracy of maj@width, share of subsets whose vote is tied) of one problem.
+
+    `classes[i]` is thread i's equivalence class, -1 where its answer is missing: it never votes. Averages
+    over all subsets of `width` threads, or over `max_subsets` random ones (drawn from `seed`) where there are
+    more. A tie gives each leading class the same chance, a subset without any answer scores 0. Where equal
+    answers were graded differently, their class scores the share that was graded correct.
+    """
+    pool = len(classes)
+    if len(correct) != pool:
+        raise ValueError(f"majority: {pool} classes but {len(correct)} verdicts")
+    if not 1 <= width <= pool:
+        raise ValueError(f"majority: width {width} needs a pool of at least {width} threads, there are {pool}")
+    class_of_thread = np.asarray(classes, dtype=np.int64)
+    member_tc = class_of_thread[:, None] == np.unique(class_of_thread[class_of_thread >= 0])[None, :]
+    if not member_tc.shape[1]:
+        return 0.0, 0.0
+    chosen_st = _subsets(pool, width, seed, max_subsets)
+    votes_sc = chosen_st @ member_tc.astype(np.int64)
+    right_sc = chosen_st @ (member_tc & np.asarray(correct, dtype=bool)[:, None]).astype(np.int64)
+    leads_sc = (votes_sc == votes_sc.max(axis=1, keepdims=True)) & (votes_sc > 0)
+    score_sc = np.where(leads_sc, right_sc / np.maximum(votes_sc, 1), 0.0)
+    leaders_s = leads_sc.sum(axis=1)
+    accuracy_s = score_sc.sum(axis=1) / np.maximum(leaders_s, 1)
+    return float(accuracy_s.mean()), float((leaders_s > 1).mean())
+
+
+def _subsets(pool: int, width: int, seed: int, max_subsets: int) -> NDArray[np.int64]:
+    """0/1 matrix (subsets, threads): every subset of `width` threads, or `max_subsets` random ones."""
+    if comb(pool, width) <= max_subsets:
+        members = np.fromiter(chain.from_iterable(combinations(range(pool), width)), dtype=np.int64)
+        members = members.reshape(-1, width)
+    else:
+        keys = np.random.default_rng(seed).random((max_subsets, pool))
+        members = np.argpartition(keys, width - 1, axis=1)[:, :width]
+    chosen = np.zeros((len(members), pool), dtype=np.int64)
+    np.put_along_axis(chosen, members, 1, axis=1)
+    return chosen

@@ -1,0 +1,98 @@
+"""A checkpoint folder in ordinary Hugging Face layout: config.json, safetensors, tokenizer files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hyperscale.model.spec import FAMILIES, ModelSpec, spec_from_config, supported
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+
+class Folder:
+    """Reads one folder. ValueError for whatever is missing, damaged or not supported."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+        self._config = self._read_config()
+
+    def spec(self) -> ModelSpec:
+        """The model's spec; generation_config.json may name more end-of-sequence ids than the config."""
+        generation = self.path / "generation_config.json"
+        eos = _read_json(generation).get("eos_token_id") if generation.is_file() else None
+        return spec_from_config(self._config, eos)
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """Dtype that the config names."""
+        return self._config.dtype
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer, with its chat template."""
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(self.path, trust_remote_code=False)
+        except Exception as error:  # tokenizers raises bare Exception for a damaged file
+            raise ValueError(f"{self.path}: its tokenizer cannot be loaded: {error}") from None
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """(name, tensor), shard by shard."""
+        from safetensors import SafetensorError, safe_open
+
+        for path in _shards(self.path):
+            try:
+                with safe_open(path, framework="pt") as shard:
+                    for name in shard.keys():  # noqa: SIM118  (not a mapping)
+                        yield name, shard.get_tensor(name)
+            except (SafetensorError, OSError) as error:
+                raise ValueError(f"{path}: not a readable safetensors file (truncated download?): {error}") from None
+
+    def _read_config(self) -> PretrainedConfig:
+        from transformers import AutoConfig
+
+        family = _read_json(self.path / "config.json").get("model_type")
+        if family not in FAMILIES:
+            raise ValueError(f"{self.path}: unsupported architecture {family!r}. {supported()}")
+        try:
+            return AutoConfig.from_pretrained(self.path, trust_remote_code=False)
+        except Exception as error:  # transformers raises types of its own for a bad field
+            raise ValueError(f"{self.path / 'config.json'}: not a valid {family} config: {error}") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not readable as JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a JSON object is expected.")
+    return content
+
+
+def _shards(folder: Path) -> list[Path]:
+    index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if index.is_file():
+        weight_map = _read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict):
+            raise ValueError(f"{index}: not a safetensors index: it has no weight_map.")
+        paths = [folder / name for name in sorted(set(weight_map.values()))]
+        for path in paths:
+            if not path.is_file():
+                raise ValueError(f"{folder}: shard {path.name} is missing, which {index.name} names.")
+        return paths
+    if single.is_file():
+        return [single]
+    if any(folder.glob("*.bin")):
+        raise ValueError(
+            f"{folder}: only pickle (.bin) weights. They may run code when loaded and are refused; "
+            "convert them to safetensors (save_pretrained does)."
+        )
+    raise ValueError(f"{folder}: no weights: neither {single.name} nor {index.name}.")

@@ -1,0 +1,88 @@
+"""`--model` -> files on this disk: a hub id is downloaded, a folder or a .gguf file is used as it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+_CONFIGS = ("config.json", "generation_config.json")
+_TOKENIZER = (
+    "tokenizer*",
+    "chat_template*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab*",
+    "merges.txt",
+)
+_WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+class Source(NamedTuple):
+    """A checkpoint on disk: folder or .gguf file. `revision` is the hub's commit, None for local files."""
+
+    path: Path
+    revision: str | None
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether it is a GGUF file."""
+        return self.path.suffix.lower() == ".gguf"
+
+
+def find(model: str, revision: str | None, *, weights: bool) -> Source:
+    """Files of a model; without `weights` only those of its config. ValueError if they cannot be had."""
+    local = Path(model).expanduser()
+    if local.exists() or local.suffix.lower() == ".gguf":
+        return Source(_checked(local, revision), None)
+    if not _HUB_ID.fullmatch(model):
+        raise ValueError(f"{model}: no such folder, and not a hub id (owner/name).")
+    folder = _download(model, revision, _CONFIGS + (_TOKENIZER + _WEIGHTS if weights else ()))
+    return Source(folder, folder.name)
+
+
+def _checked(local: Path, revision: str | None) -> Path:
+    if revision is not None:
+        raise ValueError(f"{local}: --revision {revision} applies to hub ids; this is a local path.")
+    if not local.exists():
+        raise ValueError(f"{local}: no such file.")
+    if local.is_file() and local.suffix.lower() != ".gguf":
+        raise ValueError(f"{local}: is a file; --model takes a hub id, a checkpoint folder or a .gguf file.")
+    if local.is_dir() and not (local / "config.json").is_file():
+        hint = ""
+        if any(local.glob("*.gguf")):
+            hint = " It holds .gguf files: name the file itself."
+        elif (local / "adapter_config.json").is_file():
+            hint = " It holds an adapter: merge it into its base model first."
+        raise ValueError(f"{local}: not a checkpoint folder: it has no config.json.{hint}")
+    return local
+
+
+def _download(model: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
+    from huggingface_hub import errors, snapshot_download
+
+    named = model if revision is None else f"{model} (revision {revision})"
+    try:
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=list(patterns)))
+    except errors.GatedRepoError:
+        raise ValueError(f"{named}: gated on the hub. Accept its licence there, then set HF_TOKEN.") from None
+    except errors.RevisionNotFoundError:
+        raise ValueError(f"{named}: the hub has no such revision of it.") from None
+    except errors.RepositoryNotFoundError:
+        raise ValueError(
+            f"{named}: neither a local folder nor a model that the hub shows. If it is private, set HF_TOKEN."
+        ) from None
+    except errors.HFValidationError as error:
+        raise ValueError(f"{named}: not a hub id: {_first_line(error)}") from None
+    except Exception as error:  # its HTTP client's own types among them, which differ from version to version
+        raise ValueError(
+            f"{named}: no such local folder, and it cannot be fetched from the hub: {_first_line(error)}"
+        ) from None
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{named}: not a transformers checkpoint: the repository has no config.json.")
+    return folder
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,95 @@
+"""Checkpoint tensors -> the decoder's fused parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hyperscale.model.decoder import Decoder
+from hyperscale.model.spec import ModelSpec
+
+
+class Slot(NamedTuple):
+    """Where a checkpoint tensor goes: rows [start, stop) of one of the decoder's parameters."""
+
+    parameter: str
+    start: int
+    stop: int
+
+
+def slots(spec: ModelSpec) -> dict[str, Slot]:
+    """Checkpoint name -> slot, for every tensor that a checkpoint of this spec must hold."""
+    queries, keys = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
+    attention = {
+        "q_proj": (0, queries),
+        "k_proj": (queries, queries + keys),
+        "v_proj": (queries + keys, queries + 2 * keys),
+    }
+    ffn = {"gate_proj": (0, spec.ffn), "up_proj": (spec.ffn, 2 * spec.ffn)}
+    found = {
+        "model.embed_tokens.weight": Slot("embed", 0, spec.vocab),
+        "model.norm.weight": Slot("norm", 0, spec.hidden),
+    }
+    if not spec.tied:
+        found["lm_head.weight"] = Slot("unembed", 0, spec.vocab)
+    linears = [
+        *((f"self_attn.{name}", "qkv", rows, spec.qkv_bias) for name, rows in attention.items()),
+        ("self_attn.o_proj", "out", (0, spec.hidden), spec.out_bias),
+        *((f"mlp.{name}", "gate_up", rows, spec.ffn_bias) for name, rows in ffn.items()),
+        ("mlp.down_proj", "down", (0, spec.hidden), spec.ffn_bias),
+    ]
+    norms = [
+        ("input_layernorm", "attn_norm", spec.hidden),
+        ("post_attention_layernorm", "ffn_norm", spec.hidden),
+    ]
+    if spec.qk_norm:
+        norms += [
+            ("self_attn.q_norm", "q_norm", spec.head_dim),
+            ("self_attn.k_norm", "k_norm", spec.head_dim),
+        ]
+    for index in range(spec.layers):
+        theirs, ours = f"model.layers.{index}", f"layers.{index}"
+        for module, parameter, rows, bias in linears:
+            found[f"{theirs}.{module}.weight"] = Slot(f"{ours}.{parameter}", *rows)
+            if bias:
+                found[f"{theirs}.{module}.bias"] = Slot(f"{ours}.{parameter}_bias", *rows)
+        for module, parameter, size in norms:
+            found[f"{theirs}.{module}.weight"] = Slot(f"{ours}.{parameter}", 0, size)
+    return found
+
+
+@torch.no_grad()
+def fill(decoder: Decoder, tensors: Iterable[tuple[str, Tensor]], origin: str) -> None:
+    """Copy every tensor into its slot, converted to the parameter's dtype and device.
+
+    ValueError if one is missing, has another shape, or is none that this architecture has.
+    """
+    missing = slots(decoder.spec)
+    stored_head: Tensor | None = None
+    for name, tensor in tensors:
+        slot = missing.pop(name, None)
+        if slot is None:
+            if name == "lm_head.weight" and decoder.spec.tied:
+                stored_head = tensor
+            elif not name.endswith("rotary_emb.inv_freq"):
+                raise ValueError(f"{origin}: tensor {name} is none that its config calls for.")
+            continue
+        target = decoder.get_parameter(slot.parameter)[slot.start : slot.stop]
+        if target.shape != tensor.shape:
+            raise ValueError(
+                f"{origin}: tensor {name} is of shape {tuple(tensor.shape)}; its config asks for {tuple(target.shape)}."
+            )
+        target.copy_(tensor)
+    if missing:
+        raise ValueError(
+            f"{origin}: {len(missing)} tensors are missing, such as {next(iter(missing))}. "
+            "The checkpoint is incomplete or of another layout."
+        )
+    if stored_head is not None and not torch.equal(stored_head.to(decoder.embed), decoder.embed):
+        raise ValueError(
+            f"{origin}: the config ties lm_head to the embedding, but the checkpoint holds another "
+            "lm_head.weight. Set tie_word_embeddings to false in config.json."
+        )

@@ -1,0 +1,129 @@
+"""What a sweep would cost, told before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+
+from hyperscale.config import SweepConfig
+from hyperscale.grid import Run, plan_runs
+from hyperscale.sizes import format_bytes, format_tokens
+from hyperscale.tasks import load_problems, load_task
+
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class CacheCost:
+    """Bytes of KV cache that one token takes in all layers, or why that is not known."""
+
+    token_bytes: int | None
+    note: str
+
+    def of(self, tokens: int) -> str:
+        """Bytes of so many tokens, in words."""
+        return "unknown" if self.token_bytes is None else format_bytes(tokens * self.token_bytes)
+
+
+def cache_cost(config: SweepConfig) -> CacheCost:
+    """From the model's config alone: 2 (key, value) x layers x KV heads x head dimension x bytes a number."""
+    from hyperscale.model.load import load_spec
+
+    try:
+        spec = load_spec(config.model, config.revision)
+    except ValueError as error:
+        return CacheCost(None, f"bytes: unknown ({error})")
+    dtype = "bfloat16" if config.dtype == "auto" else config.dtype
+    token_bytes = 2 * spec.layers * spec.kv_heads * spec.head_dim * DTYPE_BYTES[dtype]
+    assumed = ", assumed for --dtype auto" if config.dtype == "auto" else ""
+    return CacheCost(
+        token_bytes,
+        f"KV cache: {format_bytes(token_bytes)} a token ({spec.layers} layers x {spec.kv_heads} KV heads x "
+        f"{spec.head_dim} x 2 in {dtype}{assumed})",
+    )
+
+
+def render_plan(config: SweepConfig, problems: dict[str, int | None]) -> RenderableType:
+    """Points, the runs that cover them, tokens, bytes. `problems`: how many each task has, None if unknown."""
+    runs, cost = plan_runs(config), cache_cost(config)
+    return Group(
+        _points(config),
+        *(_run(run, cost) for run in runs),
+        *_tasks(runs, problems),
+        cost.note,
+        *_batch(config, cost),
+    )
+
+
+def print_plan(config: SweepConfig, problems: dict[str, int | None]) -> None:
+    """Print the plan on stdout."""
+    Console(highlight=False).print(render_plan(config, problems))
+
+
+def batch_threads(config: SweepConfig, cost: CacheCost) -> int | None:
+    """Threads at the grid's largest L that the memory budget holds at once, at most --max-batch."""
+    if config.memory_budget is None or cost.token_bytes is None:
+        return None
+    return min(config.max_batch, config.memory_budget // (cost.token_bytes * max(config.lengths)))
+
+
+def count_problems(config: SweepConfig) -> dict[str, int | None]:
+    """Problems of each task, as far as they can be counted without the hub; an upper bound under --limit."""
+    counts: dict[str, int | None] = {}
+    for task in map(load_task, config.tasks):
+        if config.data is not None or task.rows is not None:
+            counts[task.name] = len(
+                load_problems(
+                    task, data=config.data, limit=config.limit, problem_ids=config.problem_ids, seed=config.seed
+                ).problems
+            )
+        else:
+            counts[task.name] = config.limit or len(config.problem_ids) or None
+    return counts
+
+
+def _points(config: SweepConfig) -> Table:
+    points = set(config.grid)
+    widths = sorted({width for width, _ in points})
+    table = Table(title=f"{len(points)} points", title_justify="left")
+    table.add_column("L \\ W", justify="right")
+    for width in widths:
+        table.add_column(str(width), justify="center")
+    for length in config.lengths:
+        table.add_row(format_tokens(length), *("x" if (width, length) in points else "" for width in widths))
+    return table
+
+
+def _run(run: Run, cost: CacheCost) -> Table:
+    title = f"run: {run.backend}" + (f", CR {run.compression_ratio:g}" if run.compression_ratio != 1 else "")
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_row("covers", f"{len(run.points)} points")
+    table.add_row("threads a problem", f"{len(run.length_caps)}: {run.describe_caps()} (threads x cap on L)")
+    table.add_row("tokens a problem", f"at most {run.max_tokens:,}, prompts included")
+    table.add_row("saved", f"{run.separate_tokens / run.max_tokens:.1f} x fewer than point by point "
+                  f"({run.separate_tokens:,})")  # fmt: skip
+    table.add_row("KV cache of a thread", f"at most {cost.of(max(run.length_caps))}, uncompressed")
+    return table
+
+
+def _tasks(runs: tuple[Run, ...], problems: dict[str, int | None]) -> Iterator[str]:
+    a_problem = sum(run.max_tokens for run in runs)
+    for task, count in problems.items():
+        if count is None:
+            yield f"{task}: number of problems unknown; at most {a_problem:,} tokens each"
+        else:
+            yield f"{task}: {count:,} problems, at most {count * a_problem:,} tokens in all"
+
+
+def _batch(config: SweepConfig, cost: CacheCost) -> Iterator[str]:
+    threads = batch_threads(config, cost)
+    if config.memory_budget is None:
+        yield f"batch: up to {config.max_batch} threads; --memory-budget sets what their KV cache may take"
+    elif threads is not None:
+        yield (
+            f"batch: --memory-budget {format_bytes(config.memory_budget)} holds {threads} threads at "
+            f"L = {format_tokens(max(config.lengths))} (--max-batch {config.max_batch})"
+        )

@@ -1,0 +1,157 @@
+"""Where numbers come from: the identity of a results folder, ids of its runs, and its manifest."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hyperscale.config import SweepConfig, stable_hash
+from hyperscale.grid import Run
+from hyperscale.results.manifest import check_identity
+from hyperscale.tasks import LoadedProblems, Task
+
+PACKAGES = (
+    "hyperscale", "torch", "transformers", "datasets", "tokenizers", "safetensors", "math-verify", "sympy",
+    "numpy", "numba", "pandas", "pyarrow", "scipy", "moocore",
+)  # fmt: skip
+
+Manifest = dict[str, Any]
+
+
+def run_id(config: SweepConfig, task: Task, run: Run) -> str:
+    """Hash of all that decides what a run draws: model, sampling, backend and ratio, task prompt."""
+    return stable_hash(
+        {
+            **config.identity(),
+            "task": task.name,
+            "prompt": task.prompt_sha,
+            "backend": run.backend,
+            "compression_ratio": run.compression_ratio,
+            "cache_budget": run.cache_budget,
+        }
+    )
+
+
+def describe_task(task: Task, loaded: LoadedProblems, runs: Sequence[Run]) -> dict[str, Any]:
+    """What the manifest keeps of a task: its source, its identity, how it is scored, its pools at each L."""
+    return {
+        "identity": {"prompt_sha": task.prompt_sha, "dataset_revision": loaded.dataset_revision},
+        "title": task.title,
+        "dataset": task.hub_id,
+        "split": task.split,
+        "grader": task.grader,
+        "aggregate": task.aggregate,
+        "chance": task.chance,
+        "problems": len(loaded.problems),
+        "partial": loaded.partial,
+        "pools": {str(length): run.pool(length) for run in runs for _, length in run.points},
+    }
+
+
+def opened(
+    old: Manifest | None, config: SweepConfig, tasks: Mapping[str, dict[str, Any]], session: dict[str, Any]
+) -> Manifest:
+    """Manifest of a folder in which `session` starts; ValueError with a diff if it holds another sweep.
+
+    Tasks and sessions add up. What the model adds to the identity is kept until `identify` compares it.
+    """
+    if old is None:
+        old = {"created": now(), "identity": {}, "tasks": {}, "sessions": []}
+    known = old["identity"].get("model", {})
+    both = old["tasks"].keys() & tasks.keys()
+    if old["identity"]:
+        check_identity(
+            {"config": old["identity"]["config"], **{name: old["tasks"][name]["identity"] for name in both}},
+            {"config": config.identity(), **{name: tasks[name]["identity"] for name in both}},
+        )
+    return {
+        "created": old["created"],
+        "identity": {"config": config.identity(), "model": known},
+        "config": config.model_dump(mode="json", exclude={"output_dir", "data"}),
+        "partial": config.partial,
+        "tasks": {**old["tasks"], **tasks},
+        "sessions": [*old["sessions"], session],
+    }
+
+
+def identify(manifest: Manifest, model: dict[str, Any]) -> None:
+    """Enter what the loaded model adds to the identity; ValueError with a diff if the folder had another."""
+    known = manifest["identity"]["model"]
+    if known:
+        check_identity({"model": known}, {"model": model})
+    manifest["identity"]["model"] = model
+
+
+def new_session(command: Sequence[str]) -> dict[str, Any]:
+    """Record of one process that works on the folder. Times are UTC; seconds and counts grow as it runs."""
+    return {
+        "command": " ".join(command),
+        "started": now(),
+        "finished": None,
+        "wall_seconds": 0.0,
+        "generated_samples": 0,
+        "generated_tokens": 0,
+        "git_commit": git_commit(),
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "hardware": hardware(),
+    }
+
+
+def now() -> str:
+    """UTC time to the second, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout that this package runs from, with `-dirty` where files differ; else None."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    described = _output("git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+    return described or None
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores, memory in bytes, and the GPUs that torch sees if torch is in use."""
+    import psutil
+
+    torch = sys.modules.get("torch")
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch else []
+    return {
+        "platform": platform.platform(),
+        "cpu": _cpu_model(),
+        "cores": psutil.cpu_count(logical=False),
+        "threads": psutil.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "gpus": gpus,
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _output(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,82 @@
+"""docs/results.md, made from the schema: `python -m hyperscale.results.docs > docs/results.md`."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from hyperscale.results.schema import GRADE_KEY, OUTCOME_KEY, POINT_KEY, SAMPLE_KEY, SCHEMA_VERSION, TABLES, Column
+
+_OPENING = f"""\
+<!-- Made by `python -m hyperscale.results.docs > docs/results.md` from hyperscale/results/schema.py. -->
+
+# The results folder
+
+The folder is the experiment: the same command completes it, another configuration in it is refused.
+
+```
+results/<name>/
+  manifest.json       what was run, of which versions, on what hardware
+  samples/            one row a thread of a problem: tokens, text and a trace of every decode step
+  grades/             one row a thread and L: the answer of the chain cut at L
+  outcomes.parquet    one row a problem and (backend, CR, W, L)
+  points.parquet      one row a task and (backend, CR, W, L): the mean over problems
+  frontiers.parquet   the points that no other point beats, on each cost axis
+  gains.parquet       the average gain of one frontier over another
+```
+
+`samples/` and `grades/` grow by parts, each written whole or not at all, so a killed sweep loses at most the
+threads that were still running. The other tables are computed from these two and can be made anew at any time.
+While a sweep runs, or after it was killed, a key may stand in several rows: of a sample the greatest
+`length_cap` counts, then the latest; of a grade the latest whose `chain` is the one its sample holds. A finished
+sweep has removed the others, and `pd.read_parquet("results/<name>/samples")` is right as it stands.
+
+L is read off afterwards: a chain longer than L is cut to its first L - P tokens. The pool at L is the threads
+whose `length_cap` is at least L. Threads of a smaller cap that stopped early would fit as well, but taking them
+and not their cut-off neighbours would favour short chains. W is read off afterwards too: costs are exact
+expectations over the W-subsets of the pool; votes are averaged over all subsets, or over 1000 where there are
+more. A prompt that leaves L no room counts as truncated: accuracy 0, no reads, the prompt as the peak.
+
+Intervals are 95 % and resample problems, not threads (BCa; percentiles where BCa is undefined). Where every
+problem has the same accuracy a bootstrap has no width; Clopper and Pearson's exact binomial interval stands there.
+A single problem has the interval [0, 1].
+
+Schema version {SCHEMA_VERSION}. Results of another version are refused, not converted.
+"""
+
+_TABLES = {
+    "samples": ("parts in `samples/`", SAMPLE_KEY),
+    "grades": ("parts in `grades/`", GRADE_KEY),
+    "outcomes": ("`outcomes.parquet`", OUTCOME_KEY),
+    "points": ("`points.parquet`", POINT_KEY),
+    "frontiers": ("`frontiers.parquet`", (*POINT_KEY, "axis")),
+    "gains": ("`gains.parquet`", ("model", "task", "backend", "baseline", "axis", "scale")),
+}
+
+
+def render() -> str:
+    """The whole of docs/results.md."""
+    return "\n".join([_OPENING, *(_table(name, columns) for name, columns in TABLES.items())])
+
+
+def _table(name: str, columns: list[Column]) -> str:
+    place, key = _TABLES[name]
+    lines = [
+        f"## {name}",
+        "",
+        f"In {place}. A row is named by {', '.join(f'`{column}`' for column in key)}.",
+        "",
+        "| column | type | unit | meaning |",
+        "|---|---|---|---|",
+    ]
+    for column in columns:
+        cells = (f"`{column.name}`", _type(column.type), column.unit, column.meaning)
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _type(type_: pa.DataType) -> str:
+    return f"list of {type_.value_type}" if pa.types.is_list(type_) else str(type_)
+
+
+if __name__ == "__main__":
+    print(render(), end="")

@@ -1,0 +1,71 @@
+"""manifest.json: what the experiment in a results folder is, and what it ran on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hyperscale.results.files import replacing
+from hyperscale.results.schema import SCHEMA_VERSION
+
+_VERSION = "schema_version"
+_ABSENT = "(absent)"
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write `manifest` (JSON types) and the version of the results' schema, atomically."""
+    text = json.dumps({_VERSION: SCHEMA_VERSION, **manifest}, indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(folder / "manifest.json") as aside:
+        aside.write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest, or None where the folder has none yet.
+
+    ValueError where it cannot be read or was written under another version of the results' schema.
+    """
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}): restore it, or choose another --output-dir") from error
+    version = manifest.pop(_VERSION, None) if isinstance(manifest, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"{folder} holds results of schema version {version}; this hyperscale reads and writes version "
+            f"{SCHEMA_VERSION}: use the hyperscale that wrote it, or choose another --output-dir"
+        )
+    return manifest
+
+
+def check_identity(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """ValueError with a `key: old -> new` line a difference, where two identities differ.
+
+    An identity is what must not change within a folder, as (nested) JSON; key order, tuple or list do not
+    matter.
+    """
+    before, after = _flat(json.loads(json.dumps(old))), _flat(json.loads(json.dumps(new)))
+    lines = [
+        f"  {key}: {before.get(key, _ABSENT)} -> {after.get(key, _ABSENT)}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key, _ABSENT) != after.get(key, _ABSENT)
+    ]
+    if lines:
+        raise ValueError(
+            "the results folder holds a different experiment (old -> new):\n"
+            + "\n".join(lines)
+            + "\nchoose another --output-dir, or go back to the old settings"
+        )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Nested dicts as {dotted key: JSON of the leaf}."""
+    if not isinstance(value, dict) or not value:
+        return {prefix: json.dumps(value, ensure_ascii=False)}
+    leaves: dict[str, str] = {}
+    for key, child in value.items():
+        leaves |= _flat(child, f"{prefix}.{key}" if prefix else str(key))
+    return leaves

@@ -1,0 +1,170 @@
+"""Samples and grades -> outcomes: what every (W, L) costs and scores on every problem."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hyperscale.grading.pass_at_k import pass_at_k
+from hyperscale.grading.vote import majority
+from hyperscale.results.rows import STEP_COLUMNS, frame_to_arrow
+from hyperscale.results.schema import OUTCOME_KEY, OUTCOMES, SAMPLE_KEY
+
+Aggregate = Literal["majority", "pass"]
+Answers = Sequence[tuple[str | None, str | None]]
+Classes = Callable[[str, Answers], list[int]]
+
+_THREAD = ["model", "backend", "compression_ratio", "cache_budget", "chain"]
+_COSTS = ["prompt_pages", "prefill_seconds", "batch_threads", "page_bytes"]
+_CHAIN = ["length_cap", "prompt_tokens", "generated_tokens", "finish_reason", "layers", "kv_heads"]
+
+SAMPLE_COLUMNS = [*SAMPLE_KEY, *_THREAD, *_COSTS, *_CHAIN, *STEP_COLUMNS]
+"""The columns of samples that `outcomes` needs: reading only these leaves tokens and texts on disk."""
+
+_POOL = ["run_id", "task", "problem_id", "length"]
+
+
+class Cut(NamedTuple):
+    """One thread cut at L. Counts of tokens are means over layers and KV heads."""
+
+    sample: int
+    length: int
+    generated: int
+    kv_reads: float
+    peak_tokens: float
+    pages: int
+    decode_seconds: float
+    mean_length: int
+    truncated_share: bool
+    realised_ratio: float
+
+
+def outcomes(
+    samples: pd.DataFrame,
+    grades: pd.DataFrame,
+    grid: Sequence[tuple[int, int]],
+    aggregates: Mapping[str, Aggregate],
+    classes: Classes,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """OUTCOMES for every (W, L) of `grid` and every problem whose pool at L holds W graded threads.
+
+    The pool at L is the threads with `length_cap` >= L: a thread of a smaller cap that stopped early would
+    fit too, but taking it and not its cut-off neighbours would favour short chains (`Store.raise_caps`).
+    A chain longer than L is cut to its first L - P tokens. Where P >= L nothing is generated: no reads, no
+    answer, the prompt as the peak, truncated. Costs are exact expectations over W-subsets of the pool:
+    W times the pool's mean. `classes(task, [(answer, normal), ...])` gives each answer of a pool its
+    equivalence class, -1 where it is missing.
+    """
+    unnamed = set(samples["task"]) - aggregates.keys()
+    if unnamed:
+        raise ValueError(f"no aggregate for the sampled task {', '.join(sorted(unnamed))}")
+    pools = _pools(samples, grades, sorted({length for _, length in grid}))
+    costs = _costs(pools, pd.DataFrame(grid, columns=["width", "length"], dtype=np.int64).drop_duplicates())
+    scores = list(_scores(pools, costs, aggregates, classes, seed))
+    costs["accuracy"] = [accuracy for accuracy, _ in scores]
+    costs["tied"] = [tied for _, tied in scores]
+    key = list(OUTCOME_KEY)
+    if costs.duplicated(key).any():
+        twice = costs.loc[costs.duplicated(key), key].iloc[0].to_dict()
+        raise ValueError(f"two runs give the same outcome, {twice}: keep them in two results folders")
+    frame = costs[[column.name for column in OUTCOMES]].sort_values(key)
+    return frame_to_arrow("outcomes", frame).to_pandas()
+
+
+def _pools(samples: pd.DataFrame, grades: pd.DataFrame, lengths: list[int]) -> pd.DataFrame:
+    """One row a thread and L: the thread cut at L, with its grade, where it belongs to the pool of L."""
+    cuts = pd.DataFrame(_cuts(samples, np.array(lengths, dtype=np.int64)), columns=list(Cut._fields))
+    threads = samples[[*SAMPLE_KEY, *_THREAD, *_COSTS]].reset_index(drop=True)
+    pools = threads.merge(cuts.astype({"sample": np.int64, "length": np.int64}), left_index=True, right_on="sample")
+    bound = pools["cache_budget"].notna()
+    budget = pools["cache_budget"].astype(float)
+    pools["compression_ratio"] = pools["compression_ratio"].where(~bound, pools["length"] / budget)
+    key = [*SAMPLE_KEY, "length", "chain"]
+    verdicts = grades[[*key, "answer", "normal", "correct"]]
+    pools = pools.merge(verdicts, on=key, how="left", validate="one_to_one")
+    # A budget that L does not exceed compresses nothing: no point of a bound backend.
+    point = ~bound | (pools["compression_ratio"] >= 1)
+    pools = pools[point & (pools["correct"].notna() | (pools["generated"] == 0))]
+    empty = pools["generated"] == 0
+    return pools.assign(
+        answer=pools["answer"].astype(object).mask(empty | pools["answer"].isna(), None),
+        normal=pools["normal"].astype(object).mask(empty | pools["normal"].isna(), None),
+        correct=pools["correct"].eq(True) & ~empty,
+    ).sort_values([*_POOL, "thread"], ignore_index=True)
+
+
+def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
+    """Every sample at every L up to its cap. Prefix sums and maxima make each further L free."""
+    for index, row in enumerate(samples[[*_CHAIN, *STEP_COLUMNS]].to_dict("records")):
+        prompt, total, rows = row["prompt_tokens"], row["generated_tokens"], row["layers"] * row["kv_heads"]
+        reads = np.cumsum(row["step_reads"])
+        live = row["step_live"]
+        peaks = np.maximum.accumulate(live)
+        pages = np.maximum.accumulate(row["step_pages"])
+        micros = np.cumsum(row["step_micros"])
+        for length in lengths[lengths <= row["length_cap"]].tolist():
+            cut = min(max(length - prompt, 0), total)
+            last, ran = cut - 1, cut > 0
+            yield Cut(
+                sample=index,
+                length=length,
+                generated=cut,
+                kv_reads=reads[last] / rows if ran else 0.0,
+                peak_tokens=peaks[last] / rows if ran else float(prompt),
+                pages=int(pages[last]) if ran else 0,
+                decode_seconds=micros[last] * 1e-6 if ran else 0.0,
+                mean_length=prompt + cut,
+                truncated_share=prompt + total > length or row["finish_reason"] == "length",
+                realised_ratio=(prompt + cut) * rows / live[last] if ran else np.nan,
+            )
+
+
+def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
+    """One row a pool and W: sums over W threads are W times the pool's mean."""
+    first = ["model", "backend", "compression_ratio", "page_bytes"]
+    mean = ["kv_reads", "peak_tokens", "pages", "decode_seconds", "prompt_pages", "prefill_seconds"]
+    mean += ["mean_length", "truncated_share", "realised_ratio", "batch_threads"]
+    spread: dict[str, Any] = dict.fromkeys(first, "first") | dict.fromkeys(mean, "mean")
+    groups = pools.astype(dict.fromkeys(mean, float)).groupby(_POOL, as_index=False)
+    costs = groups.agg(spread).merge(groups.size().rename(columns={"size": "pool"}), on=_POOL)
+    costs = costs.merge(grid, on="length").query("width <= pool").reset_index(drop=True)
+    width = costs["width"]
+    return costs.assign(
+        kv_reads=width * costs["kv_reads"],
+        peak_tokens=width * costs["peak_tokens"],
+        peak_bytes=(costs["prompt_pages"] + width * costs["pages"]) * costs["page_bytes"],
+        seconds=costs["prefill_seconds"] + width * costs["decode_seconds"],
+    )
+
+
+def _scores(
+    pools: pd.DataFrame, costs: pd.DataFrame, aggregates: Mapping[str, Aggregate], classes: Classes, seed: int
+) -> Iterator[tuple[float, float]]:
+    """(expected accuracy, share of tied votes; NaN where nothing is voted) of each row of `costs`."""
+    members = pools.groupby(_POOL).indices
+    answers = list(zip(pools["answer"], pools["normal"], strict=True))
+    correct = pools["correct"].to_numpy(dtype=bool)
+    voted: dict[tuple[Any, ...], list[int]] = {}
+    for *key, width in costs[[*_POOL, "width"]].itertuples(index=False, name=None):
+        pool = tuple(key)
+        _, task, problem_id, length = pool
+        threads = members[pool]
+        if aggregates[task] == "pass":
+            yield pass_at_k(len(threads), int(correct[threads].sum()), width), np.nan
+            continue
+        if pool not in voted:
+            voted[pool] = classes(task, [answers[thread] for thread in threads])
+        subsets = _seed(seed, task, problem_id, length)
+        yield majority(voted[pool], correct[threads].tolist(), width, seed=subsets)
+
+
+def _seed(seed: int, task: str, problem_id: str, length: int) -> int:
+    """Seed of a problem's random subsets: the same for every backend, so that their votes stay paired."""
+    name = f"{seed}\0{task}\0{problem_id}\0{length}".encode()
+    return int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "big")

@@ -1,0 +1,77 @@
+"""Rows that fit the schema: the only way into a table."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import ArrayLike
+
+from hyperscale.results.schema import GRADE_KEY, SAMPLE_KEY, arrow_schema
+
+KEYS: dict[str, tuple[str, ...]] = {"samples": SAMPLE_KEY, "grades": GRADE_KEY}
+"""The tables that grow by appending, each with the columns that name a row."""
+
+STEP_COLUMNS = ("step_reads", "step_live", "step_pages", "step_micros")
+
+
+def chain_digest(tokens: ArrayLike) -> str:
+    """Digest of a chain's generated tokens: equal for equal tokens, 16 hexadecimal digits."""
+    return hashlib.blake2b(np.asarray(tokens, dtype="<i4").tobytes(), digest_size=8).hexdigest()
+
+
+def rows_to_arrow(table: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Rows in arrow, in the schema of `table`; ValueError naming a column that is missing, extra or wrong."""
+    schema = arrow_schema(table)
+    for row in rows:
+        _check_columns(table, row.keys())
+    arrays = []
+    for field in schema:
+        try:
+            arrays.append(pa.array([row[field.name] for row in rows], field.type))
+        except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+            raise ValueError(f"{table}.{field.name} must be {field.type}: {error}") from error
+    made = pa.Table.from_arrays(arrays, schema=schema)
+    for name in KEYS[table]:
+        if made[name].null_count:
+            raise ValueError(f"{table}.{name} is part of the key and may not be null")
+    if table == "samples":
+        _check_chains(made)
+    return made
+
+
+def frame_to_arrow(table: str, frame: pd.DataFrame) -> pa.Table:
+    """A data frame as an arrow table of `table`'s schema, NaN as null; ValueError as in `rows_to_arrow`."""
+    _check_columns(table, frame.columns)
+    schema = arrow_schema(table)
+    try:
+        return pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{table} does not fit its schema: {error}") from error
+
+
+def _check_columns(table: str, names: Iterable[str]) -> None:
+    given, wanted = set(names), set(arrow_schema(table).names)
+    if given != wanted:
+        problems = [f"misses {', '.join(sorted(wanted - given))}"] if wanted - given else []
+        problems += [f"has the unknown {', '.join(sorted(given - wanted))}"] if given - wanted else []
+        raise ValueError(f"a row of {table} {' and '.join(problems)}")
+
+
+def _check_chains(samples: pa.Table) -> None:
+    """What holds for every chain, so that an engine's mistake never reaches the folder."""
+    generated = samples["generated_tokens"]
+    for name in ("tokens", "text_ends", *STEP_COLUMNS):
+        steps = pc.list_value_length(samples[name])
+        assert steps.equals(generated.cast(pa.int32())), f"samples.{name}: one entry a generated token"
+    reach = np.add(samples["prompt_tokens"].to_numpy(), generated.to_numpy())
+    fits = (reach <= samples["length_cap"].to_numpy()) | (generated.to_numpy() == 0)
+    assert fits.all(), "a chain is longer than its length_cap"
+    assert set(samples["finish_reason"].to_pylist()) <= {"stop", "length"}, "unknown finish_reason"
+    digests = [chain_digest(tokens.values.to_numpy()) for chunk in samples["tokens"].chunks for tokens in chunk]
+    assert samples["chain"].to_pylist() == digests, "samples.chain is not the digest of its tokens"

@@ -1,0 +1,163 @@
+"""Every column of every table: its type, its unit and its meaning. docs/results.md is made from here."""
+
+# One line a column, however long, keeps these tables readable as tables.
+# ruff: noqa: E501
+# fmt: off
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+
+class Column(NamedTuple):
+    """One column of a table."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    meaning: str
+
+
+_RUN_KEYS = [
+    Column("run_id", pa.string(), "", "Hash of all that decides what is drawn: model, backend, sampling, task prompt."),
+    Column("model", pa.string(), "", "Model as given to --model."),
+    Column("backend", pa.string(), "", "KV-cache backend."),
+    Column("compression_ratio", pa.float64(), "", "Nominal compression ratio (CR); 1 for vanilla."),
+    Column("task", pa.string(), "", "Task."),
+]
+
+SAMPLES = [
+    *_RUN_KEYS,
+    Column("cache_budget", pa.int64(), "tokens", "KV budget B of a budget-bound backend, a KV head and layer; null where a backend has none."),
+    Column("problem_id", pa.string(), "", "Problem."),
+    Column("thread", pa.int32(), "", "Index of the thread, from 0."),
+    Column("seed", pa.int64(), "", "Seed of the sweep."),
+    Column("length_cap", pa.int64(), "tokens", "Cap on this thread's sequence, prompt included: the thread is in the pool of every L up to it. A chain that ended by itself keeps when its cap is raised."),
+    Column("prompt_tokens", pa.int64(), "tokens", "Length of the prompt (P)."),
+    Column("generated_tokens", pa.int64(), "tokens", "Tokens generated (G), the end-of-sequence token included."),
+    Column("finish_reason", pa.string(), "", "`stop`: the model ended the sequence; `length`: the cap did."),
+    Column("tokens", pa.list_(pa.int32()), "", "Ids of the generated tokens."),
+    Column("chain", pa.string(), "", "Digest of `tokens`: the chain that a grade belongs to."),
+    Column("text", pa.string(), "", "The generated tokens decoded, special tokens left out."),
+    Column("text_ends", pa.list_(pa.int32()), "characters", "Characters of `text` that stand after each token: where a cut at L cuts the text."),
+    Column("permutation", pa.list_(pa.int8()), "", "Order in which a multiple-choice problem shows its choices (dataset's index of A, B, ...); null elsewhere."),
+    Column("step_reads", pa.list_(pa.int64()), "tokens", "KV tokens attended at each decode step, summed over layers and KV heads."),
+    Column("step_live", pa.list_(pa.int64()), "tokens", "KV tokens held after each decode step, summed over layers and KV heads, prompt included."),
+    Column("step_pages", pa.list_(pa.int64()), "pages", "Pages held after each decode step by this thread alone, all layers and KV heads."),
+    Column("step_micros", pa.list_(pa.int64()), "microseconds", "Wall-clock time of each decode step divided by the threads that ran in it."),
+    Column("prompt_pages", pa.int64(), "pages", "Pages of the prompt, held once for all threads of a problem."),
+    Column("prefill_seconds", pa.float64(), "seconds", "Wall-clock time of the problem's prefill, shared by its threads."),
+    Column("batch_threads", pa.float64(), "threads", "Threads that ran together, mean over this thread's decode steps."),
+    Column("layers", pa.int32(), "", "Layers of the model."),
+    Column("kv_heads", pa.int32(), "", "KV heads a layer."),
+    Column("token_bytes", pa.int64(), "bytes", "Bytes of one KV token of one KV head of one layer."),
+    Column("page_bytes", pa.int64(), "bytes", "Bytes of one page (of one KV head of one layer)."),
+]
+SAMPLE_KEY = ("run_id", "task", "problem_id", "thread")
+
+GRADES = [
+    Column("run_id", pa.string(), "", "As in samples."),
+    Column("task", pa.string(), "", "Task."),
+    Column("problem_id", pa.string(), "", "Problem."),
+    Column("thread", pa.int32(), "", "Thread."),
+    Column("length", pa.int64(), "tokens", "L: the chain was cut here before it was graded."),
+    Column("chain", pa.string(), "", "As in samples: a grade is void once its sample holds another chain."),
+    Column("answer", pa.string(), "", "Answer as it was extracted; null: none found. Missing answers never vote."),
+    Column("normal", pa.string(), "", "The answer's cheap normal form, by which equal answers are first grouped."),
+    Column("correct", pa.bool_(), "", "The grader's verdict."),
+    Column("truncated", pa.bool_(), "", "The cut at L removed the end of the chain."),
+    Column("flag", pa.string(), "", "Why a verdict deserves a second look: `timeout`, `error`, `unclosed_think`; null otherwise."),
+]
+GRADE_KEY = ("run_id", "task", "problem_id", "thread", "length")
+
+_POINT_KEYS = [
+    Column("model", pa.string(), "", "Model."),
+    Column("task", pa.string(), "", "Task."),
+    Column("backend", pa.string(), "", "KV-cache backend."),
+    Column("compression_ratio", pa.float64(), "", "Nominal CR; L / B where the backend is bound to a budget B."),
+    Column("width", pa.int32(), "threads", "W: parallel reasoning threads a problem."),
+    Column("length", pa.int64(), "tokens", "L: cap on a thread's sequence, prompt included."),
+]
+
+POINT_KEY = tuple(column.name for column in _POINT_KEYS)
+
+OUTCOMES = [
+    *_POINT_KEYS,
+    Column("problem_id", pa.string(), "", "Problem."),
+    Column("accuracy", pa.float64(), "0..1", "maj@W (expected over ties) or pass@W of the problem, mean over W-subsets of its pool of threads."),
+    Column("tied", pa.float64(), "0..1", "Share of the W-subsets whose vote was tied; null where nothing is voted."),
+    Column("kv_reads", pa.float64(), "tokens", "KV tokens attended, summed over decode steps and the W threads, mean over layers and KV heads; prefill not counted. Expected over W-subsets."),
+    Column("peak_tokens", pa.float64(), "tokens", "Most KV tokens that a thread held after a step (prompt counted; the prompt alone where it leaves L no room), mean over layers and KV heads, summed over the W threads. Expected over W-subsets."),
+    Column("peak_bytes", pa.float64(), "bytes", "The same peak in bytes of pages in use, all layers and KV heads; the prompt's pages, which the threads share, once."),
+    Column("seconds", pa.float64(), "seconds", "Machine time of the problem: its prefill and, for each of W threads, its share of every step that it ran in."),
+    Column("mean_length", pa.float64(), "tokens", "Sequence length reached (prompt and generated), mean over threads."),
+    Column("truncated_share", pa.float64(), "0..1", "Share of threads that L cut off."),
+    Column("realised_ratio", pa.float64(), "", "Tokens seen / tokens live after the last step, mean over threads: the compression reached; null where the prompt leaves L no room."),
+    Column("batch_threads", pa.float64(), "threads", "Threads that ran together, mean over the pool."),
+    Column("pool", pa.int32(), "threads", "Threads the subsets were drawn from."),
+]
+OUTCOME_KEY = (*POINT_KEY, "problem_id")
+
+POINTS = [
+    *_POINT_KEYS,
+    Column("aggregate", pa.string(), "", "`majority` or `pass`: how W answers become one verdict."),
+    Column("accuracy", pa.float64(), "0..1", "Mean over problems of the outcome's accuracy."),
+    Column("accuracy_low", pa.float64(), "0..1", "Lower end of its 95 % interval (BCa bootstrap over problems; exact binomial where all problems agree)."),
+    Column("accuracy_high", pa.float64(), "0..1", "Upper end."),
+    Column("kv_reads", pa.float64(), "tokens", "Mean over problems; see outcomes."),
+    Column("peak_tokens", pa.float64(), "tokens", "Mean over problems; see outcomes."),
+    Column("peak_bytes", pa.float64(), "bytes", "Mean over problems; see outcomes."),
+    Column("throughput", pa.float64(), "problems/min", "60 / mean over problems of `seconds` (null where no time was taken), measured at the batch that the memory budget held (`batch_threads`)."),
+    Column("mean_length", pa.float64(), "tokens", "Sequence length reached, mean over problems and threads."),
+    Column("truncated_share", pa.float64(), "0..1", "Share of threads that L cut off."),
+    Column("tied_share", pa.float64(), "0..1", "Share of votes that were tied; null where nothing is voted."),
+    Column("realised_ratio", pa.float64(), "", "Compression reached, mean over problems."),
+    Column("batch_threads", pa.float64(), "threads", "Threads that ran together, mean."),
+    Column("chance", pa.float64(), "0..1", "Accuracy of guessing (1/4 for four choices); 0 where guessing is hopeless."),
+    Column("problems", pa.int32(), "", "Problems the point is a mean of."),
+    Column("samples", pa.int32(), "", "Threads in their pools, all problems."),
+    Column("complete", pa.bool_(), "", "False where problems of the grid still miss threads, or --limit / --problem-id cut the task."),
+]
+
+FRONTIERS = [
+    *_POINT_KEYS,
+    Column("axis", pa.string(), "", "Cost that the frontier minimises: `kv_reads`, `peak_tokens`, `peak_bytes`, or `throughput`, which it maximises."),
+    Column("cost", pa.float64(), "as its axis", "The point's value on that axis."),
+    Column("accuracy", pa.float64(), "0..1", "The point's accuracy."),
+]
+
+GAINS = [
+    Column("model", pa.string(), "", "Model."),
+    Column("task", pa.string(), "", "Task."),
+    Column("backend", pa.string(), "", "A: the backend whose frontier is praised."),
+    Column("baseline", pa.string(), "", "B: the backend it is compared with."),
+    Column("axis", pa.string(), "", "Cost axis."),
+    Column("scale", pa.string(), "", "`linear` or `log2`: how the budget is integrated."),
+    Column("gain", pa.float64(), "-1..1", "Average absolute gain of A over B on their common budgets (paper, Appendix G); null: no common budget."),
+    Column("gain_low", pa.float64(), "-1..1", "Lower end of its 95 % interval (bootstrap over problems, paired)."),
+    Column("gain_high", pa.float64(), "-1..1", "Upper end."),
+    Column("budget_low", pa.float64(), "as its axis", "Where the common budgets begin."),
+    Column("budget_high", pa.float64(), "as its axis", "Where they end."),
+]
+
+TABLES: dict[str, list[Column]] = {
+    "samples": SAMPLES,
+    "grades": GRADES,
+    "outcomes": OUTCOMES,
+    "points": POINTS,
+    "frontiers": FRONTIERS,
+    "gains": GAINS,
+}
+# fmt: on
+
+
+def arrow_schema(table: str) -> pa.Schema:
+    """Arrow schema of a table of TABLES, each field carrying its unit and meaning as metadata."""
+    return pa.schema(
+        [pa.field(c.name, c.type, metadata={"unit": c.unit, "meaning": c.meaning}) for c in TABLES[table]],
+        metadata={"hyperscale_schema": str(SCHEMA_VERSION)},
+    )

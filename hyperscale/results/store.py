@@ -1,0 +1,159 @@
+"""The results folder: the experiment on disk (docs/results.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from hyperscale.results import manifest
+from hyperscale.results.files import remove, remove_leftovers, replacing
+from hyperscale.results.lock import FolderLock
+from hyperscale.results.parts import Parts
+from hyperscale.results.rows import KEYS, frame_to_arrow, rows_to_arrow
+from hyperscale.results.schema import SAMPLE_KEY, TABLES, arrow_schema
+
+_CHAIN_KEY = [*SAMPLE_KEY, "chain"]
+
+
+class Store:
+    """One results folder, made where it is missing and locked while the store is open.
+
+    A key may be appended more than once. Of a sample the row with the greatest `length_cap` counts, then the
+    latest; of a grade the latest that was given to the chain its sample now holds. `read` and `keys` see only
+    rows that count; `compact` deletes the others.
+
+    ValueError where the folder cannot be written, another process holds it, or its schema version differs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(self.folder)
+        except OSError as error:
+            raise ValueError(
+                f"cannot write to {self.folder} ({error.strerror}): choose another --output-dir"
+            ) from error
+        try:
+            manifest.read_manifest(self.folder)
+            remove_leftovers(self.folder)
+            self._parts = {table: Parts(self.folder / table, arrow_schema(table)) for table in KEYS}
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Unlock the folder; the store may not be used afterwards."""
+        self._lock.release()
+
+    def append(self, table: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Add rows of `samples` or `grades` as one part, whole or not at all; durable on return."""
+        if rows:
+            self._parts[table].append(rows_to_arrow(table, rows))
+
+    def keys(self, table: str) -> set[tuple[Any, ...]]:
+        """Keys (SAMPLE_KEY or GRADE_KEY) of the rows that count."""
+        alive = self._alive(table, self._rows(table))
+        return set(zip(*(alive[name].tolist() for name in KEYS[table]), strict=True))
+
+    def read(self, table: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """The rows of `samples` or `grades` that count, oldest first; only `columns` if given."""
+        parts = self._parts[table]
+        names = columns or parts.schema.names
+        unknown = set(names) - set(parts.schema.names)
+        if unknown:
+            raise ValueError(f"{table} has no column {', '.join(sorted(unknown))}")
+        tables = [
+            parts.read(part, names).filter(pa.array(mask)) for part, mask in zip(parts, self._masks(table), strict=True)
+        ]
+        return pa.concat_tables([*tables, parts.empty(names)]).to_pandas()
+
+    def raise_caps(self, caps: Mapping[tuple[Any, ...], int]) -> None:
+        """Give chains that ended by themselves a greater `length_cap` ({SAMPLE_KEY: cap}); generate nothing.
+
+        A thread is in the pool of L only up to its cap, whether or not it stopped before: pools that took the
+        early stoppers of a small cap and not its cut chains would be biased. So a sweep that extends L raises
+        the caps of those that stopped and generates only the others again. Grades stay valid.
+        """
+        parts = self._parts["samples"]
+        assert caps.keys() <= self.keys("samples"), "only the cap of a stored chain can be raised"
+        for part, mask in zip(list(parts), self._masks("samples"), strict=True):
+            keys = parts.read(part, SAMPLE_KEY).to_pandas().itertuples(index=False, name=None)
+            wanted = [caps.get(key) if alive else None for key, alive in zip(keys, mask, strict=True)]
+            rows = [cap is not None for cap in wanted]
+            if not any(rows):
+                continue
+            table = parts.read(part, parts.schema.names).filter(pa.array(rows))
+            raised = pa.array([cap for cap in wanted if cap is not None], pa.int64())
+            assert set(table["finish_reason"].to_pylist()) == {"stop"}, "only a chain that stopped keeps"
+            assert np.all(raised.to_numpy() >= table["length_cap"].to_numpy()), "a cap is only ever raised"
+            parts.append(table.set_column(table.column_names.index("length_cap"), "length_cap", raised))
+
+    def compact(self) -> None:
+        """Merge small parts and drop rows that no longer count: each folder read plainly is then right."""
+        for table, parts in self._parts.items():
+            parts.merge(self._masks(table))
+
+    def write_table(self, table: str, frame: pd.DataFrame) -> None:
+        """Write `outcomes`, `points`, `frontiers` or `gains` as TABLE.parquet, atomically."""
+        assert table in TABLES.keys() - KEYS.keys(), f"{table} is no table that is written at once"
+        with replacing(self.folder / f"{table}.parquet") as aside:
+            pq.write_table(frame_to_arrow(table, frame), aside, compression="zstd")
+
+    def write_manifest(self, content: dict[str, Any]) -> None:
+        """Write manifest.json, atomically; the schema's version is added."""
+        manifest.write_manifest(self.folder, content)
+
+    def read_manifest(self) -> dict[str, Any] | None:
+        """manifest.json as it was written, or None in a new folder."""
+        return manifest.read_manifest(self.folder)
+
+    def clear(self) -> None:
+        """Delete every result; the manifest last, as what an interrupted clear leaves is still its run."""
+        remove([self.folder / f"{table}.parquet" for table in TABLES.keys() - KEYS.keys()])
+        for parts in self._parts.values():
+            parts.clear()
+        remove([self.folder / "manifest.json"])
+
+    def _masks(self, table: str) -> list[NDArray[np.bool_]]:
+        """For each part, which of its rows count."""
+        rows = self._rows(table)
+        alive = np.zeros(len(rows), dtype=bool)
+        alive[self._alive(table, rows).index] = True
+        counts = np.bincount(rows["part"], minlength=len(self._parts[table]))
+        return np.split(alive, np.cumsum(counts)[:-1]) if len(counts) else []
+
+    def _alive(self, table: str, rows: pd.DataFrame) -> pd.DataFrame:
+        """Those of `_rows(table)` that count, oldest first."""
+        if table == "samples":
+            rows = rows.sort_values("length_cap", kind="stable")
+        else:
+            samples = self._alive("samples", self._rows("samples"))
+            chains = pd.MultiIndex.from_frame(samples[_CHAIN_KEY])
+            rows = rows[pd.MultiIndex.from_frame(rows[_CHAIN_KEY]).isin(chains)]
+        return rows.drop_duplicates(list(KEYS[table]), keep="last").sort_index()
+
+    def _rows(self, table: str) -> pd.DataFrame:
+        """What decides which rows count, of every row on disk, oldest first; `part` is its part's index."""
+        parts = self._parts[table]
+        names = [*KEYS[table], "chain", *(["length_cap"] if table == "samples" else [])]
+        tables = [parts.read(part, names) for part in parts]
+        frame = pa.concat_tables([*tables, parts.empty(names)]).to_pandas()
+        frame["part"] = np.repeat(np.arange(len(tables)), [rows.num_rows for rows in tables])
+        return frame

@@ -1,0 +1,129 @@
+"""What the commands print on stdout: the end of a sweep, tasks, models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from hyperscale.model.spec import FAMILIES, ROPE_TYPES
+from hyperscale.rows import records
+from hyperscale.sizes import format_bytes, format_tokens
+from hyperscale.tasks import Problem, Task, load_problems, load_task, task_names
+
+if TYPE_CHECKING:
+    from hyperscale.sweep import Report
+
+PARTIAL = (
+    "PARTIAL RUN: --limit or --problem-id leaves problems out. These are not the benchmarks' numbers; "
+    "the results say so (complete = false)."
+)
+_AXES = {"kv_reads": "KV reads", "peak_tokens": "peak KV tokens"}
+_FORMS = (
+    ("owner/name", "hub id; --revision pins a branch, tag or commit"),
+    ("path/to/folder", "checkpoint folder: config.json, tokenizer, safetensors (sharded or not)"),
+    ("path/to/file.gguf", "GGUF file, dequantized on loading"),
+)
+
+
+def print_report(report: Report) -> None:
+    """The frontiers, whether all is there, and where the files are."""
+    console = Console(highlight=False)
+    if len(report.frontiers):
+        for axis, title in _AXES.items():
+            console.print(_frontier(report, axis, title))
+    if report.interrupted:
+        console.print("Stopped before the end: everything finished is saved. The same command completes it.")
+    elif len(report.points) and not report.points["complete"].all():
+        console.print("Some points are not complete: a task is cut by --limit or --problem-id, or lacks threads.")
+    console.print(f"{report.generated_samples:,} samples, {report.generated_tokens:,} tokens generated in this session")
+    console.print(f"results: {report.folder}/ (points.parquet, frontiers.parquet, samples/, manifest.json)")
+    console.print(f"figures: hyperscale figures {report.folder}")
+
+
+def print_tasks() -> None:
+    """The tasks that come with hyperscale."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("task", "title", "problems", "grader", "aggregate"):
+        table.add_column(column)
+    for name in task_names():
+        task = load_task(name)
+        table.add_row(name, task.title, _source(task), task.grader, task.aggregate)
+    Console(highlight=False).print(table)
+
+
+def print_task(name: str, data: Path | None) -> None:
+    """A task and, if its data can be had, the prompt of its first problem. ValueError if `data` does not hold it."""
+    task = load_task(name)
+    try:
+        example = _example(load_problems(task, data=data, limit=1).problems[0])
+    except ValueError as error:
+        if data is not None:
+            raise
+        example = f"no sample prompt: {error}"
+    print(f"{task.title}\nproblems: {_source(task)}")
+    print(f"grader: {task.grader}, aggregate: {task.aggregate}, chance: {task.chance:g}")
+    print(f"prompt: sha256 {task.prompt_sha}\n\n{example}")
+
+
+def _example(problem: Problem) -> str:
+    system = "" if problem.system is None else f"system message\n{problem.system}\n\n"
+    prompt = f"problem {problem.id}, before the chat template\n{problem.prompt}"
+    return f"{system}{prompt}\n\nanswer: {problem.gold}"
+
+
+def print_models() -> None:
+    """What --model takes."""
+    console = Console(highlight=False)
+    console.print(f"families: {', '.join(FAMILIES)}; rotary scaling: {', '.join(ROPE_TYPES)}")
+    for form, meaning in _FORMS:
+        console.print(f"  {form:<20}{meaning}")
+    console.print("hyperscale models MODEL inspects one; remote code is never run")
+
+
+def print_model(model: str, revision: str | None) -> None:
+    """A model's shape and the bytes of its KV cache, from its config alone."""
+    from hyperscale.model.load import load_spec
+
+    spec = load_spec(model, revision)
+    per_token = 2 * spec.layers * spec.kv_heads * spec.head_dim
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in (
+        ("family", spec.family),
+        ("layers", spec.layers),
+        ("hidden", spec.hidden),
+        ("heads", f"{spec.heads} query, {spec.kv_heads} KV, of {spec.head_dim}"),
+        ("vocabulary", f"{spec.vocab:,}"),
+        ("longest sequence", f"{format_tokens(spec.max_length)} tokens"),
+        ("KV cache a token", f"{format_bytes(2 * per_token)} in 16 bit, {format_bytes(4 * per_token)} in float32"),
+    ):
+        table.add_row(name, str(value))
+    Console(highlight=False).print(table)
+
+
+def _source(task: Task) -> str:
+    return f"{task.hub_id}@{(task.revision or '')[:8]}" if task.hub_id else f"own: {task.rows}"
+
+
+def _frontier(report: Report, axis: str, title: str) -> Table:
+    table = Table(title=f"Pareto frontier: accuracy against {title}", title_justify="left")
+    for column in ("task", "backend", "W", "L", title, "accuracy", "95 % interval"):
+        table.add_column(column, justify="left" if column in ("task", "backend") else "right")
+    best = report.frontiers[report.frontiers["axis"] == axis]
+    keys = ["model", "task", "backend", "compression_ratio", "width", "length"]
+    rows = best.merge(report.points[[*keys, "accuracy_low", "accuracy_high"]], on=keys).sort_values(
+        ["task", "backend", "cost"]
+    )
+    for row in records(rows):
+        table.add_row(
+            row["task"],
+            row["backend"] + ("" if row["compression_ratio"] == 1 else f" CR {row['compression_ratio']:g}"),
+            str(row["width"]),
+            format_tokens(row["length"]),
+            f"{row['cost']:,.0f}",
+            f"{row['accuracy']:.3f}",
+            "" if row["accuracy_low"] is None else f"{row['accuracy_low']:.3f} to {row['accuracy_high']:.3f}",
+        )
+    return table

@@ -1,0 +1,250 @@
+"""The corridor: config -> problems -> runs -> chains -> samples -> verdicts -> tables. Resumes anywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from hyperscale import provenance
+from hyperscale.config import SweepConfig
+from hyperscale.engines.base import Job
+from hyperscale.executors.base import Executor
+from hyperscale.grading import GradingPool, gold_normal
+from hyperscale.grid import Run, plan_runs
+from hyperscale.interrupt import Interrupt
+from hyperscale.judge import Case, Judge
+from hyperscale.progress import Board, Progress
+from hyperscale.results.store import Store
+from hyperscale.resume import missing
+from hyperscale.rows import Row, empty_row, records, sample_row
+from hyperscale.tables import Tables
+from hyperscale.tasks import LoadedProblems, Problem, Task, load_problems, load_task
+
+Load = Callable[[SweepConfig], Executor]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A task and the problems of it that are asked for."""
+
+    task: Task
+    loaded: LoadedProblems
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a sweep leaves behind."""
+
+    folder: Path
+    points: pd.DataFrame
+    frontiers: pd.DataFrame
+    generated_samples: int
+    generated_tokens: int
+    interrupted: bool
+
+
+def load_sources(config: SweepConfig) -> list[Source]:
+    """Tasks and problems of a sweep; ValueError on any that cannot be had, or whose answer cannot be graded."""
+    tasks = [load_task(name) for name in config.tasks]
+    names = [task.name for task in tasks]
+    if len(set(names)) < len(names):
+        raise ValueError(f"--tasks names one task twice: {', '.join(names)}")
+    sources = [
+        Source(
+            task,
+            load_problems(task, data=config.data, limit=config.limit, problem_ids=config.problem_ids, seed=config.seed),
+        )
+        for task in tasks
+    ]
+    for source in sources:
+        for problem in source.loaded.problems:
+            try:
+                gold_normal(source.task.grader, problem.gold)
+            except ValueError as error:
+                raise ValueError(f"task {problem.task}, problem {problem.id}: {error}") from None
+    return sources
+
+
+def sweep(config: SweepConfig, load: Load, progress: Progress, command: Sequence[str] = ()) -> Report:
+    """Generate what `config.output_dir` lacks of the sweep, grade it, and write every table.
+
+    A sample is on disk before it is counted, so the process may die at any moment: the same call again
+    completes the folder. `load` is called once, when the first thread is missing. ValueError on user
+    mistakes: all are found before the model is loaded but those that only the model shows.
+    """
+    sources = load_sources(config)
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(config.output_dir))
+        interrupt = stack.enter_context(Interrupt())
+        pool = stack.enter_context(GradingPool())
+        judge = stack.enter_context(Judge(config.grid, config.seed, pool))
+        work = _Sweep(config, sources, store, judge, interrupt, progress, load, command)
+        parts = [work.prepare(source, run) for source in sources for run in plan_runs(config)]
+        for part in parts:
+            work.generate(part)
+        return work.finish()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One run of one task: what it still lacks, and the problems whose pools are not yet full."""
+
+    run: Run
+    run_id: str
+    problems: Mapping[str, Problem]
+    lacking: dict[str, dict[int, int]]
+    """Problem -> thread -> cap; threads are taken out as they come in."""
+    cases: dict[str, Case]
+    board: Board
+
+
+class _Sweep:
+    """One process's work on a folder."""
+
+    def __init__(
+        self, config: SweepConfig, sources: list[Source], store: Store, judge: Judge,
+        interrupt: Interrupt, progress: Progress, load: Load, command: Sequence[str],
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.store = store
+        self.judge = judge
+        self.interrupt = interrupt
+        self.progress = progress
+        self._load = load
+        self._executor: Executor | None = None
+        self._boards: dict[str, Board] = {}
+        self._began = time.monotonic()
+        self._session = provenance.new_session(command)
+        runs = plan_runs(config)
+        tasks = {source.task.name: provenance.describe_task(source.task, source.loaded, runs) for source in sources}
+        self._manifest = provenance.opened(store.read_manifest(), config, tasks, self._session)
+        store.write_manifest(self._manifest)
+        keys = [(task, run.backend, run.compression_ratio) for task in tasks for run in runs]
+        self._tables = Tables(store, config.output_dir, keys)
+
+    def prepare(self, source: Source, run: Run) -> _Part:
+        """Find out what a run of a task lacks, and have the problems judged that lack nothing."""
+        run_id = provenance.run_id(self.config, source.task, run)
+        problems = {problem.id: problem for problem in source.loaded.problems}
+        cases = self._stored_cases(source, run_id)
+        stored = [row for case in cases.values() for row in case.samples]
+        todo = missing(problems, run.length_caps, stored)
+        self.store.raise_caps({(run_id, source.task.name, *thread): cap for thread, cap in todo.raised.items()})
+        for row in stored:
+            row["length_cap"] = todo.raised.get((row["problem_id"], row["thread"]), row["length_cap"])
+        board = self._boards[run_id] = Board(_title(source.task, run), run, len(problems))
+        for problem_id in problems:
+            lacking = todo.generate.get(problem_id, {})
+            for thread in set(range(len(run.length_caps))) - lacking.keys():
+                board.found(thread)
+            if not lacking:
+                self._submit(cases.pop(problem_id))
+        return _Part(run, run_id, problems, todo.generate, cases, board)
+
+    def generate(self, part: _Part) -> None:
+        """Generate what a part lacks while nobody interrupts; each chain is on disk before it counts."""
+        self.progress.start(part.board)
+        if not part.lacking or self.interrupt.requested:
+            return
+        executor = self._loaded()
+        engine = executor.engine(part.run)
+        shape = engine.cache_shape
+        jobs = []
+        for problem_id, caps in list(part.lacking.items()):
+            problem, prompt = part.problems[problem_id], executor.prompt_tokens(part.problems[problem_id])
+            room = {thread: cap for thread, cap in caps.items() if cap > len(prompt)}
+            if room:
+                jobs.append(Job(problem.task, problem_id, prompt, room))
+            if len(room) < len(caps):
+                self.progress.say(
+                    f"warning: {problem.task} {problem_id}: a prompt of {len(prompt)} tokens leaves "
+                    "threads no room under their cap; recorded as cut off, with nothing generated"
+                )
+            for thread in caps.keys() - room.keys():
+                self._keep(part, empty_row(problem, thread, caps[thread], len(prompt), shape))
+        for chain in self.interrupt.take(engine.generate(jobs)):
+            text, ends = executor.text(chain.tokens.tolist())
+            self._keep(part, sample_row(part.problems[chain.problem_id], chain, text, ends, shape))
+
+    def finish(self) -> Report:
+        """Wait for the last verdicts, write the tables and close the session."""
+        self._harvest(wait=True)
+        self._tables.write(self._manifest["tasks"])
+        self.store.compact()
+        self._save_session()
+        return Report(
+            self.config.output_dir,
+            self._tables.points,
+            self._tables.frontiers,
+            self._session["generated_samples"],
+            self._session["generated_tokens"],
+            self.interrupt.requested,
+        )
+
+    def _stored_cases(self, source: Source, run_id: str) -> dict[str, Case]:
+        cases = {
+            problem.id: Case(source.task.grader, source.task.aggregate, problem.gold)
+            for problem in source.loaded.problems
+        }
+        for table in ("samples", "grades"):
+            frame = self.store.read(table)
+            for row in records(frame[(frame["run_id"] == run_id) & frame["problem_id"].isin(cases)]):
+                getattr(cases[row["problem_id"]], table).append(row)
+        return cases
+
+    def _keep(self, part: _Part, row: Row) -> None:
+        row |= {
+            "run_id": part.run_id,
+            "model": self.config.model,
+            "backend": part.run.backend,
+            "compression_ratio": part.run.compression_ratio,
+            "cache_budget": part.run.cache_budget,
+            "seed": self.config.seed,
+        }
+        self.store.append("samples", [row])
+        self._session["generated_samples"] += 1
+        self._session["generated_tokens"] += row["generated_tokens"]
+        part.board.generated(row["thread"], row["generated_tokens"])
+        problem_id, thread = row["problem_id"], row["thread"]
+        samples = part.cases[problem_id].samples
+        samples[:] = [*(other for other in samples if other["thread"] != thread), row]
+        del part.lacking[problem_id][thread]
+        if not part.lacking[problem_id]:
+            self._submit(part.cases.pop(problem_id))
+        self._harvest()
+        self.progress.update()
+
+    def _loaded(self) -> Executor:
+        if self._executor is None:
+            with self.interrupt.breakable():
+                self._executor = self._load(self.config)
+            provenance.identify(self._manifest, self._executor.identity())
+            self._session["hardware"] = provenance.hardware()
+            self.store.write_manifest(self._manifest)
+        return self._executor
+
+    def _submit(self, case: Case) -> None:
+        self.judge.submit(case, self._manifest["identity"]["model"].get("answer_prefix", ""))
+
+    def _harvest(self, *, wait: bool = False) -> None:
+        for judged in self.judge.done(wait=wait):
+            self.store.append("grades", judged.grades)
+            self._boards[judged.run_id].judged(judged.outcomes)
+            self._tables.add(judged.outcomes)
+        if self._tables.write_if_due(self._manifest["tasks"]):
+            self._save_session()
+
+    def _save_session(self) -> None:
+        self._session["finished"] = provenance.now()
+        self._session["wall_seconds"] = round(time.monotonic() - self._began, 3)
+        self.store.write_manifest(self._manifest)
+
+
+def _title(task: Task, run: Run) -> str:
+    ratio = f" CR {run.compression_ratio:g}" if run.compression_ratio != 1 else ""
+    return f"{task.name} | {run.backend}{ratio}"

@@ -1,0 +1,85 @@
+"""The tables that are made from samples, rewritten while a sweep runs: outcomes, points, frontiers, gains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hyperscale.analysis.gain import gains
+from hyperscale.analysis.pareto import frontiers
+from hyperscale.results.points import TaskPlan, points
+from hyperscale.results.store import Store
+
+WRITE_SECONDS = 60.0
+WRITE_SHARE = 0.05
+"""Tables are rewritten each minute, but never for more than this part of the time."""
+
+_ORDER = ["model", "task", "backend", "compression_ratio", "width", "length", "problem_id"]
+"""Order of outcomes on disk, so that intervals, which resample rows, do not depend on who finished first."""
+
+RunKey = tuple[str, str, float]
+"""(task, backend, compression ratio): what a row of outcomes belongs to beside its point and problem."""
+
+
+class Tables:
+    """Outcomes as they come in, and what follows from them.
+
+    Rows of tasks and backends that the folder holds but this sweep does not name are kept as they are.
+    """
+
+    def __init__(
+        self, store: Store, folder: Path, runs: Sequence[RunKey], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._frames = [_others(folder / "outcomes.parquet", runs)]
+        self._next_write = clock() + WRITE_SECONDS
+        self.points = pd.DataFrame()
+        self.frontiers = pd.DataFrame()
+
+    def add(self, outcomes: pd.DataFrame) -> None:
+        """Take in the outcomes of a problem."""
+        self._frames.append(outcomes)
+
+    def write(self, tasks: Mapping[str, Mapping[str, Any]]) -> None:
+        """Make and write every table. `tasks`: the manifest's, which say how each is scored."""
+        began = self._clock()
+        frames = [frame for frame in self._frames if len(frame)]
+        if frames:
+            outcomes = pd.concat(frames, ignore_index=True).sort_values(_ORDER, ignore_index=True)
+            self._frames = [outcomes]
+            self.points = pd.concat(
+                [_points(of_task, str(task), tasks[str(task)]) for task, of_task in outcomes.groupby("task")],
+                ignore_index=True,
+            )
+            self.frontiers = frontiers(self.points)
+            self._store.write_table("outcomes", outcomes)
+            self._store.write_table("points", self.points)
+            self._store.write_table("frontiers", self.frontiers)
+            self._store.write_table("gains", gains(outcomes))
+        ended = self._clock()
+        self._next_write = ended + max(WRITE_SECONDS, (ended - began) / WRITE_SHARE)
+
+    def write_if_due(self, tasks: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Write if the last time is long enough ago; True if so."""
+        due = self._clock() >= self._next_write
+        if due:
+            self.write(tasks)
+        return due
+
+
+def _points(outcomes: pd.DataFrame, name: str, task: Mapping[str, Any]) -> pd.DataFrame:
+    plan = TaskPlan(task["aggregate"], task["chance"], task["problems"], task["partial"])
+    return points(outcomes, {name: plan}, {int(length): pool for length, pool in task["pools"].items()})
+
+
+def _others(path: Path, runs: Sequence[RunKey]) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame()
+    frame = pd.read_parquet(path)
+    keys = zip(frame["task"], frame["backend"], frame["compression_ratio"], strict=True)
+    return frame[[key not in set(runs) for key in keys]]

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from hyperscale.analysis.gain import gains, resample_counts
+from hyperscale.analysis.pareto import AXES, frontiers
+from hyperscale.results.schema import GAINS, arrow_schema
+from tests.analysis.synthetic import outcomes_table, points_table
+from tests.reference import frontier as reference
+
+Points = list[reference.Point]
+
+
+def slow_points(outcomes: pd.DataFrame, backend: str, drawn: list[str], column: str) -> Points:
+    """(mean cost, mean accuracy) of each point over a list of drawn problems, problem by problem."""
+    points = []
+    for _, rows in outcomes[outcomes["backend"] == backend].groupby(["compression_ratio", "width", "length"]):
+        costs = dict(zip(rows["problem_id"], rows[column].astype(float), strict=True))
+        accuracies = dict(zip(rows["problem_id"], rows["accuracy"].astype(float), strict=True))
+        points.append((sum(costs[p] for p in drawn) / len(drawn), sum(accuracies[p] for p in drawn) / len(drawn)))
+    return points
+
+
+def slow_gain(outcomes: pd.DataFrame, drawn: list[str], axis: str, scale: str) -> float | None:
+    """Gain of dms over vanilla on the drawn problems."""
+    column = "seconds" if axis == "throughput" else axis
+    a, b = (slow_points(outcomes, backend, drawn, column) for backend in ("dms", "vanilla"))
+    if axis == "throughput":
+        # More throughput is better: its negative is a cost, in log2 as in linear scale.
+        a, b = ([(-60 / seconds, accuracy) for seconds, accuracy in side] for side in (a, b))
+        return reference.gain(a, b, (lambda x: -math.log2(-x)) if scale == "log2" else float)
+    return reference.gain(a, b, math.log2 if scale == "log2" else float)
+
+
+@pytest.mark.parametrize("axis", ["kv_reads", "throughput"])
+@pytest.mark.parametrize("scale", ["linear", "log2"])
+def test_bootstrap_is_paired_and_resamples_problems(axis: str, scale: str) -> None:
+    outcomes = outcomes_table({"vanilla": [1.0], "dms": [4.0]}, tasks=("gsm8k",), widths=(1, 4), problems=7, seed=3)
+    table = gains(outcomes, axes=[axis], resamples=9, seed=5)
+    row = table[table["scale"] == scale].iloc[0]
+    names = [f"p{n:03}" for n in range(7)]
+    estimate = slow_gain(outcomes, names, axis, scale)
+    assert estimate is not None
+    assert row["gain"] == pytest.approx(estimate, abs=5e-3)
+    values = []
+    for counts in resample_counts(7, 9, seed=5):
+        drawn = [name for name, count in zip(names, counts, strict=True) for _ in range(int(count))]
+        value = slow_gain(outcomes, drawn, axis, scale)
+        if value is not None:
+            values.append(value)
+    assert len(values) >= 5
+    expected = np.percentile(values, [2.5, 97.5])
+    assert [row["gain_low"], row["gain_high"]] == pytest.approx(expected, abs=5e-3)
+
+
+def test_a_resample_draws_as_many_problems_as_there_are_each_alike() -> None:
+    counts = resample_counts(5, 4000, seed=1)
+    assert counts.shape == (4000, 5)
+    assert (counts.sum(axis=1) == 5).all()
+    # A problem's count is binomial(5, 1/5): mean 1, variance 4/5, standard error of the mean 0.014.
+    assert counts.mean(axis=0) == pytest.approx(np.ones(5), abs=0.08)
+    assert counts.var(axis=0) == pytest.approx(np.full(5, 0.8), abs=0.1)
+    assert (counts == resample_counts(5, 4000, seed=1)).all()
+    assert (counts != resample_counts(5, 4000, seed=2)).any()
+
+
+def test_an_interval_is_missing_where_most_resamples_have_no_common_budget() -> None:
+    # Each backend solves one problem of ten, at its dearer point: without that problem its frontier is a point.
+    outcomes = outcomes_table(
+        {"vanilla": [1.0], "dms": [2.0]}, problems=10, tasks=("t",), widths=(1,), lengths=(512, 2048)
+    )
+    solved = (outcomes["length"] == 2048) & (outcomes["problem_id"] == "p000")
+    rare = outcomes.assign(accuracy=solved.astype(float), kv_reads=outcomes["length"].astype(float))
+    often = rare.assign(accuracy=(outcomes["length"] == 2048).astype(float))
+    kept = resample_counts(10, 200, seed=0)[:, 0] > 0
+    assert 0.5 < kept.mean() < 0.8
+    row = gains(rare, axes=["kv_reads"], resamples=200).iloc[0]
+    assert (row["gain"], row["gain_low"], row["gain_high"]) == pytest.approx((0, 0, 0))
+    assert gains(often, axes=["kv_reads"], resamples=200)["gain_low"].notna().all()
+    few = resample_counts(10, 200, seed=0)[:, :2].min(axis=1) > 0
+    assert few.mean() < 0.5
+    theirs = solved.where(
+        outcomes["backend"] == "dms", (outcomes["length"] == 2048) & (outcomes["problem_id"] == "p001")
+    )
+    apart = gains(rare.assign(accuracy=theirs.astype(float)), axes=["kv_reads"], resamples=200)
+    assert apart["gain"].notna().all()
+    assert apart[["gain_low", "gain_high"]].isna().all(axis=None)
+
+
+def test_gains_table_names_every_pair_once_with_vanilla_as_the_baseline() -> None:
+    outcomes = outcomes_table({"vanilla": [1.0], "tova": [4.0], "dms": [4.0, 8.0]}, problems=6)
+    table = gains(outcomes, resamples=50)
+    assert list(table.columns) == [column.name for column in GAINS]
+    pairs = {("dms", "tova"), ("dms", "vanilla"), ("tova", "vanilla")}
+    assert set(zip(table["backend"], table["baseline"], strict=True)) == pairs
+    assert len(table) == len(pairs) * 2 * len(AXES) * 2
+    defined = table.dropna()
+    assert not defined.empty
+    assert (defined["gain_low"] <= defined["gain_high"]).all()
+    assert (defined["budget_low"] < defined["budget_high"]).all()
+    chosen = gains(outcomes, pairs=[("vanilla", "dms")], resamples=50)
+    forth = table[(table["backend"] == "dms") & (table["baseline"] == "vanilla")]
+    assert chosen["gain"].to_numpy() == pytest.approx(-forth["gain"].to_numpy(), nan_ok=True)
+    assert chosen["gain_low"].to_numpy() == pytest.approx(-forth["gain_high"].to_numpy(), nan_ok=True)
+
+
+def test_only_problems_of_every_point_of_both_enter_a_pair() -> None:
+    outcomes = outcomes_table({"vanilla": [1.0], "dms": [4.0]}, tasks=("gsm8k",), problems=8)
+    lost = (outcomes["backend"] == "dms") & (outcomes["width"] == 2) & (outcomes["problem_id"] == "p003")
+    without = outcomes[outcomes["problem_id"] != "p003"]
+    pd.testing.assert_frame_equal(gains(outcomes[~lost], resamples=20), gains(without, resamples=20))
+    dms, halves = outcomes["backend"] == "dms", outcomes["problem_id"] < "p004"
+    apart = gains(outcomes[dms == halves], resamples=20)
+    assert apart[["gain", "gain_low", "gain_high", "budget_low"]].isna().all(axis=None)
+
+
+def test_intervals_that_cannot_be_known_are_missing() -> None:
+    single = outcomes_table({"vanilla": [1.0], "dms": [2.0]}, problems=1, tasks=("t",))
+    single["accuracy"] = np.log2(single["width"] * single["length"]) / 20
+    one = gains(single, resamples=20)
+    assert one["gain"].notna().all()
+    assert one[["gain_low", "gain_high"]].isna().all(axis=None)
+    point = outcomes_table({"vanilla": [1.0], "dms": [2.0]}, widths=(1,), lengths=(512,), tasks=("t",))
+    assert gains(point, resamples=20)[["gain", "gain_low"]].isna().all(axis=None)
+    alone = gains(outcomes_table({"vanilla": [1.0]}, problems=2), resamples=20)
+    assert alone.empty
+    assert list(alone.columns) == [column.name for column in GAINS]
+
+
+def test_gains_are_repeatable_and_do_not_depend_on_row_order() -> None:
+    outcomes = outcomes_table({"vanilla": [1.0], "dms": [4.0]}, problems=5)
+    shuffled = outcomes.sample(frac=1, random_state=1)
+    pd.testing.assert_frame_equal(gains(outcomes, resamples=30), gains(shuffled, resamples=30))
+
+
+def test_a_bootstrap_of_a_large_grid_takes_seconds() -> None:
+    outcomes = outcomes_table({"vanilla": [1.0], "dms": [4.0, 8.0]}, tasks=("gsm8k",), problems=200)
+    start = time.process_time()
+    gains(outcomes, resamples=2000)
+    assert time.process_time() - start < 20
+
+
+@pytest.mark.parametrize("backends", [{"vanilla": [1.0]}, {"vanilla": [1.0], "dms": [4.0]}])
+def test_tables_fit_their_schema(backends: dict[str, list[float]]) -> None:
+    tables = {
+        "gains": gains(outcomes_table(backends, problems=3), resamples=10),
+        "frontiers": frontiers(points_table(backends, problems=3)),
+    }
+    for name, frame in tables.items():
+        table = pa.Table.from_pandas(frame, schema=arrow_schema(name), preserve_index=False)
+        assert table.num_rows == len(frame)

@@ -1,0 +1,40 @@
+"""Fixtures that are slow to make and that several parts share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+
+from hyperscale.model.load import Model, load_model
+from tests.smollm2 import smollm2_path
+
+
+@pytest.fixture(scope="session")
+def smollm2_file() -> Path:
+    path = smollm2_path()
+    if path is None:
+        pytest.skip("SmolLM2-135M is not here; `make` fetches it")
+    return path
+
+
+@pytest.fixture(scope="session")
+def smollm2(smollm2_file: Path) -> Model:
+    """SmolLM2-135M in our decoder, float32."""
+    return load_model(str(smollm2_file), dtype="float32", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def smollm2_reference(smollm2_file: Path) -> PreTrainedModel:
+    """SmolLM2-135M in transformers, float32, config and weights as transformers reads them."""
+    config = AutoConfig.from_pretrained(smollm2_file.parent, gguf_file=smollm2_file.name)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    content = load_gguf_checkpoint(smollm2_file, return_tensors=True, model_to_load=model)
+    report = model.load_state_dict(content["tensors"], strict=False)
+    assert report.missing_keys == ["lm_head.weight"]
+    assert not report.unexpected_keys
+    model.tie_weights()
+    return model.eval()

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperscale.figures import style
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(512, "512"), (1024, "1K"), (1536, "1.5K"), (65536, "64K"), (2**20, "1M"), (2**31, "2G"), (0.5, "0.5")],
+)
+def test_tokens_in_powers_of_two(count: float, text: str) -> None:
+    assert style.tokens(count) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(128, "128"), (16384, "16K"), (1000, "1000"), (1500, "1500")])
+def test_a_length_is_never_rounded(count: int, text: str) -> None:
+    assert style.length(count) == text
+
+
+@given(st.floats(1e-3, 1e9), st.floats(1.1, 1e6))
+def test_octave_ticks_are_few_and_inside(low: float, ratio: float) -> None:
+    ticks = style.octave_ticks(low, low * ratio)
+    assert 1 <= len(ticks) <= 9
+    assert ticks == sorted(set(ticks))
+    assert all(low <= tick <= low * ratio for tick in ticks)
+
+
+def test_octave_ticks_are_powers_of_two_where_the_range_allows() -> None:
+    assert style.octave_ticks(900, 17000) == [1024, 2048, 4096, 8192, 16384]
+    assert style.octave_ticks(1000, 2100) == [1024, 1536, 2048]
+
+
+def test_backends_keep_their_look_whoever_stands_beside_them() -> None:
+    known = ["vanilla", "dms", "quest", "tova", "h2o", "dmc", "random"]
+    together = style.looks([*known, "own"])
+    assert list(together) == [*known, "own"]
+    assert all(style.looks([name])[name] == together[name] for name in known)
+    assert len({look.colour for look in together.values()}) == len(together)
+    assert len({look.marker for look in together.values()}) == len(together)

@@ -1,0 +1,85 @@
+"""Outcomes of one problem, thread by thread and subset by subset, straight from the definitions."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import isnan
+from typing import Any
+
+
+def outcome(
+    samples: list[dict[str, Any]], answers: dict[tuple[int, int], tuple[str | None, bool]], width: int, length: int
+) -> dict[str, float] | None:
+    """Expected outcome of a majority vote of `width` threads at `length`, by listing every subset.
+
+    `answers[thread, length]` is (answer, correct); equal strings agree. None where the pool is too small.
+    """
+    pool = [sample for sample in samples if sample["length_cap"] >= length and usable(sample, answers, length)]
+    if len(pool) < width:
+        return None
+    subsets = list(combinations(pool, width))
+    rows = [subset_outcome(list(subset), answers, length) for subset in subsets]
+    expected = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    threads = [thread_outcome(sample, length) for sample in pool]
+    for name in ("mean_length", "truncated_share", "realised_ratio"):
+        known = [thread[name] for thread in threads if not isnan(thread[name])]
+        expected[name] = sum(known) / len(known) if known else float("nan")
+    expected["batch_threads"] = sum(sample["batch_threads"] for sample in pool) / len(pool)
+    expected["pool"] = len(pool)
+    return expected
+
+
+def usable(sample: dict[str, Any], answers: dict[tuple[int, int], tuple[str | None, bool]], length: int) -> bool:
+    return (sample["thread"], length) in answers or steps_run(sample, length) == 0
+
+
+def steps_run(sample: dict[str, Any], length: int) -> int:
+    count = 0
+    while count < sample["generated_tokens"] and sample["prompt_tokens"] + count + 1 <= length:
+        count += 1
+    return count
+
+
+def thread_outcome(sample: dict[str, Any], length: int) -> dict[str, float]:
+    steps = steps_run(sample, length)
+    rows = sample["layers"] * sample["kv_heads"]
+    reads, peak, pages, micros, ratio = 0, 0, 0, 0, float("nan")
+    for step in range(steps):
+        reads += int(sample["step_reads"][step])
+        peak = max(peak, int(sample["step_live"][step]))
+        pages = max(pages, int(sample["step_pages"][step]))
+        micros += int(sample["step_micros"][step])
+        ratio = (sample["prompt_tokens"] + steps) / (int(sample["step_live"][step]) / rows)
+    whole = sample["finish_reason"] == "stop" and steps == sample["generated_tokens"]
+    return {
+        "kv_reads": reads / rows,
+        "peak_tokens": peak / rows if steps else sample["prompt_tokens"],
+        "pages": pages,
+        "seconds": micros / 1e6,
+        "mean_length": sample["prompt_tokens"] + steps,
+        "truncated_share": 0.0 if whole else 1.0,
+        "realised_ratio": ratio,
+    }
+
+
+def subset_outcome(
+    subset: list[dict[str, Any]], answers: dict[tuple[int, int], tuple[str | None, bool]], length: int
+) -> dict[str, float]:
+    threads = [thread_outcome(sample, length) for sample in subset]
+    ballot: dict[str, list[bool]] = {}
+    for sample in subset:
+        answer, correct = answers.get((sample["thread"], length), (None, False))
+        if answer is not None and steps_run(sample, length) > 0:
+            ballot.setdefault(answer, []).append(correct)
+    most = max((len(votes) for votes in ballot.values()), default=0)
+    leaders = [votes[0] for votes in ballot.values() if len(votes) == most]
+    prefill = sum(sample["prefill_seconds"] for sample in subset) / len(subset)
+    return {
+        "accuracy": sum(leaders) / len(leaders) if leaders else 0.0,
+        "tied": 1.0 if len(leaders) > 1 else 0.0,
+        "kv_reads": sum(thread["kv_reads"] for thread in threads),
+        "peak_tokens": sum(thread["peak_tokens"] for thread in threads),
+        "peak_bytes": (subset[0]["prompt_pages"] + sum(thread["pages"] for thread in threads))
+        * subset[0]["page_bytes"],
+        "seconds": prefill + sum(thread["seconds"] for thread in threads),
+    }

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hyperscale.results.lock import FolderLock
+from hyperscale.results.store import Store
+
+HOLD = """
+import os, sys, time
+from pathlib import Path
+from hyperscale.results.lock import FolderLock
+lock = FolderLock(Path(sys.argv[1]))
+if os.fork() == 0:
+    print("worker", os.getpid(), flush=True)
+    time.sleep(60)
+    os._exit(0)
+time.sleep(60)
+"""
+
+
+def test_a_second_process_is_refused_and_a_dead_one_does_not_block(tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    worker = int(holder.stdout.readline().split()[1])
+    try:
+        with pytest.raises(ValueError, match=f"is in use by process {holder.pid} on "):
+            Store(tmp_path)
+        holder.kill()
+        holder.wait()
+        os.kill(worker, 0)
+        with Store(tmp_path) as store:
+            assert store.keys("samples") == set()
+    finally:
+        holder.kill()
+        os.kill(worker, signal.SIGKILL)
+        holder.stdout.close()
+
+
+def test_one_process_cannot_open_a_folder_twice(tmp_path: Path) -> None:
+    with Store(tmp_path), pytest.raises(ValueError, match=f"process {os.getpid()} "):
+        Store(tmp_path)
+    Store(tmp_path).close()
+
+
+def test_a_forked_child_neither_holds_nor_frees_the_lock(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    child = os.fork()
+    if child == 0:
+        lock.release()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    with pytest.raises(ValueError, match=f"process {os.getpid()} "):
+        FolderLock(tmp_path)
+    lock.release()
+    lock.release()
+    FolderLock(tmp_path).release()
+
+
+def test_a_refused_store_leaves_the_folder_free(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="is not JSON"):
+            Store(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    Store(tmp_path).close()
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "results"):
+        with pytest.raises(ValueError, match=r"cannot write to .*choose another --output-dir"):
+            Store(folder)
+
+
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        with pytest.raises(ValueError, match=r"cannot write to .*Permission denied"):
+            Store(locked / "results")
+    finally:
+        os.seteuid(user)

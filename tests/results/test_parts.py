@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from hyperscale.results.store import Store
+from tests.results.rows import caps, sample_row
+
+
+def test_a_compacted_folder_read_plainly_is_right(store: Store) -> None:
+    for thread in range(5):
+        store.append("samples", [sample_row("p", thread, 64), sample_row("q", thread, 64)])
+    store.append("samples", [sample_row("p", 2, 128)])
+    store.compact()
+    plain = pd.read_parquet(store.folder / "samples")
+    assert len(list(store.folder.glob("samples/*"))) == 1
+    pd.testing.assert_frame_equal(plain, store.read("samples"))
+    assert len(plain) == 10
+
+
+def test_compacting_twice_rewrites_nothing(store: Store) -> None:
+    for thread in range(3):
+        store.append("samples", [sample_row("p", thread)])
+    store.compact()
+    [part] = store.folder.glob("samples/*")
+    before = part.stat()
+    store.compact()
+    assert part.stat() == before
+
+
+def test_a_large_part_is_left_alone_until_it_holds_a_stale_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hyperscale.results.parts._MERGED_BYTES", 1)
+    for thread in range(3):
+        store.append("samples", [sample_row("p", thread), sample_row("q", thread)])
+    inodes = {part.name: part.stat().st_ino for part in store.folder.glob("samples/*")}
+    store.append("samples", [sample_row("q", 1, 128), sample_row("p", 2, 128), sample_row("q", 2, 128)])
+    store.compact()
+    after = {part.name: part.stat().st_ino for part in store.folder.glob("samples/*")}
+    first, second, third = sorted(inodes)
+    assert after[first] == inodes[first]
+    assert after[second] != inodes[second]
+    assert third not in after
+    assert caps(store) == {
+        ("p", 0): 64,
+        ("q", 0): 64,
+        ("p", 1): 64,
+        ("q", 1): 128,
+        ("p", 2): 128,
+        ("q", 2): 128,
+    }
+
+
+def test_part_names_only_grow(store: Store) -> None:
+    names: list[str] = []
+    for thread in range(12):
+        before = set(store.folder.glob("samples/*"))
+        store.append("samples", [sample_row("p", thread)])
+        [new] = set(store.folder.glob("samples/*")) - before
+        names.append(new.name)
+        if thread % 4 == 3:
+            store.compact()
+    assert names == sorted(names)
+    assert len(set(names)) == 12
+
+
+def test_hundreds_of_small_parts(store: Store) -> None:
+    for thread in range(150):
+        store.append("samples", [sample_row("p", thread)])
+    assert len(store.keys("samples")) == 150
+    store.compact()
+    assert len(list(store.folder.glob("samples/*"))) == 1
+    assert len(store.read("samples")) == 150
+
+
+def test_step_columns_are_small(store: Store) -> None:
+    length = 4096
+    steps = 90 * np.arange(100, 100 + length, dtype=np.int64)
+    noise = np.random.default_rng(0).normal(3000, 200, length).astype(np.int64)
+    row = {"step_reads": steps, "step_live": steps, "step_pages": steps // 1440, "step_micros": noise}
+    store.append("samples", [sample_row("p", t, 8192, generated_tokens=length, **row) for t in range(8)])
+    [part] = store.folder.glob("samples/*")
+    group = pq.read_metadata(part).row_group(0)
+    sizes = {}
+    for index in range(group.num_columns):
+        column = group.column(index)
+        sizes[column.path_in_schema.split(".")[0]] = column.total_compressed_size / (8 * length)
+    assert sizes["step_reads"] < 0.05
+    assert sizes["step_live"] < 0.05
+    assert sizes["step_pages"] < 0.1
+    assert sizes["text_ends"] < 0.05
+    assert sizes["step_micros"] < 2
+
+
+@pytest.mark.parametrize("damage", ["truncate", "garbage", "empty"])
+def test_a_damaged_part_is_named(store: Store, damage: str) -> None:
+    for thread in range(2):
+        store.append("samples", [sample_row("p", thread)])
+    part = sorted(store.folder.glob("samples/*"))[1]
+    content = part.read_bytes()
+    damaged = {"truncate": content[: len(content) // 2], "garbage": b"x" * len(content), "empty": b""}
+    part.write_bytes(damaged[damage])
+    for use in (lambda: store.keys("samples"), lambda: store.read("samples"), store.compact):
+        with pytest.raises(ValueError, match=f"{part.name} is damaged"):
+            use()
+    store.append("samples", [sample_row("p", 0)])
+    part.unlink()
+    store.close()
+    with Store(store.folder) as again:
+        assert again.keys("samples") == {("run", "t", "p", 0)}
+
+
+def test_damage_inside_the_columns_is_noticed(store: Store) -> None:
+    store.append("samples", [sample_row("p", 0, 4096, generated_tokens=2000)])
+    [part] = store.folder.glob("samples/*")
+    metadata = pq.read_metadata(part).row_group(0)
+    content = bytearray(part.read_bytes())
+    for index in range(metadata.num_columns):
+        start = metadata.column(index).data_page_offset
+        content[start : start + 4] = b"\xff" * 4
+    part.write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged"):
+        store.read("samples")
+
+
+def test_parts_of_other_columns_and_strange_files_are_refused(store: Store) -> None:
+    store.append("samples", [sample_row()])
+    [part] = store.folder.glob("samples/*")
+    pd.DataFrame({"x": [1]}).to_parquet(part)
+    with pytest.raises(ValueError, match="other columns"):
+        store.read("samples")
+    part.rename(part.with_name("mine.parquet"))
+    store.close()
+    with pytest.raises(ValueError, match=r"mine\.parquet is no part file"):
+        Store(store.folder)
+
+
+def test_overlapping_parts_are_refused(store: Store) -> None:
+    for name in ("part-00000001-00000003.parquet", "part-00000002-00000004.parquet"):
+        (store.folder / "samples" / name).write_bytes(b"")
+    store.close()
+    with pytest.raises(ValueError, match="overlap"):
+        Store(store.folder)

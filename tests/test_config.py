@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperscale.config import IDENTITY_FIELDS, SweepConfig, make_config, stable_hash
+from hyperscale.engines.base import Sampling
+from hyperscale.sizes import format_bytes, format_tokens, parse_bytes, parse_list, parse_tokens
+
+FIELDS: dict[str, Any] = {"model": "m", "tasks": ("gsm8k",), "grid": ((2, 64), (1, 64)), "output_dir": Path("out")}
+
+
+def make(**fields: Any) -> SweepConfig:
+    return make_config(**{**FIELDS, **fields})
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("8192", 8192), ("8k", 8192), ("64K", 65536), ("1m", 1048576), (" 1.5k ", 1536), ("1_000", 1000), (7, 7)],
+)
+def test_sizes_in_tokens(text: str | int, tokens: int) -> None:
+    assert parse_tokens(text) == tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("2GiB", 2 * 2**30), ("8g", 8 * 2**30), ("500MB", 500_000_000), ("1.5 kib", 1536), ("123", 123), ("5b", 5)],
+)
+def test_sizes_in_bytes(text: str, count: int) -> None:
+    assert parse_bytes(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "k", "8x", "-1", "8GiB", "1.0001k", "8 k k", "1e3"])
+def test_what_is_no_number_of_tokens_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="tokens"):
+        parse_tokens(text)
+
+
+@given(st.integers(1, 2**40))
+def test_formatted_tokens_are_read_back(tokens: int) -> None:
+    assert parse_tokens(format_tokens(tokens).replace(",", "")) == tokens
+
+
+def test_formatted_bytes() -> None:
+    assert [format_bytes(n) for n in (0, 1023, 1536, 2**30 * 2.5)] == ["0 B", "1023 B", "1.5 KiB", "2.5 GiB"]
+
+
+def test_lists() -> None:
+    assert parse_list("a, b") == ("a", "b")
+    with pytest.raises(ValueError, match="empty entry"):
+        parse_list("a,,b")
+
+
+def test_grid_is_sorted_and_unique() -> None:
+    config = make(grid=((2, 64), (1, 64), (2, 64), (2, 32)))
+    assert config.grid == ((1, 64), (2, 32), (2, 64))
+    assert config.width == 2
+    assert config.lengths == (32, 64)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"temperature": -0.1}, "--temperature"),
+        ({"top_p": 0}, "--top-p"),
+        ({"top_p": 1.5}, "--top-p"),
+        ({"min_p": 1}, "--min-p"),
+        ({"top_k": -1}, "--top-k"),
+        ({"seed": -1}, "--seed"),
+        ({"limit": 0}, "--limit"),
+        ({"dtype": "int8"}, "--dtype"),
+        ({"device": "gpu"}, "--device"),
+        ({"max_batch": 0}, "--max-batch"),
+        ({"memory_budget": 0}, "--memory-budget"),
+        ({"tasks": ()}, "--tasks"),
+        ({"grid": ((0, 64),)}, "--widths/--lengths"),
+        ({"pool": 1}, "--pool 1 is smaller than the largest width 2"),
+        ({"backends": ("vanila",)}, "did you mean 'vanilla'"),
+        ({"compression_ratios": (4,)}, "vanilla keeps every token"),
+        ({"nonsense": 1}, "--nonsense"),
+    ],
+)
+def test_mistakes_are_told_in_one_line_that_names_the_flag(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        make(**fields)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_config_is_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        make().seed = 1  # type: ignore[misc]
+
+
+CHANGES: dict[str, Any] = {
+    "model": "other", "revision": "abc", "dtype": "float32", "temperature": 0.1, "top_p": 0.5, "top_k": 3,
+    "min_p": 0.1, "seed": 9, "batch_invariant": True, "device": "cpu", "tasks": ("aime24",), "data": Path("d"),
+    "limit": 3, "problem_ids": ("1",), "grid": ((4, 64),), "pool": 7, "memory_budget": 5, "max_batch": 2,
+    "output_dir": Path("x"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES))
+def test_identity_changes_with_what_is_drawn_and_with_nothing_else(name: str) -> None:
+    changed = make(**{name: CHANGES[name]}).identity() != make().identity()
+    assert changed == (name in IDENTITY_FIELDS)
+
+
+def test_every_field_is_tried_above() -> None:
+    assert set(SweepConfig.model_fields) - CHANGES.keys() == {"backends", "compression_ratios"}
+
+
+def test_hash_is_the_same_in_another_process_and_whatever_the_order() -> None:
+    value = make().identity()
+    shuffled = dict(reversed(value.items()))
+    code = "import json, sys; from hyperscale.config import stable_hash; print(stable_hash(json.loads(sys.argv[1])))"
+    other = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(shuffled)], capture_output=True, text=True, check=True
+    )
+    assert other.stdout.strip() == stable_hash(value)
+    assert stable_hash({**value, "seed": 1}) != stable_hash(value)
+
+
+def test_sampling_takes_its_fields() -> None:
+    sampling = make(temperature=0.3, top_p=0.9, top_k=5, min_p=0.02, seed=11).sampling()
+    assert sampling == Sampling(temperature=0.3, top_p=0.9, top_k=5, min_p=0.02, seed=11)
