@@ -39,10 +39,17 @@ def ours(dtype: str, endless: bool = False) -> Model:
 
 def theirs(dtype: str) -> Any:
     """SmolLM2 in transformers, from the same file."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
     path = smollm2()
-    return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=DTYPES[dtype]).eval()
+    config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    # `from_pretrained(gguf_file=...)` asks for accelerate, which nothing else here needs.
+    content = load_gguf_checkpoint(path, return_tensors=True, model_to_load=model)
+    model.load_state_dict(content["tensors"], strict=False)
+    model.tie_weights()
+    return model.eval().to(DTYPES[dtype])
 
 
 def prompts(model: Model, count: int) -> list[tuple[int, ...]]:

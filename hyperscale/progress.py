@@ -128,7 +128,6 @@ class Lines:
 
     def start(self, board: Board) -> None:
         """Name the run."""
-        board.restart()
         self._board, self._last = board, self._clock()
         self.say(f"{board.title}: {board.status()}")
 
@@ -165,7 +164,6 @@ class LiveTable:
         """Leave the last run's table where it stands and begin another."""
         if self._board is not None:
             self._console.print(grid_table(self._board))
-        board.restart()
         self._board = board
 
     def update(self) -> None:

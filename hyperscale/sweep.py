@@ -14,7 +14,7 @@ from hyperscale import provenance
 from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Job
 from hyperscale.executors.base import Executor
-from hyperscale.grading import GradingPool, gold_normal
+from hyperscale.grading import GradingPool
 from hyperscale.grid import Run, plan_runs
 from hyperscale.interrupt import Interrupt
 from hyperscale.judge import Case, Judge
@@ -22,18 +22,11 @@ from hyperscale.progress import Board, Progress
 from hyperscale.results.store import Store
 from hyperscale.resume import missing
 from hyperscale.rows import Row, empty_row, records, sample_row
+from hyperscale.sources import Source, load_sources
 from hyperscale.tables import Tables
-from hyperscale.tasks import LoadedProblems, Problem, Task, load_problems, load_task
+from hyperscale.tasks import Problem, Task
 
 Load = Callable[[SweepConfig], Executor]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A task and the problems of it that are asked for."""
-
-    task: Task
-    loaded: LoadedProblems
 
 
 @dataclass(frozen=True)
@@ -46,28 +39,6 @@ class Report:
     generated_samples: int
     generated_tokens: int
     interrupted: bool
-
-
-def load_sources(config: SweepConfig) -> list[Source]:
-    """Tasks and problems of a sweep; ValueError on any that cannot be had, or whose answer cannot be graded."""
-    tasks = [load_task(name) for name in config.tasks]
-    names = [task.name for task in tasks]
-    if len(set(names)) < len(names):
-        raise ValueError(f"--tasks names one task twice: {', '.join(names)}")
-    sources = [
-        Source(
-            task,
-            load_problems(task, data=config.data, limit=config.limit, problem_ids=config.problem_ids, seed=config.seed),
-        )
-        for task in tasks
-    ]
-    for source in sources:
-        for problem in source.loaded.problems:
-            try:
-                gold_normal(source.task.grader, problem.gold)
-            except ValueError as error:
-                raise ValueError(f"task {problem.task}, problem {problem.id}: {error}") from None
-    return sources
 
 
 def sweep(config: SweepConfig, load: Load, progress: Progress, command: Sequence[str] = ()) -> Report:
@@ -167,6 +138,7 @@ class _Sweep:
                 )
             for thread in caps.keys() - room.keys():
                 self._keep(part, empty_row(problem, thread, caps[thread], len(prompt), shape))
+        part.board.restart()
         for chain in self.interrupt.take(engine.generate(jobs)):
             text, ends = executor.text(chain.tokens.tolist())
             self._keep(part, sample_row(part.problems[chain.problem_id], chain, text, ends, shape))
@@ -221,6 +193,7 @@ class _Sweep:
 
     def _loaded(self) -> Executor:
         if self._executor is None:
+            self.progress.say(f"loading {self.config.model}")
             with self.interrupt.breakable():
                 self._executor = self._load(self.config)
             provenance.identify(self._manifest, self._executor.identity())

@@ -15,7 +15,7 @@ import pytest
 from hyperscale.grid import length_caps
 from hyperscale.results.store import Store
 from tests.fakes import fake_config, run_fake, write_task
-from tests.test_sweep import assert_same_results, keys, table
+from tests.test_sweep import assert_same_results, keys, rows, table
 
 PROBLEMS = 7
 GRID = ((1, 64), (4, 32), (8, 16))
@@ -31,9 +31,9 @@ def finished(folder: Path) -> set[Thread]:
         samples = store.read("samples")
     assert not samples.duplicated(["run_id", "task", "problem_id", "thread"]).any()
     return {
-        (row.task, row.problem_id, row.thread)
-        for row in samples.itertuples()
-        if row.finish_reason == "stop" or row.length_cap >= caps[row.thread]
+        (row["task"], row["problem_id"], row["thread"])
+        for row in rows(samples)
+        if row["finish_reason"] == "stop" or row["length_cap"] >= caps[row["thread"]]
     }
 
 

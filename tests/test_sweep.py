@@ -38,7 +38,13 @@ def table(folder: Path, name: str) -> pd.DataFrame:
         frame = store.read(name)
     frame = frame.sort_values([*KEY, *(["length"] if name == "grades" else [])], ignore_index=True)
     lists = [column for column in frame if isinstance(frame[column].iloc[0], np.ndarray)]
-    return frame.assign(**{column: frame[column].map(tuple) for column in lists})
+    for column in lists:
+        frame[column] = frame[column].map(tuple)
+    return frame
+
+
+def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return frame.to_dict("records")  # type: ignore[return-value]
 
 
 def keys(log: Path) -> list[tuple[str, str, int]]:
@@ -51,8 +57,11 @@ def assert_same_results(left: Path, right: Path) -> None:
         pd.testing.assert_frame_equal(table(left, name), table(right, name))
     for name in ("outcomes", "points", "frontiers"):
         order = ["task", "width", "length", *{"outcomes": ["problem_id"], "frontiers": ["axis"]}.get(name, [])]
-        frames = [pd.read_parquet(folder / f"{name}.parquet") for folder in (left, right)]
-        pd.testing.assert_frame_equal(*(frame.sort_values(order, ignore_index=True) for frame in frames))
+        one, other = (
+            pd.read_parquet(folder / f"{name}.parquet").sort_values(order, ignore_index=True)
+            for folder in (left, right)
+        )
+        pd.testing.assert_frame_equal(one, other)
 
 
 def test_samples_are_the_chains_cut_at_their_caps(tmp_path: Path) -> None:
@@ -60,15 +69,15 @@ def test_samples_are_the_chains_cut_at_their_caps(tmp_path: Path) -> None:
     samples = table(tmp_path / "out", "samples")
     assert report.generated_samples == len(samples) == 6 * 4
     assert report.generated_tokens == samples["generated_tokens"].sum()
-    for row in samples.itertuples():
-        cap = 32 if row.thread < 2 else 16
-        whole = full_chain(0, "toy", str(row.problem_id), int(row.thread))
-        assert row.length_cap == cap
-        assert list(row.tokens) == whole[: cap - PROMPT]
-        assert row.finish_reason == ("stop" if len(whole) <= cap - PROMPT else "length")
-        pieces = ["" if token == END else f"\\boxed{{{token % 3}}} " for token in row.tokens]
-        assert row.text == "".join(pieces)
-        assert [row.text[:end] for end in row.text_ends] == ["".join(pieces[: n + 1]) for n in range(len(pieces))]
+    for row in rows(samples):
+        cap = 32 if row["thread"] < 2 else 16
+        whole = full_chain(0, "toy", row["problem_id"], row["thread"])
+        assert row["length_cap"] == cap
+        assert list(row["tokens"]) == whole[: cap - PROMPT]
+        assert row["finish_reason"] == ("stop" if len(whole) <= cap - PROMPT else "length")
+        pieces = ["" if token == END else f"\\boxed{{{token % 3}}} " for token in row["tokens"]]
+        assert row["text"] == "".join(pieces)
+        assert [row["text"][:end] for end in row["text_ends"]] == ["".join(pieces[: n + 1]) for n in range(len(pieces))]
 
 
 def test_points_of_width_one_are_plain_means_over_the_pool(tmp_path: Path) -> None:
@@ -126,11 +135,11 @@ def test_extending_generates_only_what_is_missing_and_equals_a_fresh_sweep(tmp_p
 
     assert_same_results(tmp_path / "grown", tmp_path / "fresh")
     samples = table(tmp_path / "fresh", "samples")
-    caps = {(row.problem_id, row.thread): row.length_cap for row in samples.itertuples()}
+    caps = {(row["problem_id"], row["thread"]): row["length_cap"] for row in rows(samples)}
     enough = {
-        (row.task, row.problem_id, row.thread)
-        for row in kept.itertuples()
-        if row.finish_reason == "stop" or row.length_cap >= caps[row.problem_id, row.thread]
+        (row["task"], row["problem_id"], row["thread"])
+        for row in rows(kept)
+        if row["finish_reason"] == "stop" or row["length_cap"] >= caps[row["problem_id"], row["thread"]]
     }
     generated = keys(tmp_path / "log")
     assert len(generated) == len(set(generated)) == grown.generated_samples

@@ -70,3 +70,15 @@ def test_it_is_near_the_normal_interval_where_that_holds() -> None:
 def test_what_is_no_list_of_accuracies_is_an_assertion(values: list) -> None:
     with pytest.raises(AssertionError):
         mean_interval(values)
+
+
+def test_undefined_bca_gives_way_to_percentiles_that_hold_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    methods: list[str] = []
+
+    def bootstrap(values_n: np.ndarray, method: str, *settings: object) -> tuple[float, float]:
+        methods.append(method)
+        return (np.nan, np.nan) if method == "BCa" else (0.6, 0.7)
+
+    monkeypatch.setattr("hyperscale.analysis.intervals._bootstrap", bootstrap)
+    assert mean_interval([0.0, 1.0]) == (0.5, 0.5, 0.7)
+    assert methods == ["BCa", "percentile"]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import PreTrainedModel
 
 from hyperscale.engines.base import Job, Sampling
 from hyperscale.engines.torch_engine import TorchEngine
@@ -18,7 +17,7 @@ from tests.shared_data import shared_rows
 PROMPTS, NEW_TOKENS = 20, 24
 
 
-def test_greedy_output_is_that_of_generate_token_for_token(smollm2: Model, smollm2_file: Path):
+def test_greedy_output_is_that_of_generate_token_for_token(smollm2: Model, smollm2_reference: PreTrainedModel) -> None:
     rows = shared_rows("gsm8k/test.jsonl")
     if rows is None:
         pytest.skip("the shared GSM8K rows are not here")
@@ -30,12 +29,9 @@ def test_greedy_output_is_that_of_generate_token_for_token(smollm2: Model, smoll
     engine = TorchEngine(smollm2, sampling=Sampling(temperature=0), length_cap=cap, max_batch=8)
     ours = {int(chain.problem_id): chain.tokens.tolist() for chain in engine.generate(jobs)}
 
-    reference = AutoModelForCausalLM.from_pretrained(
-        smollm2_file.parent, gguf_file=smollm2_file.name, dtype=torch.float32
-    )
     for i, prompt in enumerate(prompts):
         ids = torch.tensor([prompt])
-        out = reference.generate(
+        out = smollm2_reference.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_TOKENS, do_sample=False,
             eos_token_id=sorted(smollm2.eos_ids), pad_token_id=0,
         )  # fmt: skip
