@@ -45,7 +45,7 @@ bench: setup $(MODEL)
 	$(BIN)/python -m benchmarks.grid
 
 docs: setup
-	$(BIN)/python -m hyperscale.results.docs docs/results.md
+	$(BIN)/python -m hyperscale.results.docs > docs/results.md
 
 clean:
 	rm -rf .venv .models .pytest_cache .mypy_cache .ruff_cache

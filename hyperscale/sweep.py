@@ -93,7 +93,9 @@ class _Sweep:
         self._session = provenance.new_session(command)
         runs = plan_runs(config)
         tasks = {source.task.name: provenance.describe_task(source.task, source.loaded, runs) for source in sources}
-        self._manifest = provenance.opened(store.read_manifest(), config, tasks, self._session)
+        # A folder without a sample, as a failed start leaves it, is nobody's yet.
+        old = store.read_manifest() if store.keys("samples") else None
+        self._manifest = provenance.opened(old, config, tasks, self._session)
         store.write_manifest(self._manifest)
         keys = [(task, run.backend, run.compression_ratio) for task in tasks for run in runs]
         self._tables = Tables(store, config.output_dir, keys)

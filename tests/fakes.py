@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +22,7 @@ from rich.console import Console
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.engines.base import CacheShape, Chain, Job
 from hyperscale.grid import Run
-from hyperscale.progress import Lines
+from hyperscale.progress import Board, Lines
 from hyperscale.sweep import Report, sweep
 from hyperscale.tasks import Problem
 
@@ -128,6 +130,42 @@ def run_fake(config: SweepConfig, log: Path | None = None, seconds: float = 0.0)
     """Sweep with the fake executor, its progress lost."""
     console = Console(file=sys.stderr)
     return sweep(config, lambda config: FakeExecutor(config, log, seconds), Lines(console))
+
+
+class Silent:
+    """Progress that only remembers what was said."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def start(self, board: Board) -> None:
+        pass
+
+    def update(self) -> None:
+        pass
+
+    def say(self, message: str) -> None:
+        self.messages.append(message)
+
+
+class Interrupted(FakeExecutor):
+    """Sends the process a signal when the eighth chain is being made."""
+
+    number = signal.SIGINT
+    times = 1
+
+    def engine(self, run: Run) -> FakeEngine:
+        executor = self
+
+        class Engine(FakeEngine):
+            def generate(self, jobs: Iterable[Job]) -> Iterator[Chain]:
+                for index, chain in enumerate(super().generate(jobs)):
+                    if index == 7:
+                        for _ in range(executor.times):
+                            os.kill(os.getpid(), executor.number)
+                    yield chain
+
+        return Engine(self._config.seed, self._log)
 
 
 if __name__ == "__main__":

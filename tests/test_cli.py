@@ -13,7 +13,7 @@ from hyperscale import __version__
 from hyperscale.cli import app, run
 from hyperscale.cli_options import SweepOptions, folder_name
 from hyperscale.tasks import task_names
-from tests.fakes import FakeExecutor, write_task
+from tests.fakes import FakeExecutor, Interrupted, write_task
 
 COMMANDS = ("sweep", "plan", "figures", "tasks", "models")
 
@@ -43,6 +43,20 @@ def test_sweep_prints_the_frontier_and_where_the_files_are(
     assert "toy | vanilla: 12/12 threads" in err
     assert "PARTIAL" not in err
     assert len(pd.read_parquet(tmp_path / "out" / "points.parquet")) == 4
+
+
+def test_an_interrupted_sweep_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hyperscale.executors.local.LocalExecutor", Interrupted)
+    arguments = sweep_arguments(tmp_path / "out", write_task(tmp_path))
+    assert run(arguments) == 130
+    out = capsys.readouterr().out
+    assert "The same command completes it." in out
+    assert "7 samples" in out
+    monkeypatch.setattr("hyperscale.executors.local.LocalExecutor", FakeExecutor)
+    assert run(arguments) == 0
+    assert "5 samples" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("cut", [["--limit", "2"], ["--problem-id", "p1,p2"]])

@@ -72,6 +72,19 @@ def test_the_issue_s_grid_costs_a_third_of_its_points() -> None:
     assert run.separate_tokens >= 3 * run.max_tokens
 
 
+def test_chains_that_end_by_themselves_make_the_saving_larger() -> None:
+    points = product_grid([1, 2, 4, 8], [16, 32, 64])
+
+    def generated(caps: dict[int, int]) -> int:
+        jobs = [Job("toy", f"p{i}", (1, 2), caps) for i in range(20)]
+        return sum(len(chain.tokens) for chain in FakeEngine(seed=0).generate(jobs))
+
+    alone = sum(generated(dict.fromkeys(range(width), length)) for width, length in points)
+    covering = generated(dict(enumerate(length_caps(points))))
+    bound = sum(width * (length - 2) for width, length in points) / sum(cap - 2 for cap in length_caps(points))
+    assert alone / covering > bound > 3
+
+
 @settings(max_examples=40)
 @given(points=POINTS, seed=st.integers(0, 99), prompt=st.integers(1, 6))
 def test_a_covered_point_equals_the_point_generated_alone(points: list[Point], seed: int, prompt: int) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hyperscale.grid import length_caps
 from hyperscale.results.store import Store
 from tests.fakes import fake_config, run_fake, write_task
-from tests.test_sweep import assert_same_results, keys, rows, table
+from tests.folders import assert_same_results, keys, rows, table
 
 PROBLEMS = 7
 GRID = ((1, 64), (4, 32), (8, 16))

@@ -10,19 +10,18 @@ The bookkeeping (page table, lengths, references) lives in host memory; keys and
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hyperscale.floats import bits
+
 PAGE_SIZE = 16
 """KV tokens a page. Physical memory exceeds live tokens by at most one page a row."""
-
-
-def bits(x: Tensor) -> NDArray[np.uint16] | NDArray[np.uint32]:
-    """A CPU tensor's memory as unsigned integers of its item size: numba knows no bf16."""
-    return x.view(torch.uint16 if x.element_size() == 2 else torch.uint32).numpy()
 
 
 @njit(cache=True)
@@ -61,10 +60,21 @@ def _claim(slots, table, inherited, lengths, references, free, free_count, own, 
 
 
 @njit(cache=True)
-def _write(pool_ptd, pages, offsets, values_nkd):  # type: ignore[no-untyped-def]
-    for i in range(pages.shape[0]):
-        for h in range(pages.shape[1]):
-            pool_ptd[pages[i, h], offsets[i, h]] = values_nkd[i, h]
+def _append(k_nkd, v_nkd, k_ptd, v_ptd, slots, table, inherited, lengths, references, free, free_count, own):  # type: ignore[no-untyped-def]
+    """`_claim` and the writing, in one call: at a batch of one, calls are what takes time."""
+    n, kv_heads, head_dim = k_nkd.shape
+    pages, offsets = np.empty((n, kv_heads), np.int64), np.empty((n, kv_heads), np.int64)
+    copies = np.empty((n * kv_heads, 2), np.int64)
+    copied = _claim(slots, table, inherited, lengths, references, free, free_count, own, pages, offsets, copies)
+    for source, target in copies[:copied]:
+        k_ptd[target] = k_ptd[source]
+        v_ptd[target] = v_ptd[source]
+    for i in range(n):
+        for h in range(kv_heads):
+            page, offset = pages[i, h], offsets[i, h]
+            for c in range(head_dim):
+                k_ptd[page, offset, c] = k_nkd[i, h, c]
+                v_ptd[page, offset, c] = v_nkd[i, h, c]
 
 
 @njit(cache=True)
@@ -88,6 +98,8 @@ class Rows:
         self.dtype, self.device = dtype, device
         self.k_ptd = _pool(pages, head_dim, dtype, device)
         self.v_ptd = _pool(pages, head_dim, dtype, device)
+        if device.type == "cpu":
+            self.k_bits, self.v_bits = bits(self.k_ptd), bits(self.v_ptd)
         row_pages = pages_for(max_length)
         self.table: NDArray[np.int32] = np.zeros((layers, slots, kv_heads, row_pages), np.int32)
         self.lengths: NDArray[np.int32] = np.zeros((layers, slots, kv_heads), np.int32)
@@ -139,28 +151,32 @@ class Rows:
 
     def append(self, layer: int, slots: NDArray[np.int64], k_nkd: Tensor, v_nkd: Tensor) -> None:
         """Put one token at the end of every row that these sequences have in `layer`."""
-        shape = (len(slots), self.kv_heads)
+        books = (
+            slots, self.table[layer], self._inherited[layer], self.lengths[layer], self._references, self._free,
+            self._free_count, self.own,
+        )  # fmt: skip
+        if self.device.type == "cpu":
+            _append(bits(k_nkd), bits(v_nkd), self.k_bits, self.v_bits, *books)
+        else:
+            self._append_on_device(k_nkd, v_nkd, books)
+        assert self._free_count[0] >= 0, "the pool ran dry: admission must reserve every page that a thread can need"
+
+    def _append_on_device(self, k_nkd: Tensor, v_nkd: Tensor, books: tuple[NDArray[Any], ...]) -> None:
+        shape = k_nkd.shape[:2]
         pages, offsets = np.empty(shape, np.int64), np.empty(shape, np.int64)
         copies = np.empty((shape[0] * shape[1], 2), np.int64)
-        copied = _claim(
-            slots, self.table[layer], self._inherited[layer], self.lengths[layer], self._references,
-            self._free, self._free_count, self.own, pages, offsets, copies,
-        )  # fmt: skip
-        assert self._free_count[0] >= 0, "the pool ran dry: admission must reserve every page that a thread can need"
+        copied = _claim(*books, pages, offsets, copies)
+        source, target = torch.from_numpy(copies[:copied].T.copy()).to(self.device)
+        index = torch.from_numpy(pages).to(self.device), torch.from_numpy(offsets).to(self.device)
         for pool_ptd, values_nkd in ((self.k_ptd, k_nkd), (self.v_ptd, v_nkd)):
-            if copied:
-                source, target = torch.from_numpy(copies[:copied].T.copy()).to(self.device)
-                pool_ptd[target] = pool_ptd[source]
-            if self.device.type == "cpu":
-                _write(bits(pool_ptd), pages, offsets, bits(values_nkd.contiguous()))
-            else:
-                index = torch.from_numpy(pages).to(self.device), torch.from_numpy(offsets).to(self.device)
-                pool_ptd[index] = values_nkd
+            pool_ptd[target] = pool_ptd[source]
+            pool_ptd[index] = values_nkd
 
     def extend(self, layer: int, slot: int, k_tkd: Tensor, v_tkd: Tensor) -> None:
         """Put t tokens at the end of the rows that a sequence has in `layer`; they must end at a page's end."""
         length, tokens = int(self.lengths[layer, slot, 0]), k_tkd.shape[0]
-        assert (self.lengths[layer, slot] == length).all() and length % PAGE_SIZE == 0
+        assert (self.lengths[layer, slot] == length).all()
+        assert length % PAGE_SIZE == 0
         first, count = length // PAGE_SIZE, pages_for(tokens)
         need = count * self.kv_heads
         assert need <= self._free_count[0], "the pool ran dry: admission must reserve the prompt's pages"

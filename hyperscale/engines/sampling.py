@@ -21,9 +21,8 @@ from hyperscale.engines.base import Sampling
 def draw(logits_nv: Tensor, sampling: Sampling, uniforms_n: NDArray[np.float64]) -> NDArray[np.int64]:
     """A token for each row of logits; -1 where a row holds NaN or nothing finite to draw from."""
     if sampling.temperature == 0:
-        tokens_n = logits_nv.argmax(-1).cpu().numpy()
-        broken_n = ~torch.isfinite(logits_nv.gather(1, logits_nv.argmax(-1, keepdim=True))).squeeze(1)
-        return np.where(broken_n.cpu().numpy(), -1, tokens_n)
+        greatest_n, tokens_n = logits_nv.max(-1)
+        return torch.where(greatest_n.isfinite(), tokens_n, -1).cpu().numpy()
     p_nv = (logits_nv.float() / sampling.temperature).softmax(-1)
     if p_nv.device.type == "cpu":
         top_k = min(sampling.top_k, p_nv.shape[1])

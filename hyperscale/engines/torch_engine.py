@@ -8,7 +8,7 @@ free of its neighbours.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from hyperscale.engines.memory import Reservations, cache_shape, free_bytes, poo
 from hyperscale.engines.randomness import Uniforms
 from hyperscale.engines.sampling import draw
 from hyperscale.engines.threads import Prompt, Step, Thread
+from hyperscale.model.linear import pack
 from hyperscale.model.load import Model
 
 PREFILL_CHUNK = 128 * PAGE_SIZE
@@ -49,6 +50,7 @@ class TorchEngine:
             raise ValueError(
                 f"a length of {length_cap:,} tokens exceeds the {model.spec.max_length:,} that the model was made for"
             )
+        pack(model.decoder)
         weight = model.decoder.embed
         self._decoder, self._eos_ids = model.decoder, model.eos_ids
         self._sampling, self._max_batch, self._batch_invariant = sampling, max_batch, batch_invariant
@@ -75,7 +77,7 @@ class TorchEngine:
         """Pages of the pool that some sequence refers to; 0 when nothing runs."""
         return self._rows.pages_in_use
 
-    def generate(self, jobs: Iterable[Job]) -> Iterator[Chain]:
+    def generate(self, jobs: Iterable[Job]) -> Generator[Chain, None, None]:
         """Yield every thread of every job once, as it ends. Closing the iterator gives all memory back.
 
         ValueError if the model's logits are not finite.
@@ -137,7 +139,7 @@ class TorchEngine:
         alive = [thread for thread, done in zip(running, finished, strict=True) if not done]
         ended = [thread for thread, done in zip(running, finished, strict=True) if done]
         if alive:
-            self._sample(alive, logits_nv[~torch.tensor(finished)])
+            self._sample(alive, logits_nv[~torch.tensor(finished)] if ended else logits_nv)
         share = (time.perf_counter() - start) / len(running)
         for thread, reads, live, pages in zip(running, *(x.tolist() for x in counts), strict=True):
             thread.steps.append(Step(reads, live, pages, share, len(running)))

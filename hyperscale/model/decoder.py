@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hyperscale.model.linear import linear
+from hyperscale.model.norm import rms_norm
 from hyperscale.model.spec import ModelSpec
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -50,17 +52,17 @@ class Layer(nn.Module):
 
     def forward(self, x_nd: Tensor, cos_n1d: Tensor, sin_n1d: Tensor, attend: Attend, index: int) -> Tensor:
         """x_nd after this block, whose attention is `attend(index, ...)`."""
-        normed_nd = F.rms_norm(x_nd, x_nd.shape[-1:], self.attn_norm, self.eps)
-        qkv_nhd = F.linear(normed_nd, self.qkv, self.qkv_bias).view(x_nd.shape[0], -1, self.head_dim)
+        normed_nd = rms_norm(x_nd, self.attn_norm, self.eps)
+        qkv_nhd = linear(normed_nd, self.qkv, self.qkv_bias).view(x_nd.shape[0], -1, self.head_dim)
         qk_nhd, v_nkd = qkv_nhd.split((self.heads + self.kv_heads, self.kv_heads), dim=1)
         if self.q_norm is not None:
             qk_nhd = self._norm_heads(qk_nhd)
         q_nhd, k_nkd = rotate(qk_nhd, cos_n1d, sin_n1d).split((self.heads, self.kv_heads), dim=1)
         attended_nd = attend(index, q_nhd, k_nkd, v_nkd).reshape(x_nd.shape[0], -1)
-        x_nd = x_nd + F.linear(attended_nd, self.out, self.out_bias)
-        normed_nd = F.rms_norm(x_nd, x_nd.shape[-1:], self.ffn_norm, self.eps)
-        gate, up = F.linear(normed_nd, self.gate_up, self.gate_up_bias).chunk(2, dim=-1)
-        return x_nd + F.linear(F.silu(gate) * up, self.down, self.down_bias)
+        x_nd = x_nd + linear(attended_nd, self.out, self.out_bias)
+        normed_nd = rms_norm(x_nd, self.ffn_norm, self.eps)
+        gate, up = linear(normed_nd, self.gate_up, self.gate_up_bias).chunk(2, dim=-1)
+        return x_nd + linear(F.silu(gate) * up, self.down, self.down_bias)
 
     def _norm_heads(self, qk_nhd: Tensor) -> Tensor:
         q_nhd, k_nkd = qk_nhd.split((self.heads, self.kv_heads), dim=1)
@@ -95,11 +97,11 @@ class Decoder(nn.Module):
         cos_n1d, sin_n1d = self._angles(positions_n, x_nd.dtype)
         for index, layer in enumerate(self.layers):
             x_nd = layer(x_nd, cos_n1d, sin_n1d, attend, index)
-        return F.rms_norm(x_nd, x_nd.shape[-1:], self.norm, self.spec.norm_eps)
+        return rms_norm(x_nd, self.norm, self.spec.norm_eps)
 
     def logits(self, x_nd: Tensor) -> Tensor:
         """float32 logits_nv of final hidden states."""
-        return F.linear(x_nd, self.embed if self.unembed is None else self.unembed).float()
+        return linear(x_nd, self.embed if self.unembed is None else self.unembed).float()
 
     def _angles(self, positions_n: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         if self.frequencies_f.device != positions_n.device:

@@ -39,8 +39,7 @@ def jobs(problems: int = 4, threads: int = 3, cap: int = CAP) -> list[Job]:
     rng = np.random.default_rng(0)
     prompts = [tuple(rng.integers(20, 250, size).tolist()) for size in (5, 16, 31, 50, 1, 48)]
     return [
-        Job("task", f"p{i}", prompts[i % len(prompts)], {thread: cap for thread in range(threads)})
-        for i in range(problems)
+        Job("task", f"p{i}", prompts[i % len(prompts)], dict.fromkeys(range(threads), cap)) for i in range(problems)
     ]
 
 
@@ -150,7 +149,9 @@ def test_batch_invariant_samples_are_identical_whatever_the_batch(folder, dtype)
 
 
 def test_a_long_prompt_is_prefilled_in_chunks(folder, tmp_path):
-    long = load_model(str(write_tiny_model(tmp_path / "long", max_position_embeddings=8192)), dtype="float32", device="cpu")
+    long = load_model(
+        str(write_tiny_model(tmp_path / "long", max_position_embeddings=8192)), dtype="float32", device="cpu"
+    )
     prompt = tuple(np.random.default_rng(1).integers(20, 250, 2100).tolist())
     cap = len(prompt) + 4
     job = Job("task", "long", prompt, {0: cap})

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def attend(q_d: Sequence[float], keys: Sequence[Sequence[float]], values: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+def attend(
+    q_d: Sequence[float], keys: Sequence[Sequence[float]], values: Sequence[Sequence[float]]
+) -> NDArray[np.float64]:
     """softmax(q . k / sqrt(d)) . v over all keys."""
     scores = [sum(float(a) * float(b) for a, b in zip(q_d, k, strict=True)) / math.sqrt(len(q_d)) for k in keys]
     top = max(scores)
