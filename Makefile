@@ -2,9 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MODEL := .models/SmolLM2-135M-Instruct.Q4_1.gguf
-RESULTS := results/smollm2-arithmetic
+# `results/` and `plots/` hold the reference run that the README shows; a run of yours goes to runs/.
+RUN := runs/smollm2-arithmetic
+REFERENCE := results/smollm2-arithmetic
+SWEEP = $(BIN)/hyperscale sweep --model $(MODEL) --tasks arithmetic --dtype bfloat16 \
+    --widths 1,2,4,8 --lengths 96,128,192,256 --max-batch 128
 
-.PHONY: setup model sweep figures test lint format bench docs clean
+.PHONY: setup model sweep figures reference test lint format bench docs clean
 
 setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
@@ -18,13 +22,17 @@ $(MODEL): | .venv/.installed
 	$(BIN)/python scripts/fetch_smollm2.py $@
 
 # A small instruct model on a small task that the project wrote: minutes on two cores, no hub, no GPU, no key.
+# Run it again and it goes on where it stood, or says that nothing is left to do.
 sweep: setup $(MODEL)
-	$(BIN)/hyperscale sweep --model $(MODEL) --tasks arithmetic --dtype bfloat16 \
-	    --widths 1,2,4,8 --lengths 96,128,192,256 --max-batch 128 --output-dir $(RESULTS)
-	$(BIN)/hyperscale figures $(RESULTS) --out plots
+	$(SWEEP) --output-dir $(RUN)
+	$(BIN)/hyperscale figures $(RUN)
 
 figures: setup
-	$(BIN)/hyperscale figures $(RESULTS) --out plots
+	$(BIN)/hyperscale figures $(REFERENCE) --out plots
+
+reference: setup $(MODEL)
+	$(SWEEP) --output-dir $(REFERENCE) --force
+	$(BIN)/hyperscale figures $(REFERENCE) --out plots
 
 test: setup $(MODEL)
 	$(BIN)/python -m pytest

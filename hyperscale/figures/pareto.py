@@ -46,7 +46,7 @@ COSTS = (
         "Peak KV cache per problem (tokens, mean over layers and KV heads)",
         style.tokens,
     ),
-    CostAxis("throughput", "throughput", "Throughput (problems per minute; more is better)", "{:.3g}".format),
+    CostAxis("throughput", "throughput", "Throughput (problems per minute; more is better)", style.rate),
 )
 
 

@@ -84,6 +84,11 @@ def length(count: int) -> str:
     return f"{count // 1024}K" if count >= 1024 and count % 1024 == 0 else str(count)
 
 
+def rate(value: float) -> str:
+    """A rate as a tick shows it: 0.125, 8, 1,024."""
+    return f"{value:,.0f}" if value >= 1 else f"{value:.3g}"
+
+
 def octave_ticks(low: float, high: float, most: int = 8) -> list[float]:
     """Round ticks of a log2 axis from `low` to `high` (both > 0): powers of two where the range has three."""
     first, last = int(np.floor(np.log2(low))), int(np.ceil(np.log2(high)))

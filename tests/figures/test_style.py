@@ -40,3 +40,7 @@ def test_backends_keep_their_look_whoever_stands_beside_them() -> None:
     assert all(style.looks([name])[name] == together[name] for name in known)
     assert len({look.colour for look in together.values()}) == len(together)
     assert len({look.marker for look in together.values()}) == len(together)
+
+
+def test_rates_read_as_people_write_them() -> None:
+    assert [style.rate(value) for value in (0.125, 8, 512, 1024, 65536)] == ["0.125", "8", "512", "1,024", "65,536"]
