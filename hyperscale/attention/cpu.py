@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hyperscale.backends.rows import PAGE_SIZE, Rows
-from hyperscale.floats import FASTMATH, exp, to_float
+from hyperscale.floats import FASTMATH, exp, prefetch, to_float
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
+_LINE = 64
+"""Bytes of a cache line."""
 _HEADS = 3
 """Query heads that share one pass over a page: each key is then converted once for three."""
 
@@ -116,12 +118,26 @@ def _softmax(scores_t, length, scale):  # type: ignore[no-untyped-def]
         scores_t[t] *= inverse
 
 
+@njit(cache=True)
+def _fetch(pool_ptd, page):  # type: ignore[no-untyped-def]
+    """Have a page on its way while another is worked on: rows lie here and there, where no hardware foresees it."""
+    size = pool_ptd.strides[0]
+    start = pool_ptd.ctypes.data + page * size
+    for offset in range(0, size, _LINE):
+        prefetch(start + offset)
+
+
 @njit(fastmath=FASTMATH, cache=True)
 def _attend_row(q_gd, out_gd, k_ptd, v_ptd, pages, length, scale, weights_gt):  # type: ignore[no-untyped-def]
     group = q_gd.shape[0]
     together = group - group % _HEADS
     full, rest = length // PAGE_SIZE, length % PAGE_SIZE
-    for p in range(full + (rest > 0)):
+    used = full + (rest > 0)
+    for p in range(used):
+        if p + 1 < used:
+            _fetch(k_ptd, pages[p + 1])
+        else:
+            _fetch(v_ptd, pages[0])
         for g in range(0, together, _HEADS):
             _score3(q_gd, k_ptd[pages[p]], weights_gt, g, p * PAGE_SIZE)
         for g in range(together, group):
@@ -130,6 +146,8 @@ def _attend_row(q_gd, out_gd, k_ptd, v_ptd, pages, length, scale, weights_gt):  
         _softmax(weights_gt[g], length, scale)
     out_gd[:] = _ZERO
     for p in range(full):
+        if p + 1 < used:
+            _fetch(v_ptd, pages[p + 1])
         for g in range(0, together, _HEADS):
             _mix3(out_gd, v_ptd[pages[p]], weights_gt, g, p * PAGE_SIZE)
         for g in range(together, group):

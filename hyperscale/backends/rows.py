@@ -10,6 +10,7 @@ The bookkeeping (page table, lengths, references) lives in host memory; keys and
 
 from __future__ import annotations
 
+import mmap
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ from hyperscale.floats import bits
 
 PAGE_SIZE = 16
 """KV tokens a page. Physical memory exceeds live tokens by at most one page a row."""
+
+
+# What Python maps by default is shared memory, which takes no huge pages.
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
 
 
 @njit(cache=True)
@@ -215,7 +220,10 @@ def pages_for(tokens: int) -> int:
 def _pool(pages: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     if device.type != "cpu":
         return torch.zeros(pages, PAGE_SIZE, head_dim, dtype=dtype, device=device)
-    # numpy's zeros are mapped on first touch, so a large budget costs nothing until it is used.
+    # Mapped on first touch, so a large budget costs nothing until it is used; in huge pages, because rows are
+    # read here and there, and a miss of the address cache would cost as much as the page.
     item = torch.empty((), dtype=dtype).element_size()
-    raw = np.zeros((pages, PAGE_SIZE, head_dim), np.uint16 if item == 2 else np.uint32)
-    return torch.from_numpy(raw).view(dtype)
+    memory = mmap.mmap(-1, max(pages * PAGE_SIZE * head_dim * item, 1), **_PRIVATE)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(memory, dtype=dtype)[: pages * PAGE_SIZE * head_dim].view(pages, PAGE_SIZE, head_dim)
