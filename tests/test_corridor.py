@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -104,3 +107,28 @@ def test_extending_generates_only_what_is_missing(tmp_path, model, task, grid):
 def test_the_figure_is_drawn_from_the_folder(tmp_path, grid):
     assert run(["figures", str(grid), "--out", str(tmp_path)]) == 0
     assert {path.name for path in tmp_path.iterdir()} >= {"pareto.png", "pareto.pdf"}
+
+
+def test_a_killed_sweep_completes_to_the_same_samples(tmp_path, model, task, grid):
+    """SIGKILL twice, each once new samples are on disk, then the same command to its end."""
+    folder = tmp_path / "out"
+    arguments = ["sweep", "--model", str(model), "--tasks", str(task), "--dtype", "float32", "--device", "cpu"]
+    arguments += ["--widths", "1,2,4", "--lengths", "64,96,128", "--temperature", "1", "--seed", "3"]
+    arguments += ["--max-batch", "2", "--memory-budget", "64MB", "--output-dir", str(folder)]
+    acknowledged: dict[tuple[str, int], tuple[int, ...]] = {}
+    for _ in range(2):
+        child = subprocess.Popen([sys.executable, "-c", f"from hyperscale.cli import run; run({arguments!r})"])
+        while child.poll() is None and len(list(folder.glob("samples/part-*.parquet"))) <= len(acknowledged):
+            time.sleep(0.01)
+        child.kill()
+        child.wait()
+        stored = {(row["problem_id"], row["thread"]): row["step_micros"] for row in rows(table(folder, "samples"))}
+        assert acknowledged.items() <= stored.items()
+        acknowledged = stored
+    assert 0 < len(acknowledged) < 16
+    assert run(arguments) == 0
+    final = table(folder, "samples")
+    pd.testing.assert_frame_equal(final[COUNTED], table(grid, "samples")[COUNTED])
+    kept = {(row["problem_id"], row["thread"]): row["step_micros"] for row in rows(final)}
+    assert acknowledged.items() <= kept.items(), "a finished sample was generated again"
+    assert len(pd.read_parquet(folder / "samples")) == 16
