@@ -8,7 +8,7 @@ REFERENCE := results/smollm2-arithmetic
 SWEEP = $(BIN)/hyperscale sweep --model $(MODEL) --tasks arithmetic --dtype bfloat16 \
     --widths 1,2,4,8 --lengths 96,128,192,256 --max-batch 128
 
-.PHONY: setup model sweep figures reference test lint format bench docs clean
+.PHONY: setup model sweep figures reference test lint format bench docs clean clean-kernels
 
 setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
@@ -55,5 +55,9 @@ bench: setup $(MODEL)
 docs: setup
 	$(BIN)/python -m hyperscale.results.docs > docs/results.md
 
-clean:
+# numba keeps machine code beside the sources; see hyperscale/floats.py for when it must go.
+clean-kernels:
+	find hyperscale -name '*.nb[ic]' -delete
+
+clean: clean-kernels
 	rm -rf .venv .models .pytest_cache .mypy_cache .ruff_cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -44,12 +44,12 @@ def theirs(dtype: str) -> Any:
 
     path = smollm2()
     config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
     # `from_pretrained(gguf_file=...)` asks for accelerate, which nothing else here needs.
     content = load_gguf_checkpoint(path, return_tensors=True, model_to_load=model)
     model.load_state_dict(content["tensors"], strict=False)
     model.tie_weights()
-    return model.eval().to(DTYPES[dtype])
+    return model.eval()
 
 
 def prompts(model: Model, count: int) -> list[tuple[int, ...]]:
@@ -66,7 +66,7 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def paired(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def paired(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """Median seconds of each call, taken in turns, so that a slow moment of the machine hits all of them."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):

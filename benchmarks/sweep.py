@@ -30,6 +30,7 @@ def main() -> None:
     engine = TorchEngine(mine, sampling=Sampling(), length_cap=args.length, max_batch=128)
     jobs = [Job("bench", str(i), p, dict.fromkeys(range(WIDTH), args.length)) for i, p in enumerate(ids)]
     list(engine.generate(jobs[:1]))
+    other.generate(torch.tensor([ids[0]]), max_new_tokens=4, do_sample=False, pad_token_id=0)
 
     start = time.perf_counter()
     our_tokens = sum(len(chain.tokens) for chain in engine.generate(jobs))
@@ -42,7 +43,8 @@ def main() -> None:
         with torch.inference_mode():
             out = other.generate(
                 torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), do_sample=True,
-                temperature=0.6, top_p=0.95, num_return_sequences=WIDTH, max_new_tokens=args.length - len(prompt),
+                temperature=0.6, top_p=0.95, top_k=0, num_return_sequences=WIDTH,
+                max_new_tokens=args.length - len(prompt),
                 eos_token_id=eos.tolist(), pad_token_id=int(eos[0]),
             )[:, len(prompt) :]  # fmt: skip
         ended = torch.isin(out, eos).int().cumsum(1)

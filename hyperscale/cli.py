@@ -64,15 +64,11 @@ def sweep(
     from hyperscale import sweep as corridor
     from hyperscale.executors.local import LocalExecutor
     from hyperscale.progress import make_progress
-    from hyperscale.resume import set_aside
-    from hyperscale.summary import PARTIAL, print_report
+    from hyperscale.summary import print_report
 
     with make_progress() as progress:
-        if config.partial:
-            progress.say(PARTIAL)
-        if force and (moved := set_aside(config.output_dir)):
-            progress.say(f"moved the old results to {moved}")
-        report = corridor.sweep(config, LocalExecutor, progress, ["hyperscale", *sys.argv[1:]])
+        LocalExecutor.check(config, needed=force)
+        report = corridor.sweep(config, LocalExecutor, progress, ["hyperscale", *sys.argv[1:]], force=force)
     print_report(report)
     return INTERRUPTED if report.interrupted else 0
 

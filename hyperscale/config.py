@@ -17,6 +17,9 @@ SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p", "seed")
 IDENTITY_FIELDS = ("model", "revision", "dtype", *SAMPLING_FIELDS, "batch_invariant")
 """Fields that decide what is drawn. A results folder holds one identity, whatever else changes."""
 
+MAX_THREADS = 65_536
+"""Threads a problem may have: what is asked for by mistake must not fill the memory before it is told."""
+
 
 class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     """A validated sweep.
@@ -37,14 +40,14 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     problem_ids: tuple[str, ...] = ()
 
     backends: tuple[str, ...] = Field(default=("vanilla",), min_length=1)
-    compression_ratios: tuple[Annotated[float, Field(gt=1)], ...] = ()
+    compression_ratios: tuple[Annotated[float, Field(gt=1, allow_inf_nan=False)], ...] = ()
 
     grid: tuple[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], ...] = Field(min_length=1)
     """Points asked for: (width, length) pairs, in threads and tokens, sorted, no pair twice."""
     pool: int | None = Field(default=None, ge=1)
     """Threads generated per problem, at least the largest width. More threads, tighter points."""
 
-    temperature: float = Field(default=0.6, ge=0)
+    temperature: float = Field(default=0.6, ge=0, allow_inf_nan=False)
     top_p: float = Field(default=0.95, gt=0, le=1)
     top_k: int = Field(default=0, ge=0)
     min_p: float = Field(default=0.0, ge=0, lt=1)
@@ -83,6 +86,12 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _consistent(self) -> SweepConfig:
+        for flag, threads in (("largest width of the grid", self.width), ("--pool", self.pool or 0)):
+            if threads > MAX_THREADS:
+                raise ValueError(
+                    f"{flag}: {threads:,} threads a problem are more than the {MAX_THREADS:,} that a sweep takes: "
+                    "lower --widths, --budget or --pool, or raise --min-length"
+                )
         if self.pool is not None and self.pool < self.width:
             raise ValueError(f"--pool {self.pool} is smaller than the largest width {self.width} of the grid")
         if self.compression_ratios and self.backends == ("vanilla",):
@@ -98,11 +107,6 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     def lengths(self) -> tuple[int, ...]:
         """Every L of the grid, ascending."""
         return tuple(sorted({length for _, length in self.grid}))
-
-    @property
-    def partial(self) -> bool:
-        """The tasks are cut by --limit or --problem-id: the points are not the benchmarks' numbers."""
-        return self.limit is not None or bool(self.problem_ids)
 
     def sampling(self) -> Sampling:
         """How the engine draws tokens."""

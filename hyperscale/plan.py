@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.table import Table
 
 from hyperscale.config import SweepConfig
@@ -29,13 +29,18 @@ class CacheCost:
 
 
 def cache_cost(config: SweepConfig) -> CacheCost:
-    """From the model's config alone: 2 (key, value) x layers x KV heads x head dimension x bytes a number."""
+    """From the model's config alone: 2 (key, value) x layers x KV heads x head dimension x bytes a number.
+
+    ValueError where the grid is longer than the model's positions.
+    """
+    from hyperscale.executors.local import check_lengths
     from hyperscale.model.load import load_spec
 
     try:
         spec = load_spec(config.model, config.revision)
     except ValueError as error:
         return CacheCost(None, f"bytes: unknown ({error})")
+    check_lengths(config, spec)
     dtype = "bfloat16" if config.dtype == "auto" else config.dtype
     token_bytes = 2 * spec.layers * spec.kv_heads * spec.head_dim * DTYPE_BYTES[dtype]
     assumed = ", assumed for --dtype auto" if config.dtype == "auto" else ""
@@ -46,21 +51,17 @@ def cache_cost(config: SweepConfig) -> CacheCost:
     )
 
 
-def render_plan(config: SweepConfig, problems: dict[str, int | None]) -> RenderableType:
-    """Points, the runs that cover them, tokens, bytes. `problems`: how many each task has, None if unknown."""
-    runs, cost = plan_runs(config), cache_cost(config)
-    return Group(
-        _points(config),
-        *(_run(run, cost) for run in runs),
-        *_tasks(runs, problems),
-        cost.note,
-        *_batch(config, cost),
-    )
-
-
 def print_plan(config: SweepConfig, problems: dict[str, int | None]) -> None:
-    """Print the plan on stdout."""
-    Console(highlight=False).print(render_plan(config, problems))
+    """Print points, the runs that cover them, tokens and bytes on stdout.
+
+    `problems`: how many each task has, None if unknown. ValueError where the model cannot do the grid.
+    """
+    runs, cost = plan_runs(config), cache_cost(config)
+    console = Console(highlight=False, markup=False, emoji=False)
+    for table in (_points(config), *(_run(run, cost) for run in runs)):
+        console.print(table)
+    for line in (*_tasks(runs, problems), cost.note, *_batch(config, cost)):
+        console.print(line, soft_wrap=True)
 
 
 def batch_threads(config: SweepConfig, cost: CacheCost) -> int | None:
@@ -71,7 +72,7 @@ def batch_threads(config: SweepConfig, cost: CacheCost) -> int | None:
 
 
 def count_problems(config: SweepConfig) -> dict[str, int | None]:
-    """Problems of each task, as far as they can be counted without the hub; an upper bound under --limit."""
+    """Problems of each task, as far as they can be told without the hub; an upper bound under --limit."""
     counts: dict[str, int | None] = {}
     for task in map(load_task, config.tasks):
         if config.data is not None or task.rows is not None:
@@ -81,7 +82,8 @@ def count_problems(config: SweepConfig) -> dict[str, int | None]:
                 ).problems
             )
         else:
-            counts[task.name] = config.limit or len(config.problem_ids) or None
+            asked = [config.limit, len(config.problem_ids) or None, task.problems]
+            counts[task.name] = min((count for count in asked if count is not None), default=None)
     return counts
 
 

@@ -171,7 +171,7 @@ class LiveTable:
 
     def say(self, message: str) -> None:
         """Print one line above the table."""
-        self._console.print(message, markup=False, highlight=False)
+        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
 
     def _render(self) -> Table | Text:
         return Text("loading") if self._board is None else grid_table(self._board)
@@ -181,7 +181,7 @@ def grid_table(board: Board) -> Table:
     """The W x L grid of a run."""
     points = set(board.run.points)
     widths = sorted({width for width, _ in points})
-    table = Table(title=board.title, caption=board.status(), title_justify="left", caption_justify="left")
+    table = Table(title=Text(board.title, style="table.title"), caption=board.status(), title_justify="left", caption_justify="left")
     table.add_column("L \\ W", justify="right")
     for width in widths:
         table.add_column(str(width), justify="right")

@@ -18,10 +18,14 @@ from hyperscale.tasks import LoadedProblems, Task
 
 PACKAGES = (
     "hyperscale", "torch", "transformers", "datasets", "tokenizers", "safetensors", "math-verify", "sympy",
-    "numpy", "numba", "pandas", "pyarrow", "scipy", "moocore",
+    "numpy", "numba", "pandas", "pyarrow", "scipy",
 )  # fmt: skip
 
 Manifest = dict[str, Any]
+
+
+GRADING_VERSION = 1
+"""Raised when a release changes a grader's verdicts: stored grades are then refused, not mixed with new ones."""
 
 
 def run_id(config: SweepConfig, task: Task, run: Run) -> str:
@@ -41,11 +45,17 @@ def run_id(config: SweepConfig, task: Task, run: Run) -> str:
 def describe_task(task: Task, loaded: LoadedProblems, runs: Sequence[Run]) -> dict[str, Any]:
     """What the manifest keeps of a task: its source, its identity, how it is scored, its pools at each L."""
     return {
-        "identity": {"prompt_sha": task.prompt_sha, "dataset_revision": loaded.dataset_revision},
+        "identity": {
+            "prompt_sha": task.prompt_sha,
+            "dataset_revision": loaded.dataset_revision,
+            "dataset": task.hub_id,
+            "dataset_config": task.hub_config,
+            "split": task.split,
+            "columns": task.columns.model_dump(mode="json"),
+            "grader": task.grader,
+            "grading_version": GRADING_VERSION,
+        },
         "title": task.title,
-        "dataset": task.hub_id,
-        "split": task.split,
-        "grader": task.grader,
         "aggregate": task.aggregate,
         "chance": task.chance,
         "problems": len(loaded.problems),
@@ -70,12 +80,15 @@ def opened(
             {"config": old["identity"]["config"], **{name: old["tasks"][name]["identity"] for name in both}},
             {"config": config.identity(), **{name: tasks[name]["identity"] for name in both}},
         )
+    # Points of other runs are not made again, but their tables are: they need the pools that they had.
+    pools = {name: old["tasks"][name]["pools"] | tasks[name]["pools"] for name in both}
+    merged = {name: {**task, "pools": pools.get(name, task["pools"])} for name, task in tasks.items()}
     return {
         "created": old["created"],
         "identity": {"config": config.identity(), "model": known},
         "config": config.model_dump(mode="json", exclude={"output_dir", "data"}),
-        "partial": config.partial,
-        "tasks": {**old["tasks"], **tasks},
+        "partial": any(task["partial"] for task in tasks.values()),
+        "tasks": {**old["tasks"], **merged},
         "sessions": [*old["sessions"], session],
     }
 

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from hyperscale.results.store import Store
+from hyperscale.results.lock import FolderLock
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,46 @@ def missing(problem_ids: Iterable[str], length_caps: Sequence[int], stored: Iter
     return result
 
 
+def keep_what_all_have(problems: Sequence[list[dict[str, Any]]], planned: Sequence[int]) -> None:
+    """Take out of each problem's rows of samples what a wider or longer sweep left to only some problems.
+
+    A thread counts at an L beyond its planned cap only if every problem has it there: short chains end
+    first, so what an interrupted sweep leaves beyond the plan is biased towards them. Changes `problems`.
+    """
+    held: dict[int, list[int]] = {}
+    for rows in problems:
+        for row in rows:
+            held.setdefault(row["thread"], []).append(row["length_cap"])
+    plan = dict(enumerate(planned))
+    fair = {
+        thread: max(plan.get(thread, 0), min(caps) if len(caps) == len(problems) else 0)
+        for thread, caps in held.items()
+    }
+    for rows in problems:
+        for row in rows:
+            row["length_cap"] = min(row["length_cap"], fair[row["thread"]])
+        rows[:] = [row for row in rows if row["length_cap"]]
+
+
 def set_aside(folder: Path) -> Path | None:
     """Move a results folder to the first free NAME.bak-N, so that a sweep starts afresh; None if there is none.
 
-    ValueError while another process works in it.
+    Its contents are not read: a damaged one moves as well. ValueError while another process works in it, or
+    where what is there is no results folder.
     """
-    if not folder.exists():
+    folder = folder.resolve()
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
-    with Store(folder):
-        pass
+    if not (folder / "manifest.json").is_file() and not (folder / "samples").is_dir():
+        raise ValueError(
+            f"--force moves results folders alone, and {folder} holds neither manifest.json nor samples/: "
+            "choose another --output-dir"
+        )
     taken = (folder.with_name(f"{folder.name}.bak-{n}") for n in count(1))
     target = next(path for path in taken if not path.exists())
-    folder.rename(target)
+    lock = FolderLock(folder)
+    try:
+        folder.rename(target)
+    finally:
+        lock.release()
     return target

@@ -16,10 +16,6 @@ from hyperscale.tasks import Problem, Task, load_problems, load_task, task_names
 if TYPE_CHECKING:
     from hyperscale.sweep import Report
 
-PARTIAL = (
-    "PARTIAL RUN: --limit or --problem-id leaves problems out. These are not the benchmarks' numbers; "
-    "the results say so (complete = false)."
-)
 _AXES = {"kv_reads": "KV reads", "peak_tokens": "peak KV tokens"}
 _FORMS = (
     ("owner/name", "hub id; --revision pins a branch, tag or commit"),
@@ -30,7 +26,7 @@ _FORMS = (
 
 def print_report(report: Report) -> None:
     """The frontiers, whether all is there, and where the files are."""
-    console = Console(highlight=False)
+    console = _console()
     if len(report.frontiers):
         for axis, title in _AXES.items():
             console.print(_frontier(report, axis, title))
@@ -39,8 +35,8 @@ def print_report(report: Report) -> None:
     elif len(report.points) and not report.points["complete"].all():
         console.print("Some points are not complete: a task is cut by --limit or --problem-id, or lacks threads.")
     console.print(f"{report.generated_samples:,} samples, {report.generated_tokens:,} tokens generated in this session")
-    console.print(f"results: {report.folder}/ (points.parquet, frontiers.parquet, samples/, manifest.json)")
-    console.print(f"figures: hyperscale figures {report.folder}")
+    console.print(f"results: {report.folder}/ (points.parquet, frontiers.parquet, samples/, manifest.json)", soft_wrap=True)
+    console.print(f"figures: hyperscale figures {report.folder}", soft_wrap=True)
 
 
 def print_tasks() -> None:
@@ -51,7 +47,7 @@ def print_tasks() -> None:
     for name in task_names():
         task = load_task(name)
         table.add_row(name, task.title, _source(task), task.grader, task.aggregate)
-    Console(highlight=False).print(table)
+    _console().print(table)
 
 
 def print_task(name: str, data: Path | None) -> None:
@@ -76,7 +72,7 @@ def _example(problem: Problem) -> str:
 
 def print_models() -> None:
     """What --model takes."""
-    console = Console(highlight=False)
+    console = _console()
     console.print(f"families: {', '.join(FAMILIES)}; rotary scaling: {', '.join(ROPE_TYPES)}")
     for form, meaning in _FORMS:
         console.print(f"  {form:<20}{meaning}")
@@ -100,7 +96,12 @@ def print_model(model: str, revision: str | None) -> None:
         ("KV cache a token", f"{format_bytes(2 * per_token)} in 16 bit, {format_bytes(4 * per_token)} in float32"),
     ):
         table.add_row(name, str(value))
-    Console(highlight=False).print(table)
+    _console().print(table)
+
+
+def _console() -> Console:
+    """Names of models, tasks and folders are printed as they are, whatever brackets or colons they hold."""
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def _source(task: Task) -> str:

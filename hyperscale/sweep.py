@@ -20,11 +20,16 @@ from hyperscale.interrupt import Interrupt
 from hyperscale.judge import Case, Judge
 from hyperscale.progress import Board, Progress
 from hyperscale.results.store import Store
-from hyperscale.resume import missing
+from hyperscale.resume import keep_what_all_have, missing, set_aside
 from hyperscale.rows import Row, empty_row, records, sample_row
 from hyperscale.sources import Source, load_sources
 from hyperscale.tables import Tables
 from hyperscale.tasks import Problem, Task
+
+PARTIAL = (
+    "PARTIAL RUN: --limit or --problem-id leaves problems out. These are not the benchmarks' numbers; "
+    "the results say so (complete = false)."
+)
 
 Load = Callable[[SweepConfig], Executor]
 
@@ -41,14 +46,24 @@ class Report:
     interrupted: bool
 
 
-def sweep(config: SweepConfig, load: Load, progress: Progress, command: Sequence[str] = ()) -> Report:
+def sweep(
+    config: SweepConfig, load: Load, progress: Progress, command: Sequence[str] = (), *, force: bool = False
+) -> Report:
     """Generate what `config.output_dir` lacks of the sweep, grade it, and write every table.
 
     A sample is on disk before it is counted, so the process may die at any moment: the same call again
     completes the folder. `load` is called once, when the first thread is missing. ValueError on user
-    mistakes: all are found before the model is loaded but those that only the model shows.
+    mistakes: all are found before the model is loaded but those that only the model shows. `force` moves
+    old results aside once the problems are there.
     """
     sources = load_sources(config)
+    if any(source.loaded.partial for source in sources):
+        progress.say(PARTIAL)
+    if force:
+        # Once the folder has moved, `.` and what else is relative to it would lead into the old one.
+        config = config.model_copy(update={"output_dir": config.output_dir.resolve()})
+        if moved := set_aside(config.output_dir):
+            progress.say(f"moved the old results to {moved}")
     with ExitStack() as stack:
         store = stack.enter_context(Store(config.output_dir))
         interrupt = stack.enter_context(Interrupt())
@@ -94,11 +109,17 @@ class _Sweep:
         runs = plan_runs(config)
         tasks = {source.task.name: provenance.describe_task(source.task, source.loaded, runs) for source in sources}
         # A folder without a sample, as a failed start leaves it, is nobody's yet.
-        old = store.read_manifest() if store.keys("samples") else None
+        holds_samples = bool(store.keys("samples"))
+        old = store.read_manifest() if holds_samples else None
+        if holds_samples and old is None:
+            raise ValueError(
+                f"{config.output_dir} holds samples but no manifest.json, which tells how they were drawn: "
+                "restore it, or choose another --output-dir"
+            )
+        # On disk only once the loaded model is checked too: a refused sweep leaves the folder as it was.
         self._manifest = provenance.opened(old, config, tasks, self._session)
-        store.write_manifest(self._manifest)
         keys = [(task, run.backend, run.compression_ratio) for task in tasks for run in runs]
-        self._tables = Tables(store, config.output_dir, keys)
+        self._tables = Tables(store, keys)
 
     def prepare(self, source: Source, run: Run) -> _Part:
         """Find out what a run of a task lacks, and have the problems judged that lack nothing."""
@@ -110,6 +131,7 @@ class _Sweep:
         self.store.raise_caps({(run_id, source.task.name, *thread): cap for thread, cap in todo.raised.items()})
         for row in stored:
             row["length_cap"] = todo.raised.get((row["problem_id"], row["thread"]), row["length_cap"])
+        keep_what_all_have([case.samples for case in cases.values()], run.length_caps)
         board = self._boards[run_id] = Board(_title(source.task, run), run, len(problems))
         for problem_id in problems:
             lacking = todo.generate.get(problem_id, {})
@@ -197,11 +219,16 @@ class _Sweep:
         if self._executor is None:
             self.progress.say(f"loading {self.config.model}")
             with self.interrupt.breakable():
-                self._executor = self._load(self.config)
+                self._executor = self._load(self._pinned())
             provenance.identify(self._manifest, self._executor.identity())
             self._session["hardware"] = provenance.hardware()
             self.store.write_manifest(self._manifest)
         return self._executor
+
+    def _pinned(self) -> SweepConfig:
+        """The config, at the revision that the folder's samples come from: a branch may have moved since."""
+        known = self._manifest["identity"]["model"].get("resolved_revision")
+        return self.config.model_copy(update={"revision": self.config.revision or known})
 
     def _submit(self, case: Case) -> None:
         self.judge.submit(case, self._manifest["identity"]["model"].get("answer_prefix", ""))

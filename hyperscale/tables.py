@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from hyperscale.analysis.gain import gains
 from hyperscale.analysis.pareto import frontiers
@@ -21,6 +21,7 @@ WRITE_SHARE = 0.05
 _ORDER = ["model", "task", "backend", "compression_ratio", "width", "length", "problem_id"]
 """Order of outcomes on disk, so that intervals, which resample rows, do not depend on who finished first."""
 
+_RUN = ["task", "backend", "compression_ratio"]
 RunKey = tuple[str, str, float]
 """(task, backend, compression ratio): what a row of outcomes belongs to beside its point and problem."""
 
@@ -28,15 +29,14 @@ RunKey = tuple[str, str, float]
 class Tables:
     """Outcomes as they come in, and what follows from them.
 
-    Rows of tasks and backends that the folder holds but this sweep does not name are kept as they are.
+    Rows of problems that the folder holds samples of, but of tasks and backends that this sweep does not
+    name, are kept as they are. ValueError where they cannot be read.
     """
 
-    def __init__(
-        self, store: Store, folder: Path, runs: Sequence[RunKey], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, store: Store, runs: Sequence[RunKey], clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
-        self._frames = [_others(folder / "outcomes.parquet", runs)]
+        self._frames = [_others(store, runs)]
         self._next_write = clock() + WRITE_SECONDS
         self.points = pd.DataFrame()
         self.frontiers = pd.DataFrame()
@@ -77,9 +77,20 @@ def _points(outcomes: pd.DataFrame, name: str, task: Mapping[str, Any]) -> pd.Da
     return points(outcomes, {name: plan}, {int(length): pool for length, pool in task["pools"].items()})
 
 
-def _others(path: Path, runs: Sequence[RunKey]) -> pd.DataFrame:
+def _others(store: Store, runs: Sequence[RunKey]) -> pd.DataFrame:
+    """Outcomes on disk that are not of `runs`. Without its samples a problem's outcome is nobody's any more."""
+    path = store.folder / "outcomes.parquet"
     if not path.is_file():
         return pd.DataFrame()
-    frame = pd.read_parquet(path)
-    keys = zip(frame["task"], frame["backend"], frame["compression_ratio"], strict=True)
-    return frame[[key not in set(runs) for key in keys]]
+    columns = [*_RUN, "problem_id"]
+    try:
+        frame = pd.read_parquet(path)
+        found = pd.MultiIndex.from_frame(frame[columns])
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): restore it, or delete it and sweep each of its tasks and backends "
+            "again, which makes its rows anew without generating"
+        ) from error
+    named = pd.MultiIndex.from_frame(frame[_RUN]).isin(list(runs))
+    sampled = found.isin(pd.MultiIndex.from_frame(store.read("samples", columns)))
+    return frame[sampled & ~named]

@@ -45,6 +45,8 @@ class Task(BaseModel, frozen=True, extra="forbid"):
     """Stem of the file in that folder; the split if not given."""
     rows: str | None = None
     """A .jsonl or .parquet file beside the TOML file, instead of a dataset on the hub."""
+    problems: int | None = Field(default=None, gt=0)
+    """Problems of the dataset, so that a plan can count them without it."""
     columns: Columns
     prompt: str = Field(min_length=1)
     system: str | None = None
@@ -173,7 +175,7 @@ def _problem(task: Task, row: Mapping[str, Any], index: int, source: str, seed: 
     columns = task.columns
     question, gold = cell(columns.problem), cell(columns.answer)
     if columns.answer_after is not None:
-        mark, gold = columns.answer_after, gold.rpartition(columns.answer_after)[2].strip().replace(",", "")
+        mark, gold = columns.answer_after, gold.rpartition(columns.answer_after)[2].strip()
         if mark not in cell(columns.answer) or not gold:
             raise ValueError(f"{source}: row {index}: no answer after {mark!r} in column {columns.answer!r}")
     permutation = None

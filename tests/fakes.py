@@ -75,7 +75,7 @@ class FakeEngine:
             step_live=(prompt + steps) * rows,
             step_pages=-(-steps // PAGE) * rows,
             step_micros=np.full(len(steps), 100, dtype=np.int64),
-            prompt_pages=-(-prompt // PAGE) * rows,
+            prompt_pages=prompt // PAGE * rows,
             prefill_seconds=0.01,
             batch_threads=5.0,
         )
@@ -86,6 +86,10 @@ class FakeExecutor:
 
     def __init__(self, config: SweepConfig, log: Path | None = None, seconds: float = 0.0) -> None:
         self._config, self._log, self._seconds = config, log, seconds
+
+    @staticmethod
+    def check(config: SweepConfig, *, needed: bool) -> None:
+        """Takes any config."""
 
     def identity(self) -> dict[str, Any]:
         return {"resolved_revision": None, "weights_sha": "fake", "answer_prefix": ""}

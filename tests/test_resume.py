@@ -147,6 +147,15 @@ def test_a_changed_prompt_is_refused(tmp_path: Path) -> None:
         run_fake(fake_config(tmp_path / "out", task))
 
 
+@pytest.mark.parametrize(("old", "new"), [('"integer"', '"number"'), ('answer = "answer"', 'answer = "id"')])
+def test_grades_by_another_rule_are_refused_not_mixed(tmp_path: Path, old: str, new: str) -> None:
+    task = write_task(tmp_path)
+    run_fake(fake_config(tmp_path / "out", task, limit=1))
+    task.write_text(task.read_text().replace(old, new))
+    with pytest.raises(ValueError, match=r"toy\.(grader|columns)|gold answer"):
+        run_fake(fake_config(tmp_path / "out", task))
+
+
 def test_another_model_under_the_same_name_is_refused(tmp_path: Path) -> None:
     class Retrained(FakeExecutor):
         def identity(self) -> dict[str, Any]:

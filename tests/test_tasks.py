@@ -167,7 +167,7 @@ def test_the_own_folder_of_a_task_goes_before_files_at_the_top(tmp_path: Path) -
     write(tmp_path / "test.jsonl", [{"question": "top", "answer": "#### 1"}])
     write(tmp_path / "gsm8k/test.jsonl", [{"question": "own", "answer": "2 000 steps\n#### 2,000"}])
     (problem,) = load("gsm8k", tmp_path).problems
-    assert (problem.id, problem.gold) == ("0", "2000")
+    assert (problem.id, problem.gold) == ("0", "2,000")
     assert "Problem: own\n" in problem.prompt
 
 

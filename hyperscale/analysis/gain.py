@@ -105,6 +105,9 @@ def _pair_gains(a: _Pool, b: _Pool, axes: Sequence[str], resamples: int, seed: i
     for axis in axes:
         side_a, side_b = ((_cost(means, axis), means["accuracy"]) for means in (means_a, means_b))
         for scale in SCALES:
+            if scale == "log2":
+                # A point that reads nothing (no prompt fits its L) has no place on a logarithmic axis.
+                side_a, side_b = ((np.where(cost > 0, cost, np.nan), accuracy) for cost, accuracy in (side_a, side_b))
             rows = gain_rows(*side_a, *side_b, scale, axis in MAXIMISED)
             low, high = _interval(rows.value_r)
             yield {

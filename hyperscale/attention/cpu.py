@@ -12,12 +12,12 @@ import math
 import numba
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 from torch import Tensor
 
 from hyperscale.backends.rows import PAGE_SIZE, Rows
-from hyperscale.floats import FASTMATH, exp, prefetch, to_float
+from hyperscale.floats import FASTMATH, compiled, exp, prefetch, to_float
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _LINE = 64
@@ -26,7 +26,7 @@ _HEADS = 3
 """Query heads that share one pass over a page: each key is then converted once for three."""
 
 
-@njit(fastmath=FASTMATH, cache=True)
+@compiled(fastmath=FASTMATH)
 def _score3(q_gd, k_td, scores_gt, g, base):  # type: ignore[no-untyped-def]
     """q . k of three heads for a page, two keys at a time."""
     for t in range(0, PAGE_SIZE, 2):
@@ -44,7 +44,7 @@ def _score3(q_gd, k_td, scores_gt, g, base):  # type: ignore[no-untyped-def]
         scores_gt[g + 2, base + t], scores_gt[g + 2, base + t + 1] = z0, z1
 
 
-@njit(fastmath=FASTMATH, cache=True)
+@compiled(fastmath=FASTMATH)
 def _score1(q_gd, k_td, scores_gt, g, base):  # type: ignore[no-untyped-def]
     """q . k of one head for a page; four keys at a time hide the latency of the sums."""
     for t in range(0, PAGE_SIZE, 4):
@@ -59,7 +59,7 @@ def _score1(q_gd, k_td, scores_gt, g, base):  # type: ignore[no-untyped-def]
         scores_gt[g, base + t + 2], scores_gt[g, base + t + 3] = s2, s3
 
 
-@njit(fastmath=FASTMATH, cache=True)
+@compiled(fastmath=FASTMATH)
 def _mix3(out_gd, v_td, weights_gt, g, base):  # type: ignore[no-untyped-def]
     """out += weights . v of three heads for a page; four values a pass spare loads and stores of `out`."""
     for t in range(0, PAGE_SIZE, 4):
@@ -77,7 +77,7 @@ def _mix3(out_gd, v_td, weights_gt, g, base):  # type: ignore[no-untyped-def]
             out_gd[g + 2, c] += z0 * v0 + z1 * v1 + z2 * v2 + z3 * v3
 
 
-@njit(fastmath=FASTMATH, cache=True)
+@compiled(fastmath=FASTMATH)
 def _mix1(out_gd, v_td, weights_gt, g, base):  # type: ignore[no-untyped-def]
     """out += weights . v of one head for a page."""
     for t in range(0, PAGE_SIZE, 4):
@@ -89,7 +89,7 @@ def _mix1(out_gd, v_td, weights_gt, g, base):  # type: ignore[no-untyped-def]
             out_gd[g, c] += w0 * v0 + w1 * v1 + w2 * v2 + w3 * v3
 
 
-@njit(fastmath=FASTMATH, cache=True)
+@compiled(fastmath=FASTMATH)
 def _mix_last(out_gd, v_td, weights_gt, count, base):  # type: ignore[no-untyped-def]
     """out += weights . v for the `count` slots of a page that is not full.
 
@@ -102,7 +102,7 @@ def _mix_last(out_gd, v_td, weights_gt, count, base):  # type: ignore[no-untyped
                 out_gd[g, c] += w * to_float(v_td[t, c])
 
 
-@njit(fastmath=FASTMATH, cache=True)
+@compiled(fastmath=FASTMATH)
 def _softmax(scores_t, length, scale):  # type: ignore[no-untyped-def]
     """Softmax of the first `length` scores, in place."""
     top = scores_t[0]
@@ -118,7 +118,7 @@ def _softmax(scores_t, length, scale):  # type: ignore[no-untyped-def]
         scores_t[t] *= inverse
 
 
-@njit(cache=True)
+@compiled()
 def _fetch(pool_ptd, page):  # type: ignore[no-untyped-def]
     """Have a page on its way while another is worked on: rows lie here and there, where no hardware foresees it."""
     size = pool_ptd.strides[0]
@@ -127,7 +127,7 @@ def _fetch(pool_ptd, page):  # type: ignore[no-untyped-def]
         prefetch(start + offset)
 
 
-@njit(fastmath=FASTMATH, cache=True)
+@compiled(fastmath=FASTMATH)
 def _attend_row(q_gd, out_gd, k_ptd, v_ptd, pages, length, scale, weights_gt):  # type: ignore[no-untyped-def]
     group = q_gd.shape[0]
     together = group - group % _HEADS
@@ -156,7 +156,7 @@ def _attend_row(q_gd, out_gd, k_ptd, v_ptd, pages, length, scale, weights_gt):  
         _mix_last(out_gd, v_ptd[pages[full]], weights_gt, rest, full * PAGE_SIZE)
 
 
-@njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _attend(q_nkgd, out_nkgd, k_ptd, v_ptd, table, lengths, slots, scale, weights):  # type: ignore[no-untyped-def]
     n, kv_heads = q_nkgd.shape[:2]
     for r in prange(n * kv_heads):

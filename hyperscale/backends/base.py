@@ -5,7 +5,7 @@ appended, overwritten and read, `attention/` computes, `meter.py` counts. To add
 
 1. write `hyperscale/backends/<name>.py` with a subclass of `Backend`;
 2. add its line to `hyperscale/backends/__init__.py`;
-3. run `tests/backends`: the contract tests take every registered backend.
+3. run `tests/backends`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Backend(ABC):
 
     name: ClassVar[str]
     frees: ClassVar[str]
-    """What the policy gives back or saves, in words for `hyperscale backends`."""
+    """What the policy gives back or saves, in words."""
     knows_length: ClassVar[bool] = False
     """Whether the policy depends on the cap L. If not, a chain cut at L is the chain that a cap of L gives."""
 

@@ -27,7 +27,7 @@ class StepCounts(NamedTuple):
 
 
 class Meter:
-    """Counts a decode step: attention reports what it attended, the rows say what is held."""
+    """Counts a decode step: a backend passes on which tokens it had attended, the rows say what is held."""
 
     def __init__(self, rows: Rows, slots: int) -> None:
         self._rows = rows
@@ -42,3 +42,7 @@ class Meter:
         counts = StepCounts(self._reads[slots], self._rows.live(slots), self._rows.own[slots])
         self._reads[slots] = 0
         return counts
+
+    def clear(self) -> None:
+        """Forget a step that broke off."""
+        self._reads[:] = 0

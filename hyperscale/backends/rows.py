@@ -11,15 +11,15 @@ The bookkeeping (page table, lengths, references) lives in host memory; keys and
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyperscale.floats import bits
+from hyperscale.floats import bits, compiled
 
 PAGE_SIZE = 16
 """KV tokens a page. Physical memory exceeds live tokens by at most one page a row."""
@@ -29,7 +29,7 @@ PAGE_SIZE = 16
 _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
 
 
-@njit(cache=True)
+@compiled()
 def _claim(slots, table, inherited, lengths, references, free, free_count, own, pages, offsets, copies):  # type: ignore[no-untyped-def]
     """Find a place for the next token of each row; returns how many shared pages must be copied first."""
     copied = 0
@@ -64,7 +64,7 @@ def _claim(slots, table, inherited, lengths, references, free, free_count, own, 
     return copied
 
 
-@njit(cache=True)
+@compiled()
 def _append(k_nkd, v_nkd, k_ptd, v_ptd, slots, table, inherited, lengths, references, free, free_count, own):  # type: ignore[no-untyped-def]
     """`_claim` and the writing, in one call: at a batch of one, calls are what takes time."""
     n, kv_heads, head_dim = k_nkd.shape
@@ -82,7 +82,7 @@ def _append(k_nkd, v_nkd, k_ptd, v_ptd, slots, table, inherited, lengths, refere
                 v_ptd[page, offset, c] = v_nkd[i, h, c]
 
 
-@njit(cache=True)
+@compiled()
 def _unreference(pages, references, free, free_count):  # type: ignore[no-untyped-def]
     for page in pages:
         references[page] -= 1
@@ -153,6 +153,15 @@ class Rows:
         self.lengths[:, slot] = 0
         self.own[slot] = 0
         self._free_slots.append(slot)
+
+    def close_all(self) -> None:
+        """Close every slot that is open."""
+        for slot in set(range(self.lengths.shape[1])) - set(self._free_slots):
+            self.close(slot)
+
+    def full_pages(self, slot: int) -> int:
+        """Pages that a sequence fills to the last token: those that its forks go on sharing."""
+        return int((self.lengths[:, slot] // PAGE_SIZE).sum())
 
     def append(self, layer: int, slots: NDArray[np.int64], k_nkd: Tensor, v_nkd: Tensor) -> None:
         """Put one token at the end of every row that these sequences have in `layer`."""
@@ -225,5 +234,6 @@ def _pool(pages: int, head_dim: int, dtype: torch.dtype, device: torch.device) -
     item = torch.empty((), dtype=dtype).element_size()
     memory = mmap.mmap(-1, max(pages * PAGE_SIZE * head_dim * item, 1), **_PRIVATE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
+        with suppress(OSError):  # A kernel may be built without them.
+            memory.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(memory, dtype=dtype)[: pages * PAGE_SIZE * head_dim].view(pages, PAGE_SIZE, head_dim)

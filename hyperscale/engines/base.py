@@ -60,7 +60,7 @@ class Chain:
     step_micros: NDArray[np.int64]
     """Wall-clock microseconds of the step divided by the number of threads that ran in it."""
     prompt_pages: int
-    """Pages that the prompt holds once for all threads of the problem, all layers and heads."""
+    """Pages that the prompt fills to the last token: held once for all threads of the problem, all layers and heads."""
     prefill_seconds: float
     """Wall-clock seconds of the problem's prefill, which its threads share."""
     batch_threads: float

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import inf
+from pathlib import Path
+
 import torch
 
 from hyperscale.backends.base import Backend
@@ -23,12 +26,23 @@ def cache_shape(spec: ModelSpec, dtype: torch.dtype) -> CacheShape:
 def free_bytes(device: torch.device) -> int:
     """Bytes of KV cache that this device can spare now: the default of --memory-budget."""
     if device.type == "cuda":
+        torch.cuda.empty_cache()  # What an engine before this one gave back is free only then.
         free, _ = torch.cuda.mem_get_info(device)
     else:
         import psutil
 
-        free = psutil.virtual_memory().available
+        free = min(psutil.virtual_memory().available, _cgroup_room())
     return int(free * _SHARE_OF_FREE[device.type])
+
+
+def _cgroup_room() -> float:
+    """Bytes that the container leaves to this process's group; infinite outside of one."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = (group / "memory.max").read_text().strip()
+        return inf if limit == "max" else int(limit) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):
+        return inf
 
 
 def pool_pages(shape: CacheShape, memory_budget: int, max_batch: int, length_cap: int) -> int:

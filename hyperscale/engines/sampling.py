@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 from torch import Tensor
 
 from hyperscale.engines.base import Sampling
+from hyperscale.floats import compiled
 
 
 def draw(logits_nv: Tensor, sampling: Sampling, uniforms_n: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -46,7 +47,7 @@ def draw_sorted(p_nv: Tensor, sampling: Sampling, uniforms_n: Tensor) -> Tensor:
     return torch.where(p_nv.isnan().any(-1), -1, tokens_n.clamp(max=p_nv.shape[1] - 1))
 
 
-@njit(cache=True)
+@compiled()
 def _candidates(p_v, top_k, top_p, total):  # type: ignore[no-untyped-def]
     """Ids of the most probable tokens, ascending: enough for top_k, or for a mass of top_p.
 
@@ -71,7 +72,7 @@ def _candidates(p_v, top_k, top_p, total):  # type: ignore[no-untyped-def]
     return ids
 
 
-@njit(cache=True)
+@compiled()
 def _kept(p_v, top_k, top_p):  # type: ignore[no-untyped-def]
     """Ids that top_k and top_p keep, ascending."""
     total = 0.0
@@ -91,7 +92,7 @@ def _kept(p_v, top_k, top_p):  # type: ignore[no-untyped-def]
     return np.sort(ranked[:count])
 
 
-@njit(cache=True)
+@compiled()
 def _draw_row(p_v, uniform, top_k, top_p, min_p):  # type: ignore[no-untyped-def]
     greatest = p_v.max()
     if not greatest > 0:
@@ -111,7 +112,7 @@ def _draw_row(p_v, uniform, top_k, top_p, min_p):  # type: ignore[no-untyped-def
     return last
 
 
-@njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _draw_rows(p_nv, uniforms_n, top_k, top_p, min_p):  # type: ignore[no-untyped-def]
     tokens_n = np.empty(p_nv.shape[0], np.int64)
     for i in prange(p_nv.shape[0]):

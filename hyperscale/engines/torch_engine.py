@@ -50,14 +50,18 @@ class TorchEngine:
             raise ValueError(
                 f"a length of {length_cap:,} tokens exceeds the {model.spec.max_length:,} that the model was made for"
             )
-        pack(model.decoder)
+        # An embedding that is not also the unembedding is only looked up.
+        pack(model.decoder, leave=[] if model.decoder.unembed is None else [model.decoder.embed])
         weight = model.decoder.embed
         self._decoder, self._eos_ids = model.decoder, model.eos_ids
-        self._sampling, self._max_batch, self._batch_invariant = sampling, max_batch, batch_invariant
+        self._sampling, self._batch_invariant = sampling, batch_invariant
         self._device, self._length_cap = weight.device, length_cap
         self._shape = cache_shape(model.spec, weight.dtype)
         budget = free_bytes(weight.device) if memory_budget is None else memory_budget
-        pages, slots = pool_pages(self._shape, budget, max_batch, length_cap), max_batch + 1
+        pages = pool_pages(self._shape, budget, max_batch, length_cap)
+        # Every thread holds a page a row at least.
+        self._max_batch = min(max_batch, pages // self._shape.rows)
+        slots = self._max_batch + 1
         self._rows = Rows(
             layers=model.spec.layers, kv_heads=model.spec.kv_heads, head_dim=model.spec.head_dim,
             slots=slots, max_length=length_cap, pages=pages, dtype=weight.dtype, device=weight.device,
@@ -82,6 +86,7 @@ class TorchEngine:
 
         ValueError if the model's logits are not finite.
         """
+        assert self._rows.pages_in_use == 0, "one generation at a time: another one of this engine is not at its end"
         queue, job, prompt = iter(jobs), None, None
         running: list[Thread] = []
         try:
@@ -100,8 +105,9 @@ class TorchEngine:
                         prompt = None
                 yield from self._step(running)
         finally:
-            for slot in [thread.slot for thread in running] + ([prompt.slot] if prompt else []):
-                self._rows.close(slot)
+            # Wherever the work broke off: what is open is closed, what was half counted is forgotten.
+            self._rows.close_all()
+            self._meter.clear()
             self._reservations.clear()
 
     @torch.inference_mode()
@@ -113,7 +119,9 @@ class TorchEngine:
         for chunk in zip(tokens_t.split(PREFILL_CHUNK), positions_t.split(PREFILL_CHUNK), strict=True):
             x_td = self._decoder.hidden(*chunk, lambda layer, q, k, v: self._backend.prefill(layer, slot, q, k, v))
         logits_1v = self._decoder.logits(x_td[-1:])
-        return Prompt(job, slot, logits_1v, int(self._rows.own[slot]), time.perf_counter() - start)
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return Prompt(job, slot, logits_1v, self._rows.full_pages(slot), time.perf_counter() - start)
 
     @torch.inference_mode()
     def _fork(self, prompt: Prompt) -> Thread:

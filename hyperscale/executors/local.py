@@ -32,6 +32,20 @@ class LocalExecutor:
         self._config = config
         self._model = load_model(config.model, revision=config.revision, dtype=config.dtype, device=config.device)
 
+    @staticmethod
+    def check(config: SweepConfig, *, needed: bool) -> None:
+        """ValueError if the model's own config rules the sweep out, or, where it is `needed`, cannot be had."""
+        from hyperscale.model.load import load_spec
+
+        try:
+            spec = load_spec(config.model, config.revision)
+        except ValueError:
+            # A sweep whose chains are all there needs no model; one that does will say what is wrong with it.
+            if needed:
+                raise
+            return
+        check_lengths(config, spec)
+
     def identity(self) -> dict[str, Any]:
         """Revision that the hub resolved, dtype that "auto" became, hashes of chat template and weights."""
         prompt = encode_prompt(self._model.tokenizer, "?")

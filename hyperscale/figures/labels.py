@@ -23,6 +23,15 @@ class Box(NamedTuple):
         """Whether this lies in `other`."""
         return other.x0 <= self.x0 and other.y0 <= self.y0 and self.x1 <= other.x1 and self.y1 <= other.y1
 
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Its middle."""
+        return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
+
+    def distance(self, x: float, y: float) -> float:
+        """Distance of a point from the box; 0 inside."""
+        return math.hypot(max(self.x0 - x, x - self.x1, 0), max(self.y0 - y, y - self.y1, 0))
+
     @staticmethod
     def around(x: float, y: float, width: float, height: float) -> Box:
         """The box of that size with its centre at (x, y)."""
@@ -44,7 +53,7 @@ Segment = tuple[float, float, float, float]
 DISTANCES = (1.0, 2.2, 3.6, 5.2)
 """Tried gaps between point and label, in units of the smallest."""
 _TURNS = (0, 45, -45, 90, -90, 135, -135, 180)
-_COVERS_MARKER, _COVERS_LINE, _DISTANCE, _TURN = 6.0, 2.0, 1.5, 0.2
+_COVERS_MARKER, _MISLEADS, _COVERS_LINE, _DISTANCE, _TURN = 6.0, 4.0, 2.0, 1.5, 0.2
 
 
 def place(
@@ -75,10 +84,13 @@ def place(
                 if not box.within(bounds) or any(box.overlaps(other) for other in boxes):
                     continue
                 covered = sum(box.overlaps(marker) for marker in markers)
+                own = box.distance(label.x, label.y)
+                nearer = sum(box.distance(*marker.centre) < own - 0.5 for marker in markers)
                 crossed = sum(crosses(line, box) for line in lines)
-                if (covered or crossed) and not label.needed:
+                if (covered or crossed or nearer) and not label.needed:
                     continue
-                cost = _COVERS_MARKER * covered + _COVERS_LINE * crossed + _DISTANCE * number + _TURN * rank
+                cost = _COVERS_MARKER * covered + _MISLEADS * bool(nearer) + _COVERS_LINE * crossed
+                cost += _DISTANCE * number + _TURN * rank
                 if cost < best:
                     best, centres[index] = cost, (x, y)
         centre = centres[index]

@@ -85,8 +85,8 @@ def length(count: int) -> str:
 
 
 def rate(value: float) -> str:
-    """A rate as a tick shows it: 0.125, 8, 1,024."""
-    return f"{value:,.0f}" if value >= 1 else f"{value:.3g}"
+    """A rate as a tick shows it: 0.125, 1.25, 8, 1,024."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def octave_ticks(low: float, high: float, most: int = 8) -> list[float]:

@@ -6,27 +6,40 @@ import re
 
 from hyperscale.grading.verdict import NOTHING, Extraction
 
-_BEFORE = r"[\s:*$({\[]*(?:\\(?:boxed|text|textbf|mathrm|mathbf)\s*\{[\s(*]*)*"
-_LETTER = r"(?:(?P<{0}>[A-D])(?![A-Za-z0-9'])|(?P<{1}>[a-d])(?=[\s)}}.*$\]]*$))"
+_COMMAND = r"\\(?:boxed|text|textbf|mathrm|mathbf)\s*\{"
+_BEFORE = rf"(?:[\s:：*$({{\[\"“`]|\\[(\[]|{_COMMAND})*+"
+_AFTER = r"(?:[\s)}\]*$.\"”`]|\\[)\]])*+"
+_LETTER = (
+    r"(?:(?P<{0}>[A-D])(?![A-Za-z0-9'_^=+]|-[A-Za-z0-9])"
+    r"|(?P<{1}>[a-d])(?=\)\s|(?:[\s)}}.*$\]\"”`]|\\[)\]])*+$))"
+)
 _ANSWER = re.compile(
-    rf"(?:(?i:\b(?:answer|choice|option)\b)\**\s*(?i:is|:){_BEFORE}(?i:(?:option|choice)\s+)?"
-    rf"[(*]*{_LETTER.format('u1', 'l1')}"
-    rf"|\\boxed\s*\{{[\s(*]*(?:\\(?:text|textbf|mathrm|mathbf)\s*\{{[\s(*]*)*{_LETTER.format('u2', 'l2')}"
+    rf"(?:(?i:\b(?:answer|choice|option)\b)\**\s*(?i:(?:is|(?:must|should|would|has\s+to)\s+be)\b|[:：]){_BEFORE}"
+    rf"(?i:(?:option|choice)\s+)?{_BEFORE}{_LETTER.format('u1', 'l1')}"
+    rf"|\\boxed\s*\{{[\s(*]*+(?:{_COMMAND}[\s(*]*+)*+{_LETTER.format('u2', 'l2')}"
     rf"|\A\W*{_LETTER.format('u3', 'l3')}\W*\Z)",
     re.MULTILINE,
 )
-_ANOTHER_FOLLOWS = re.compile(r"[\s)}*$.]*(?:\bor\b|\band\b|/|,)\s*[(*]*[A-D](?![A-Za-z])")
+# "A, B" names two; "C, A is too small" goes on about another.
+_ANOTHER_FOLLOWS = re.compile(
+    rf"{_AFTER}(?:(?:\bor\b|\band\b|/){_BEFORE}[A-D](?![A-Za-z])"
+    rf"|,{_BEFORE}[A-D](?![A-Za-z]){_AFTER}(?:\Z|,|or\b|and\b|are\b|(?<=\n)))"
+)
 
 
-def choice_answer(text: str) -> Extraction:
+def choice_answer(text: str, *, finished: bool) -> Extraction:
     r"""Last letter A-D that the text gives as its answer: `Answer: C`, `**(C)**`, `\boxed{C}`, or only C.
 
-    The last one, as models correct themselves; "A or B" is no answer.
+    The last one, as models correct themselves; "A or B" is no answer, nor is a letter at the end of an
+    unfinished text, where the cut may have split a word.
     """
-    last = None
+    cut = len(text) + 1 if finished else len(text.rstrip(" \t"))
+    letter, end = None, 0
     for found in _ANSWER.finditer(text):
-        last = found
-    if last is None or _ANOTHER_FOLLOWS.match(text, last.end()):
+        group = found.lastgroup
+        assert group is not None, "every alternative has a letter"
+        if found.end(group) < cut:
+            letter, end = found[group], found.end(group)
+    if letter is None or _ANOTHER_FOLLOWS.match(text, end):
         return NOTHING
-    letter = next(group for group in last.groups() if group)
     return Extraction(letter, letter.upper())

@@ -8,7 +8,7 @@ MAX_ANSWER = 1000
 """Characters of the longest answer that is looked at; the longest gold of MATH-500 has 56."""
 
 _OPEN, _CLOSE = "<think>", "</think>"
-_BOX_TOKENS = re.compile(r"\\+(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
+_BOX_TOKENS = re.compile(r"\\\\?(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 
 
 def visible_text(text: str) -> str | None:

@@ -26,6 +26,9 @@ _REWRITES = [
         (r"(?<!\\)\\(?:[,;: ]|q?quad(?![a-zA-Z]))|~", " "),
         (r"\\?\$", ""),
         (r"^\*\*(.*)\*\*$", r"\1"),
+        (r"\\(?:underline(?![a-zA-Z])|(?:text)?color ?\{\w+\})", ""),
+        (r"^= ?", ""),
+        (r"^\{([^{}]*)\}$", r"\1"),
         # One spelling of each symbol.
         (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
         (r"\\mathrm ?\{i\}", "i"),
@@ -35,7 +38,8 @@ _REWRITES = [
         (r"(?<![a-zA-Z\\])pi(?![a-zA-Z])", r"\\pi"),
         # A number in \text is a number; what follows "or" there is a further answer, not a unit.
         (r"\\(?:text|mbox|mathrm|textbf|mathbf) ?\{ ?([-+]?\d[\d.,]*) ?\}", r"\1"),
-        (r"\\(?:text|mbox|mathrm) ?\{ ?(?:or|and) ([^{}]*\d[^{}]*)\}", r", \1"),
+        (r"\\(?:text|mbox|mathrm) ?\{ ?\(? ?(?:or|and) ([^{}()]*\d[^{}()]*)\)? ?\}", r", \1"),
+        (r"^\\(?:text|mbox|mathrm|textbf|mathbf) ?\{([^{}]*\d[^{}]*)\}$", r"\1"),
         # Programmers' notation: math-verify reads 6e3 as 6*E*3, and ** not at all.
         (r"(?<![\w\\])(\d+(?:\.\d+)?)[eE]([-+]?\d+)(?![\w{])", r"\1 \\times 10^{\2}"),
         (r"\*\*|\^(?=-?\d{2})", "^"),

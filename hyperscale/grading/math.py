@@ -10,7 +10,7 @@ from typing import Any
 
 from hyperscale.grading.extract import MAX_ANSWER, last_box
 from hyperscale.grading.latex import base_numeral, clean, is_text, normal_form, words
-from hyperscale.grading.units import units_clash
+from hyperscale.grading.units import unit, units_clash, without_unit
 from hyperscale.grading.verdict import NOTHING, Extraction
 
 _TOLERANCE = 5e-6
@@ -40,7 +40,11 @@ def equivalent(gold: str, answer: str) -> bool:
         return words(gold) is not None and words(gold) == words(answer)
     if units_clash(gold, answer) or _set_against_tuple(clean(gold), clean(answer)):
         return False
-    return _same_value(clean(gold), clean(answer))
+    gold, answer = clean(gold), clean(answer)
+    if unit(gold) is not None and unit(gold) == unit(answer):
+        # math-verify takes a bare "cm^2" for a product of variables.
+        gold, answer = without_unit(gold), without_unit(answer)
+    return _same_value(gold, answer)
 
 
 def _set_against_tuple(gold: str, answer: str) -> bool:

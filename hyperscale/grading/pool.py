@@ -6,8 +6,9 @@ import logging
 import multiprocessing
 import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from threading import Lock
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -21,6 +22,7 @@ from hyperscale.grading.number import integer_answer, integer_normal, number_ans
 from hyperscale.grading.verdict import Extraction, GradeRequest, Verdict
 
 _WORKER_BYTES = 2 << 30
+_CLOSED = "the grading pool is closed"
 
 
 class _Outcome(NamedTuple):
@@ -38,7 +40,7 @@ def extract(grader: str, text: str, *, finished: bool) -> Extraction:
         case "number":
             return number_answer(text, finished=finished)
         case "choice":
-            return choice_answer(text)
+            return choice_answer(text, finished=finished)
     raise ValueError(f"no grader {grader!r}; there are math, integer, number, choice")
 
 
@@ -73,6 +75,9 @@ class GradingPool:
             raise ValueError(f"grading needs at least 1 worker and a time limit above 0, got {workers}, {timeout}")
         self._workers, self._timeout = workers, timeout
         self._pool: ProcessPool | None = None
+        self._waiting: set[Future[bool]] = set()
+        self._closed = False
+        self._lock = Lock()
         self._known: dict[tuple[str, str], _Outcome] = {}
 
     def __enter__(self) -> Self:
@@ -84,11 +89,16 @@ class GradingPool:
         self.close()
 
     def close(self) -> None:
-        """Stop the workers, busy ones too."""
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool.join()
-            self._pool = None
+        """Stop the workers, busy ones too. Whoever waits for them in another thread gets a RuntimeError."""
+        with self._lock:
+            self._closed = True
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.stop()
+            pool.join()
+        # pebble drops the tasks of a stopped pool: nobody else would ever settle their futures.
+        for future in list(self._waiting):
+            future.cancel()
 
     def grade(self, requests: Sequence[GradeRequest]) -> list[Verdict]:
         """Verdicts in the order of the requests."""
@@ -142,16 +152,26 @@ class GradingPool:
         """Outcome of `equivalent` for each (gold, answer), from memory or from the workers."""
         pairs = set(pairs)
         futures = {pair: self._submit(pair) for pair in sorted(pairs - self._known.keys())}
+        self._waiting = set(futures.values())
+        # A close that came before this line has not seen the futures; one that comes after it cancels them.
+        self._refuse_if_closed()
         for pair, future in futures.items():
             self._known[pair] = _outcome(future)
+        self._waiting = set()
         return {pair: self._known[pair] for pair in pairs}
 
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise RuntimeError(_CLOSED)
+
     def _submit(self, pair: tuple[str, str]) -> Future[bool]:
-        if self._pool is None:
-            # Forking a process that runs threads (torch has many) can deadlock the child.
-            spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPool(max_workers=self._workers, context=spawn, initializer=_start_worker)
-        return self._pool.schedule(equivalent, args=pair, timeout=self._timeout)
+        with self._lock:
+            self._refuse_if_closed()
+            if self._pool is None:
+                # Forking a process that runs threads (torch has many) can deadlock the child.
+                spawn = multiprocessing.get_context("spawn")
+                self._pool = ProcessPool(max_workers=self._workers, context=spawn, initializer=_start_worker)
+            return self._pool.schedule(equivalent, args=pair, timeout=self._timeout)
 
 
 def _draft(request: GradeRequest) -> Verdict:
@@ -169,6 +189,8 @@ def _outcome(future: Future[bool]) -> _Outcome:
         return _Outcome(future.result(), None)
     except TimeoutError:
         return _Outcome(False, "timeout")
+    except CancelledError:
+        raise RuntimeError(_CLOSED) from None
     except Exception:
         # A dead worker (ProcessExpired), MemoryError, or whatever sympy raises on what no one should ask of it.
         return _Outcome(False, "error")

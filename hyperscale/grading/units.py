@@ -30,20 +30,20 @@ _NAMES = {
     "degree": "deg degree",
     "radian": "rad radian",
     "unit": "unit",
-    "mph": "mph",
-    "km/h": "kmh kph km/h",
+    "mi/h": "mph",
+    "km/h": "kmh kph",
 }
 _UNIT_OF = {name: unit for unit, names in _NAMES.items() for name in names.split()}
 _IN_TEXT = re.compile(
     r"\\(?:text|mbox|mathrm|textrm)\s*\{\s*\.?\s*([^{}]*?)\.?\s*\}\s*(?:\^\s*\{?\s*(\d)\s*\}?)?\s*\.?$"
 )
-_PLAIN = re.compile(r"(?<=[\d}])\s*([a-zA-Z/]+(?: [a-z]+)?)\.?\s*(?:\^\s*\{?\s*(\d)\s*\}?)?\s*\.?$")
+_PLAIN = re.compile(r"(?<=[\d}])\s*([a-zA-Z/]+(?: [a-z]+){0,2})\.?\s*(?:\^\s*\{?\s*(\d)\s*\}?)?\s*\.?$")
 _POWER_WORDS = {"square": "2", "sq": "2", "cubic": "3", "cu": "3"}
 
 
 def unit(answer: str) -> str | None:
     r"""The known unit at the end of an answer (`864 \mbox{ inches}^2` -> "in^2", `\$5` -> "dollar"), else None."""
-    text = answer.strip()
+    text = " ".join(answer.split())
     if text.startswith(("\\$", "$")) and not text.endswith("$"):
         return "dollar"
     if re.search(r"\\circ\s*\}?\s*$|°$", text):
@@ -51,10 +51,20 @@ def unit(answer: str) -> str | None:
     found = _IN_TEXT.search(text) or _PLAIN.search(text)
     if found is None:
         return None
-    *before, name = found[1].casefold().split() or [""]
+    *before, name = found[1].casefold().replace(" per ", "/").split() or [""]
     power = found[2] or next((_POWER_WORDS[word] for word in before if word in _POWER_WORDS), "")
-    known = _UNIT_OF.get(name) or _UNIT_OF.get(name.removesuffix("s"))
-    return known and (f"{known}^{power}" if power else known)
+    parts = [_UNIT_OF.get(part) or _UNIT_OF.get(part.removesuffix("s")) for part in name.split("/")]
+    known = "/".join(part for part in parts if part)
+    return (f"{known}^{power}" if power else known) if all(parts) else None
+
+
+def without_unit(answer: str) -> str:
+    r"""The answer without the known unit at its end, where it stands behind the number (`15 cm^2` -> "15")."""
+    text = " ".join(answer.split())
+    if unit(text) is None:
+        return text
+    found = _IN_TEXT.search(text) or _PLAIN.search(text)
+    return text[: found.start()].strip() if found else text
 
 
 def units_clash(gold: str, answer: str) -> bool:

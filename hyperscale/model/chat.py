@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _LONGEST_PENDING = 32
 
+TEMPLATE_DATE = "26 Jul 2024"
+"""What a template that states the date is told (Llama 3's default): today's would change prompts by the day."""
+
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str | None = None) -> list[int]:
     """Token ids of a prompt, up to where the model's answer begins.
@@ -27,7 +30,9 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str |
     from jinja2 import TemplateError
 
     try:
-        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        text = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=False, date_string=TEMPLATE_DATE
+        )
     except TemplateError as error:
         roles = " and ".join(message["role"] for message in messages)
         raise ValueError(f"The model's chat template refuses messages of {roles}: {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
@@ -22,19 +23,33 @@ class _Packed(NamedTuple):
 def linear(x_nd: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x_nd weight^T + bias; through the packed copy of `weight` where `pack` made one that is still current."""
     packed: _Packed | None = getattr(weight, "packed", None)
-    if packed is None or packed.version != weight._version or torch.is_grad_enabled():
+    if packed is None or packed.version != weight._version or x_nd.dtype != torch.bfloat16 or torch.is_grad_enabled():
         return F.linear(x_nd, weight, bias)
     return torch.ops.mkldnn._linear_pointwise(x_nd, packed.weight, bias, "none", [], "")
 
 
-def pack(module: nn.Module) -> None:
-    """Give every bf16 matrix of a CPU module its packed copy: half again as fast, for a copy's memory.
+def pack(module: nn.Module, leave: Collection[Tensor] = ()) -> None:
+    """Give every bf16 matrix of a CPU module but `leave` its packed copy: half again as fast, for a copy's memory.
 
-    Nothing happens where torch was built without oneDNN, or for other types, which gain nothing.
+    Nothing happens where oneDNN or the CPU has no bf16 products, or for other types, which gain nothing.
     """
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
+    if not _can_pack():
         return
+    left = {id(weight) for weight in leave}
     for weight in module.parameters():
-        if weight.dim() == 2 and weight.dtype == torch.bfloat16 and weight.device.type == "cpu":
+        if (
+            weight.dim() == 2
+            and weight.dtype == torch.bfloat16
+            and weight.device.type == "cpu"
+            and id(weight) not in left
+        ):
             reordered = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _ROWS)
             weight.packed = _Packed(reordered, weight._version)  # type: ignore[attr-defined]
+
+
+def _can_pack() -> bool:
+    """Whether oneDNN is there, has these operations, and can multiply bf16 on this CPU (older ones raise)."""
+    wanted = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
+    if not torch.backends.mkldnn.is_available() or not all(hasattr(torch.ops.mkldnn, name) for name in wanted):
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numba import njit
 from torch import Tensor
 
-from hyperscale.floats import FASTMATH, bits, to_bf16, to_float
+from hyperscale.floats import FASTMATH, bits, compiled, to_bf16, to_float
 
 
 def rms_norm(x_nd: Tensor, weight_d: Tensor, eps: float) -> Tensor:
@@ -24,7 +23,7 @@ def rms_norm(x_nd: Tensor, weight_d: Tensor, eps: float) -> Tensor:
     return out_nd
 
 
-@njit(fastmath=FASTMATH, cache=True)
+@compiled(fastmath=FASTMATH)
 def _norm_fp32(x_nd, weight_d, eps, out_nd):  # type: ignore[no-untyped-def]
     for i in range(x_nd.shape[0]):
         squares = np.float32(0)
@@ -35,7 +34,7 @@ def _norm_fp32(x_nd, weight_d, eps, out_nd):  # type: ignore[no-untyped-def]
             out_nd[i, c] = weight_d[c] * (x_nd[i, c] * scale)
 
 
-@njit(fastmath=FASTMATH, cache=True)
+@compiled(fastmath=FASTMATH)
 def _norm_bf16(x_nd, weight_d, eps, out_nd):  # type: ignore[no-untyped-def]
     for i in range(x_nd.shape[0]):
         squares = np.float32(0)

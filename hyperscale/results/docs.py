@@ -38,7 +38,8 @@ more. A prompt that leaves L no room counts as truncated: accuracy 0, no reads, 
 
 Intervals are 95 % and resample problems, not threads (BCa; percentiles where BCa is undefined). Where every
 problem has the same accuracy a bootstrap has no width; Clopper and Pearson's exact binomial interval stands there.
-A single problem has the interval [0, 1].
+A single problem has the interval [0, 1]. The exact interval is wider than the bootstrap's beside it: the upper end for
+0 of 40 problems can exceed that for a few of 40.
 
 Schema version {SCHEMA_VERSION}. Results of another version are refused, not converted.
 """

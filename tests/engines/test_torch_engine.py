@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from hyperscale.backends.rows import PAGE_SIZE, pages_for
+from hyperscale.backends.rows import PAGE_SIZE, Rows, pages_for
 from hyperscale.engines.base import Chain, Job, Sampling
-from hyperscale.engines.torch_engine import TorchEngine
+from hyperscale.engines.torch_engine import TILE, TorchEngine
 from hyperscale.model.load import Model, load_model
 from tests.reference.generate import generate
 from tests.tiny_models import write_tiny_model
@@ -114,7 +114,7 @@ def test_counts_have_their_closed_form(model, chains):
         assert chain.step_live.tolist() == (rows * lengths).tolist()
         own = -(-lengths // PAGE_SIZE) - chain.prompt_tokens // PAGE_SIZE
         assert chain.step_pages.tolist() == (rows * own).tolist()
-        assert chain.prompt_pages == rows * pages_for(chain.prompt_tokens)
+        assert chain.prompt_pages == rows * (chain.prompt_tokens // PAGE_SIZE)
         assert (chain.step_micros >= 0).all()
         assert chain.step_micros.sum() > 0
         assert 1 <= chain.batch_threads <= 8
@@ -146,6 +146,92 @@ def test_batch_invariant_samples_are_identical_whatever_the_batch(folder, dtype)
     for max_batch in (1, 7, 33):
         again = engine(model, max_batch=max_batch, batch_invariant=True)
         assert tokens_of(list(again.generate(reversed(work)))) == expected
+
+
+def test_batch_invariant_passes_all_have_one_shape(model, monkeypatch):
+    """Rounding on a tiny model hides what a shape changes; so the shapes themselves are looked at."""
+    ours = engine(model, max_batch=40, batch_invariant=True)
+    hidden, sizes = ours._decoder.hidden, []
+
+    def spy(tokens_n, positions_n, attend):
+        sizes.append(len(tokens_n))
+        return hidden(tokens_n, positions_n, attend)
+
+    prefill = ours._prefill
+
+    def unspied(job):
+        monkeypatch.setattr(ours._decoder, "hidden", hidden)
+        prompt = prefill(job)
+        monkeypatch.setattr(ours._decoder, "hidden", spy)
+        return prompt
+
+    monkeypatch.setattr(ours, "_prefill", unspied)
+    assert len(list(ours.generate(jobs(problems=14)))) == 42
+    assert len(sizes) > 42
+    assert set(sizes) == {TILE}
+
+
+def test_peak_bytes_are_the_pages_really_in_use(model, monkeypatch):
+    """Prompt pages once and each thread's own, against the pool's count when all threads are at their longest."""
+    endless = with_eos(model, frozenset())
+    for prompt in (5, 16, 20, 47, 48):
+        for threads in (1, 2, 4):
+            ours = engine(endless)
+            job = Job("task", "p", tuple(range(20, 20 + prompt)), dict.fromkeys(range(threads), CAP))
+            most, step = 0, ours._step
+
+            def watched(running, step=step, ours=ours):
+                nonlocal most
+                done = step(running)
+                if not done:
+                    most = max(most, ours.pages_in_use)
+                return done
+
+            monkeypatch.setattr(ours, "_step", watched)
+            chains = list(ours.generate([job]))
+            # The step before the last: after the last one the pages are given back.
+            counted = chains[0].prompt_pages + sum(chain.step_pages[-2] for chain in chains)
+            assert counted == most
+
+
+@pytest.mark.parametrize("broken", ["_prefill", "_fork", "_sample", "_decode"])
+def test_an_engine_goes_on_after_work_broke_off(model, chains, monkeypatch, broken):
+    ours = engine(model)
+    whole, calls = getattr(ours, broken), 0
+
+    def interrupted(*args):
+        nonlocal calls
+        calls += 1
+        done = whole(*args)
+        if calls == 4:
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(ours, broken, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(ours.generate(jobs()))
+    assert ours.pages_in_use == 0
+    monkeypatch.setattr(ours, broken, whole)
+    again = list(ours.generate(jobs()))
+    assert tokens_of(again) == tokens_of(chains)
+    for key, chain in by_key(again).items():
+        assert chain.step_reads.tolist() == by_key(chains)[key].step_reads.tolist()
+
+
+def test_an_engine_runs_one_generation_at_a_time(model):
+    ours = engine(model)
+    first = ours.generate(jobs())
+    next(first)
+    with pytest.raises(AssertionError, match="one generation at a time"):
+        next(ours.generate(jobs()))
+
+
+def test_writing_by_index_as_on_a_device_gives_the_same(model, chains, monkeypatch):
+    """The path of GPUs, on the CPU: rows written through index tensors, tokens drawn by sorting."""
+    monkeypatch.setattr(Rows, "append", lambda self, layer, slots, k, v: self._append_on_device(
+        k, v, (slots, self.table[layer], self._inherited[layer], self.lengths[layer], self._references, self._free,
+               self._free_count, self.own)))  # fmt: skip
+    assert tokens_of(list(engine(model).generate(jobs()))) == tokens_of(chains)
 
 
 def test_a_long_prompt_is_prefilled_in_chunks(folder, tmp_path):

@@ -43,4 +43,5 @@ def test_backends_keep_their_look_whoever_stands_beside_them() -> None:
 
 
 def test_rates_read_as_people_write_them() -> None:
-    assert [style.rate(value) for value in (0.125, 8, 512, 1024, 65536)] == ["0.125", "8", "512", "1,024", "65,536"]
+    written = {0.125: "0.125", 1.25: "1.25", 1.5: "1.5", 8: "8", 512: "512", 1024: "1,024", 65536: "65,536"}
+    assert {value: style.rate(value) for value in written} == written

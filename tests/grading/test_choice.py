@@ -27,6 +27,24 @@ from hyperscale.grading import GradeRequest, GradingPool
         ("Answer: A\nOn reflection, Answer: C", "C"),
         ("<think>Answer: A</think>Answer: C", "C"),
         ("Answer: C because A and B fail", "C"),
+        (r"Answer: \(C\)", "C"),
+        ('Answer: "C"', "C"),
+        ('Answer: "C".', "C"),
+        ("Answer: `C`", "C"),
+        ("Answer：C", "C"),
+        ("answer: c) helium", "C"),
+        ("answer: (c) helium", "C"),
+        ("Answer: C, A is too small", "C"),
+        ("Answer: C, as A is too small", "C"),
+        ("The answer must be C", "C"),
+        ("The answer has to be (C).", "C"),
+        ("The answer must be Carbon", None),
+        ("The answer is not C", None),
+        ("Answer: A, B", None),
+        ("Answer: A, B and C", None),
+        ("Answer: A, B are right", None),
+        (r"Answer: \(A\) or \(B\)", None),
+        ('Answer: "A" or "B"', None),
         ("Answer: $LETTER", None),
         ("Answer: A or C", None),
         ("Answer: Carbon", None),
@@ -42,3 +60,24 @@ def test_the_last_letter_stated_is_the_answer(text: str, letter: str | None) -> 
         verdict = pool.grade([GradeRequest("choice", text, "C", True)])[0]
     assert verdict.normal == letter
     assert verdict.correct is (letter == "C")
+
+
+@pytest.mark.parametrize(
+    ("text", "finished", "letter"),
+    [
+        ("Answer: C", True, "C"),
+        ("Answer: C", False, None),
+        ("Answer: A ", False, None),
+        ("The answer is a", False, None),
+        ("Answer: C\n", False, "C"),
+        ("Answer: (C)", False, "C"),
+        (r"\boxed{C", False, None),
+        (r"\boxed{C}", False, "C"),
+        ("C", False, None),
+        ("Answer: C. No: Answer: A", False, "C"),
+        ("Answer: C. No: Answer: A", True, "A"),
+    ],
+)
+def test_a_letter_at_the_cut_is_not_trusted(text: str, finished: bool, letter: str | None) -> None:
+    with GradingPool() as pool:
+        assert pool.grade([GradeRequest("choice", text, "C", finished)])[0].normal == letter

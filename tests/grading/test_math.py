@@ -55,20 +55,38 @@ def test_hopeless_answers_are_wrong_at_once(pool: GradingPool, answer: str) -> N
     assert time.monotonic() - start < 3
 
 
+@pytest.mark.parametrize("grader", ["math", "integer", "number", "choice"])
 @pytest.mark.parametrize(
     "text",
     [
-        r"\boxed{" + "{" * 500_000 + "}" * 500_000 + "}",
-        r"\boxed{" * 150_000,
-        r"\boxed{" + "{" * 1_000_000,
-        "{" * 500_000 + r"\boxed{6}",
-        "answer is " * 100_000,
+        pytest.param(text, id=text[:24].strip())
+        for text in (
+            "A long story of 12 eggs" + " " * 1000,
+            r"\boxed{x" + " " * 1000 + " y}",
+            r"\boxed{x" + " " * 980 + " y}",
+            r"\boxed{7\text{" + " " * 980 + "}}",
+            r"\boxed{7\text{" + " " * 970 + "x(}y}",
+            "the answer" + "\n" * 40_000,
+            "the answer to " + " " * 40_000,
+            "Answer: " + "*" * 40_000,
+            "#### " + "9," * 40_000,
+            "\\" * 40_000,
+            "answer is " * 100_000,
+            "answer is 6 + 12. " * 50_000,
+            r"\boxed{" + "{" * 500_000 + "}" * 500_000 + "}",
+            r"\boxed{" * 150_000,
+            r"\boxed{" + "{" * 1_000_000,
+            "{" * 500_000 + r"\boxed{6}",
+        )
     ],
 )
-def test_a_megabyte_of_braces_takes_no_time(pool: GradingPool, text: str) -> None:
+def test_no_grader_hangs_on_a_long_text(pool: GradingPool, grader: str, text: str) -> None:
+    grade(pool, "1/2", boxed("2/4"))  # the workers have started
     start = time.monotonic()
-    assert not grade(pool, "5", text).correct
+    verdict = pool.grade([GradeRequest(grader, text, "B" if grader == "choice" else "5", True)])[0]
     assert time.monotonic() - start < 3
+    assert not verdict.correct
+    assert verdict.flag is None
 
 
 def test_all_500_golds_of_math_500_verify_against_themselves(pool: GradingPool) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -117,20 +116,22 @@ def test_special_and_unknown_tokens_show_nothing() -> None:
 
 
 @pytest.mark.parametrize("case", ["text", "stray bytes", "special"])
-def test_time_is_linear(case: str) -> None:
+def test_work_is_linear(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = BYTE_LEVEL("the € a 🙂 the")["input_ids"]
     unit = {"text": text, "stray bytes": HIGH_BYTES[:1], "special": [BYTE_LEVEL.eos_token_id]}[case]
+    decode = type(BYTE_LEVEL).decode
+    decoded = 0
 
-    def seconds(length: int) -> float:
-        tokens = (unit * length)[:length]
-        runs = []
-        for _ in range(3):
-            start = time.perf_counter()
-            text_and_ends(BYTE_LEVEL, tokens)
-            runs.append(time.perf_counter() - start)
-        return min(runs)
+    def counting(self: PreTrainedTokenizerFast, ids: list[int], **options: bool) -> str:
+        nonlocal decoded
+        decoded += len(ids)
+        return str(decode(self, ids, **options))
 
-    assert seconds(4000) < 12 * seconds(1000) + 0.05
+    monkeypatch.setattr(type(BYTE_LEVEL), "decode", counting)
+    for length in (500, 4000):
+        decoded = 0
+        text_and_ends(BYTE_LEVEL, (unit * length)[:length])
+        assert length <= decoded <= 60 * length
 
 
 def test_prompt_goes_through_the_chat_template() -> None:
@@ -141,6 +142,15 @@ def test_prompt_goes_through_the_chat_template() -> None:
     assert ids[0] == BYTE_LEVEL.convert_tokens_to_ids("<|im_start|>")
     assert BYTE_LEVEL.decode(ids) == ("<|im_start|>user\nthe a<|im_end|>\n<|im_start|>assistant\n")
     assert template_sha(BYTE_LEVEL) == hashlib.sha256(TEMPLATE.encode()).hexdigest()
+
+
+def test_a_template_that_states_the_date_states_the_same_one_every_day() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = (
+        "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+        "{{ date_string }}: {{ messages[0]['content'] }}"
+    )
+    assert tokenizer.decode(encode_prompt(tokenizer, "the a")) == "26 Jul 2024: the a"
 
 
 def test_prompt_without_a_template_is_plain_text() -> None:

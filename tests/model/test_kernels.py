@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hyperscale.model import linear as linear_module
 from hyperscale.model.linear import linear, pack
 from hyperscale.model.norm import rms_norm
 
@@ -48,6 +49,7 @@ def test_rms_norm_of_what_is_not_finite_is_not_finite() -> None:
 def test_a_packed_weight_gives_the_same_product(rows: int) -> None:
     module = One(torch.bfloat16)
     pack(module)
+    assert hasattr(module.weight, "packed") == linear_module._can_pack()
     x = torch.randn(rows, 32, generator=torch.Generator().manual_seed(2)).bfloat16()
     with torch.inference_mode():
         torch.testing.assert_close(linear(x, module.weight), F.linear(x, module.weight), rtol=2**-7, atol=2**-6)
@@ -71,4 +73,19 @@ def test_training_goes_through_torch() -> None:
 def test_fp32_is_left_alone() -> None:
     module = One(torch.float32)
     pack(module)
+    assert not hasattr(module.weight, "packed")
+
+
+def test_nothing_is_packed_where_the_cpu_has_no_bf16_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear_module, "_can_pack", lambda: False)
+    module = One(torch.bfloat16)
+    pack(module)
+    assert not hasattr(module.weight, "packed")
+    with torch.inference_mode():
+        assert linear(torch.ones(2, 32, dtype=torch.bfloat16), module.weight).shape == (2, 48)
+
+
+def test_a_weight_that_is_only_looked_up_is_left_alone() -> None:
+    module = One(torch.bfloat16)
+    pack(module, leave=[module.weight])
     assert not hasattr(module.weight, "packed")
