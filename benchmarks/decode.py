@@ -9,6 +9,7 @@ short probe found quicker for it. GEMMs alone: every weight times a batch once, 
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +25,8 @@ from hyperscale.model.load import Model
 PROMPT = 48
 PROBE = 9
 SHORT = {"float32": "fp32", "bfloat16": "bf16"}
-BATCHES = {1: (97, 3), 8: (97, 3), 32: (193, 2), 128: (193, 2)}
-"""Batch: tokens a sequence, repeats."""
+SIZES = ((1, 97, 3), (8, 97, 3), (32, 193, 2), (128, 33, 3), (128, 193, 2))
+"""Batch, tokens a sequence, repeats."""
 
 
 def gemm_seconds(model: Model, batch: int) -> dict[str, float]:
@@ -104,10 +105,18 @@ def measure(models: dict[str, tuple[Model, Any]], ids: list[tuple[int, ...]], to
 
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--batch", type=int, help="only rows of this batch")
+    parser.add_argument("--tokens", type=int, help="only rows of this many tokens")
+    args = parser.parse_args()
     models = {dtype: (ours(dtype, endless=True), theirs(dtype)) for dtype in DTYPES}
     ids = [prompt[:PROMPT] for prompt in prompts(models["float32"][0], 128)]
     assert all(len(prompt) == PROMPT for prompt in ids), "a prompt of the task is shorter than the benchmark's"
-    rows = [measure(models, ids[:batch], *sizes) for batch, sizes in BATCHES.items()]
+    rows = [
+        measure(models, ids[:batch], tokens, repeats)
+        for batch, tokens, repeats in SIZES
+        if args.batch in (None, batch) and args.tokens in (None, tokens)
+    ]
     header = ["batch", "prompt + new", "ours tok/s", "generate tok/s", "ratio", "GEMMs (ours)", "packed (ours)"]
     print_table("Decode, SmolLM2-135M on this CPU", header, rows)
 

@@ -24,7 +24,7 @@ from hyperscale.engines.base import CacheShape, Chain, Job, Sampling
 from hyperscale.engines.memory import Reservations, cache_shape, free_bytes, pool_pages
 from hyperscale.engines.randomness import Uniforms
 from hyperscale.engines.sampling import draw
-from hyperscale.engines.threads import Prompt, Step, Thread
+from hyperscale.engines.threads import Prompt, Thread
 from hyperscale.model.linear import pack
 from hyperscale.model.load import Model
 
@@ -150,7 +150,7 @@ class TorchEngine:
             self._sample(alive, logits_nv[~torch.tensor(finished)] if ended else logits_nv)
         share = (time.perf_counter() - start) / len(running)
         for thread, reads, live, pages in zip(running, *(x.tolist() for x in counts), strict=True):
-            thread.steps.append(Step(reads, live, pages, share, len(running)))
+            thread.steps.add(reads, live, pages, len(running), share)
         for thread in ended:
             self._rows.close(thread.slot)
             self._reservations.give_back(thread.prompt, thread.index)
