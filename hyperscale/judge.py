@@ -12,9 +12,12 @@ import pandas as pd
 
 from hyperscale.grading import GradeRequest, GradingPool
 from hyperscale.grid import Point
-from hyperscale.results.outcomes import Aggregate, outcomes
+from hyperscale.results.outcomes import SAMPLE_COLUMNS, Aggregate, outcomes
 from hyperscale.results.schema import GRADE_KEY, SAMPLE_KEY
 from hyperscale.rows import Row
+
+CASE_COLUMNS = [*SAMPLE_COLUMNS, "text", "text_ends"]
+"""The columns of samples that judging needs: token ids stay on disk."""
 
 _GRADED = (*GRADE_KEY, "chain")
 
@@ -31,7 +34,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Case:
-    """A finished problem: every sample row of its pool, and the grade rows that it already has."""
+    """A finished problem: CASE_COLUMNS of every sample of its pool, and the grade rows that it already has."""
 
     grader: str
     aggregate: Aggregate

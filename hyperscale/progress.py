@@ -181,7 +181,12 @@ def grid_table(board: Board) -> Table:
     """The W x L grid of a run."""
     points = set(board.run.points)
     widths = sorted({width for width, _ in points})
-    table = Table(title=Text(board.title, style="table.title"), caption=board.status(), title_justify="left", caption_justify="left")
+    table = Table(
+        title=Text(board.title, style="table.title"),
+        caption=board.status(),
+        title_justify="left",
+        caption_justify="left",
+    )
     table.add_column("L \\ W", justify="right")
     for width in widths:
         table.add_column(str(width), justify="right")

@@ -8,6 +8,11 @@ from hyperscale.config import SweepConfig
 from hyperscale.grading import gold_normal
 from hyperscale.tasks import LoadedProblems, Task, load_problems, load_task
 
+PARTIAL = (
+    "PARTIAL RUN: --limit or --problem-id leaves problems out. These are not the benchmarks' numbers; "
+    "the results say so (complete = false)."
+)
+
 
 @dataclass(frozen=True)
 class Source:

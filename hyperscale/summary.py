@@ -35,7 +35,9 @@ def print_report(report: Report) -> None:
     elif len(report.points) and not report.points["complete"].all():
         console.print("Some points are not complete: a task is cut by --limit or --problem-id, or lacks threads.")
     console.print(f"{report.generated_samples:,} samples, {report.generated_tokens:,} tokens generated in this session")
-    console.print(f"results: {report.folder}/ (points.parquet, frontiers.parquet, samples/, manifest.json)", soft_wrap=True)
+    console.print(
+        f"results: {report.folder}/ (points.parquet, frontiers.parquet, samples/, manifest.json)", soft_wrap=True
+    )
     console.print(f"figures: hyperscale figures {report.folder}", soft_wrap=True)
 
 

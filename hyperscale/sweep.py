@@ -17,19 +17,14 @@ from hyperscale.executors.base import Executor
 from hyperscale.grading import GradingPool
 from hyperscale.grid import Run, plan_runs
 from hyperscale.interrupt import Interrupt
-from hyperscale.judge import Case, Judge
+from hyperscale.judge import CASE_COLUMNS, Case, Judge
 from hyperscale.progress import Board, Progress
 from hyperscale.results.store import Store
 from hyperscale.resume import keep_what_all_have, missing, set_aside
 from hyperscale.rows import Row, empty_row, records, sample_row
-from hyperscale.sources import Source, load_sources
+from hyperscale.sources import PARTIAL, Source, load_sources
 from hyperscale.tables import Tables
 from hyperscale.tasks import Problem, Task
-
-PARTIAL = (
-    "PARTIAL RUN: --limit or --problem-id leaves problems out. These are not the benchmarks' numbers; "
-    "the results say so (complete = false)."
-)
 
 Load = Callable[[SweepConfig], Executor]
 
@@ -187,9 +182,9 @@ class _Sweep:
             problem.id: Case(source.task.grader, source.task.aggregate, problem.gold)
             for problem in source.loaded.problems
         }
-        for table in ("samples", "grades"):
-            frame = self.store.read(table)
-            for row in records(frame[(frame["run_id"] == run_id) & frame["problem_id"].isin(cases)]):
+        for table, columns in (("samples", CASE_COLUMNS), ("grades", None)):
+            frame = self.store.read(table, columns, run_id=run_id)
+            for row in records(frame[frame["problem_id"].isin(cases)]):
                 getattr(cases[row["problem_id"]], table).append(row)
         return cases
 
@@ -208,7 +203,8 @@ class _Sweep:
         part.board.generated(row["thread"], row["generated_tokens"])
         problem_id, thread = row["problem_id"], row["thread"]
         samples = part.cases[problem_id].samples
-        samples[:] = [*(other for other in samples if other["thread"] != thread), row]
+        kept = {name: row[name] for name in CASE_COLUMNS}
+        samples[:] = [*(other for other in samples if other["thread"] != thread), kept]
         del part.lacking[problem_id][thread]
         if not part.lacking[problem_id]:
             self._submit(part.cases.pop(problem_id))

@@ -116,6 +116,60 @@ def checkpoint(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("command", ["plan", "sweep"])
+def test_a_grid_beyond_the_model_is_told_before_a_folder_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], checkpoint: Path, command: str
+) -> None:
+    grid = ["--widths", "1", "--lengths", "4k", "-o", str(tmp_path / "out")]
+    assert run([command, "--model", str(checkpoint), "-t", str(write_task(tmp_path)), *grid]) == 2
+    assert "L = 4k is beyond the 2k positions" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_force_without_the_model_moves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out" / "samples").mkdir(parents=True)
+    arguments = sweep_arguments(tmp_path / "out", write_task(tmp_path))
+    arguments[arguments.index("fake")] = str(tmp_path / "no" / "such" / "model")
+    assert run([*arguments, "--force"]) == 2
+    assert "no/such/model" in capsys.readouterr().err
+    assert not (tmp_path / "out.bak-1").exists()
+
+
+def test_force_takes_a_folder_whose_manifest_is_damaged(tmp_path: Path, fake: None) -> None:
+    arguments = sweep_arguments(tmp_path / "out", write_task(tmp_path))
+    assert run(arguments) == 0
+    (tmp_path / "out" / "manifest.json").write_text("{")
+    assert run(arguments) == 2
+    assert run([*arguments, "--force"]) == 0
+
+
+def test_names_are_printed_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fake: None
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    folder = tmp_path / "a [bold]b[/] :smile:"
+    assert run(sweep_arguments(folder, write_task(tmp_path))) == 0
+    assert f"figures: hyperscale figures {folder}\n" in capsys.readouterr().out
+    missing = str(tmp_path / "[red]x[/y] :smile:")
+    assert run(["plan", "--model", missing, "-t", "gsm8k", "--budget", "1k"]) == 0
+    assert missing in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("cut", "count"),
+    [
+        (["--limit", "5", "--problem-id", "1,2"], "2"),
+        (["--limit", "5"], "5"),
+        (["--limit", "9999"], "1,319"),
+    ],
+)
+def test_plan_counts_the_problems_that_are_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], cut: list[str], count: str
+) -> None:
+    assert run(["plan", "--model", str(tmp_path / "x" / "y" / "z"), "-t", "gsm8k", "--budget", "1k", *cut]) == 0
+    assert f"gsm8k: {count} problems" in capsys.readouterr().out
+
+
 def test_plan_works_without_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "nothing" / "here" / "at-all"
     assert run(["plan", "--model", str(missing), "-t", "gsm8k", "--budget", "64k"]) == 0
@@ -134,6 +188,16 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "task": (["plan", "--model", "m", "-t", "gsm9k", "--budget", "8k"], "did you mean 'gsm8k'"),
     "backend": (["plan", "--model", "m", "-t", "gsm8k", "--budget", "8k", "--backends", "vanila"], "'vanilla'"),
     "ratio": (["plan", "--model", "m", "-t", "gsm8k", "--budget", "8k", "--cr", "x"], "--cr"),
+    "infinite": (
+        ["plan", "--model", "m", "-t", "gsm8k", "--budget", "8k", "--temperature", "inf"],
+        "--temperature inf",
+    ),
+    "not a number": (
+        ["plan", "--model", "m", "-t", "gsm8k", "--budget", "8k", "--temperature", "nan"],
+        "--temperature",
+    ),
+    "width": (["plan", "--model", "m", "-t", "gsm8k", "--budget", "1024m"], "1,048,576 threads a problem are more"),
+    "pool": (["plan", "--model", "m", "-t", "gsm8k", "--budget", "8k", "--pool", "99999"], "--pool: 99,999 threads"),
     "value": (["plan", "--model", "m", "-t", "gsm8k", "--budget", "8k", "--top-p", "2"], "--top-p 2.0"),
     "type": (["plan", "--model", "m", "-t", "gsm8k", "--budget", "8k", "--seed", "x"], "--seed"),
     "flag": (["plan", "--modle", "m"], "--modle"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -8,10 +9,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hyperscale.config import SweepConfig
 from hyperscale.results.store import Store
-from hyperscale.resume import set_aside
+from hyperscale.resume import keep_what_all_have, set_aside
+from hyperscale.rows import records
 from hyperscale.sweep import sweep
 from tests.fakes import FakeExecutor, Interrupted, Silent, fake_config, run_fake, write_task
 from tests.folders import assert_same_results, keys, rows, table
@@ -163,8 +167,67 @@ def test_another_model_under_the_same_name_is_refused(tmp_path: Path) -> None:
 
     task = write_task(tmp_path)
     run_fake(fake_config(tmp_path / "out", task, limit=1))
+    manifest = (tmp_path / "out" / "manifest.json").read_text()
     with pytest.raises(ValueError, match="weights_sha"):
         sweep(fake_config(tmp_path / "out", task), Retrained, Silent())
+    assert (tmp_path / "out" / "manifest.json").read_text() == manifest, "a refused sweep leaves no trace"
+
+
+def test_a_hub_model_is_loaded_again_at_the_commit_that_its_samples_come_from(tmp_path: Path) -> None:
+    main = "a" * 40
+
+    class Hub(FakeExecutor):
+        def identity(self) -> dict[str, Any]:
+            return {**super().identity(), "resolved_revision": self._config.revision or main}
+
+    task = write_task(tmp_path)
+    sweep(fake_config(tmp_path / "out", task, limit=1), Hub, Silent())
+    main = "b" * 40
+    assert sweep(fake_config(tmp_path / "out", task), Hub, Silent()).generated_samples == 20
+    sweep(fake_config(tmp_path / "new", task), Hub, Silent())
+    revisions = [
+        json.loads((tmp_path / name / "manifest.json").read_text())["identity"]["model"]["resolved_revision"]
+        for name in ("out", "new")
+    ]
+    assert revisions == ["a" * 40, "b" * 40]
+
+
+def test_samples_that_nothing_tells_the_origin_of_are_refused(tmp_path: Path) -> None:
+    config = fake_config(tmp_path / "out", write_task(tmp_path))
+    run_fake(config)
+    (tmp_path / "out" / "manifest.json").unlink()
+    with pytest.raises(ValueError, match=r"no manifest\.json"):
+        run_fake(config)
+
+
+def test_outcomes_whose_samples_are_gone_are_dropped(tmp_path: Path) -> None:
+    first, second = write_task(tmp_path), write_task(tmp_path, name="toy2", problems=3)
+    run_fake(fake_config(tmp_path / "out", first))
+    shutil.rmtree(tmp_path / "out" / "samples")
+    assert set(run_fake(fake_config(tmp_path / "out", second)).points["task"]) == {"toy2"}
+
+
+def test_outcomes_of_another_run_keep_the_pools_of_their_lengths(tmp_path: Path) -> None:
+    task = write_task(tmp_path)
+    run_fake(fake_config(tmp_path / "out", task, grid=((2, 24),)))
+    path = tmp_path / "out" / "outcomes.parquet"
+    # What a sweep of another backend leaves: rows that this one does not name, and samples to them.
+    with Store(tmp_path / "out") as store:
+        others = [{**row, "run_id": "other", "backend": "other"} for row in records(store.read("samples"))]
+        store.append("samples", others)
+        store.write_table("outcomes", pd.read_parquet(path).assign(backend="other"))
+    report = run_fake(fake_config(tmp_path / "out", task, grid=((4, 16),)))
+    points = report.points.set_index("backend")
+    assert points["length"].to_dict() == {"other": 24, "vanilla": 16}
+    assert points["complete"].all()
+
+
+def test_a_damaged_table_is_told(tmp_path: Path) -> None:
+    config = fake_config(tmp_path / "out", write_task(tmp_path), limit=1)
+    run_fake(config)
+    (tmp_path / "out" / "outcomes.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(ValueError, match=r"outcomes\.parquet is damaged"):
+        run_fake(config)
 
 
 def test_lost_grades_are_made_again_without_generating(tmp_path: Path) -> None:
@@ -215,9 +278,78 @@ def test_setting_aside_never_overwrites(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     assert set_aside(folder) is None
     for n in (1, 2):
-        folder.mkdir()
+        (folder / "samples").mkdir(parents=True)
         (folder / "mark").write_text(str(n))
         assert set_aside(folder) == tmp_path / f"out.bak-{n}"
     assert [(tmp_path / f"out.bak-{n}" / "mark").read_text() for n in (1, 2)] == ["1", "2"]
     with Store(folder), pytest.raises(ValueError, match=str(os.getpid())):
         set_aside(folder)
+
+
+def test_setting_aside_takes_no_folder_of_other_things_and_any_damaged_results(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    assert set_aside(other) is None
+    (other / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match="neither manifest"):
+        set_aside(other)
+    assert [path.name for path in other.iterdir()] == ["thesis.tex"]
+    (other / "manifest.json").write_text("{")
+    assert set_aside(other) == tmp_path / "other.bak-1"
+
+
+def test_force_in_the_folder_itself_begins_a_new_one_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = write_task(tmp_path)
+    run_fake(fake_config(tmp_path / "out", task, limit=1))
+    monkeypatch.chdir(tmp_path / "out")
+    report = sweep(fake_config(Path(), task, limit=2), FakeExecutor, Silent(), force=True)
+    assert report.generated_samples == 8
+    assert len(table(tmp_path / "out", "samples")) == 8
+    assert len(table(tmp_path / "out.bak-1", "samples")) == 4
+
+
+def test_force_moves_nothing_before_the_problems_are_found(tmp_path: Path) -> None:
+    task = write_task(tmp_path)
+    run_fake(fake_config(tmp_path / "out", task, limit=1))
+    with pytest.raises(ValueError, match="p99"):
+        sweep(fake_config(tmp_path / "out", task, problem_ids=("p99",)), FakeExecutor, Silent(), force=True)
+    assert len(table(tmp_path / "out", "samples")) == 4
+    assert not (tmp_path / "out.bak-1").exists()
+
+
+@pytest.mark.parametrize("wider", [{"grid": ((8, 24),)}, {"grid": ((4, 64),)}, {"grid": ((8, 64),)}])
+def test_what_an_interrupted_extension_left_does_not_bias_a_narrower_sweep(
+    tmp_path: Path, wider: dict[str, Any]
+) -> None:
+    task = write_task(tmp_path)
+    grid = {"grid": ((1, 24), (2, 16))}
+    run_fake(fake_config(tmp_path / "out", task, **grid))
+    assert sweep(fake_config(tmp_path / "out", task, **wider), Interrupted, Silent()).interrupted
+    narrowed = run_fake(fake_config(tmp_path / "out", task, **grid), tmp_path / "log")
+    assert not keys(tmp_path / "log")
+    fresh = run_fake(fake_config(tmp_path / "fresh", task, **grid))
+    pd.testing.assert_frame_equal(narrowed.points, fresh.points)
+    left, right = (pd.read_parquet(tmp_path / name / "outcomes.parquet") for name in ("out", "fresh"))
+    pd.testing.assert_frame_equal(left, right)
+
+
+@given(
+    st.lists(st.dictionaries(st.integers(0, 3), st.integers(1, 4), min_size=1), min_size=1, max_size=4),
+    st.lists(st.integers(1, 4), max_size=4).map(lambda caps: sorted(caps, reverse=True)),
+)
+def test_beyond_the_plan_a_thread_counts_where_all_problems_have_it(
+    held: list[dict[int, int]], planned: list[int]
+) -> None:
+    problems = [[{"thread": thread, "length_cap": cap} for thread, cap in caps.items()] for caps in held]
+    keep_what_all_have(problems, planned)
+    for caps, kept in zip(held, problems, strict=True):
+        found = {(row["thread"], length) for row in kept for length in range(1, row["length_cap"] + 1)}
+        assert found == {
+            (thread, length)
+            for thread, cap in caps.items()
+            for length in range(1, cap + 1)
+            if (thread < len(planned) and length <= planned[thread])
+            or all(other.get(thread, 0) >= length for other in held)
+        }

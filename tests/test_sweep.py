@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +113,42 @@ def test_reasoning_that_the_chat_template_opened_counts_as_open(tmp_path: Path) 
     shutil.rmtree(tmp_path / "out" / "grades")
     run_fake(config)
     assert table(tmp_path / "out", "grades")["flag"].eq("unclosed_think").all()
+
+
+def test_an_error_ends_a_sweep_whose_answers_are_still_being_compared(tmp_path: Path) -> None:
+    task = write_task(tmp_path, problems=2)
+    task.write_text(task.read_text().replace('"integer"', '"math"'))
+
+    class Failing(FakeExecutor):
+        """The threads of a problem say what takes forever to compare; a chain of the next is an error."""
+
+        texts = 0
+
+        def text(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
+            self.texts += 1
+            if self.texts > 5:
+                while not multiprocessing.active_children():
+                    time.sleep(0.01)
+                raise ValueError("out of luck")
+            said = rf"\boxed{{\binom{{{self.texts}00000000}}{{50000000}}}}"
+            return said, [len(said)] * len(tokens)
+
+    with pytest.raises(ValueError, match="out of luck"):
+        sweep(fake_config(tmp_path / "out", task, grid=((4, 16),)), Failing, Silent())
+    judges = [thread for thread in threading.enumerate() if thread.name.startswith("judge")]
+    for thread in judges:
+        thread.join(20)
+        assert not thread.is_alive(), "Python would wait for it at its end"
+
+
+def test_a_limit_that_cuts_nothing_is_no_partial_run(tmp_path: Path) -> None:
+    task, progress = write_task(tmp_path), Silent()
+    report = sweep(fake_config(tmp_path / "out", task, limit=100), FakeExecutor, progress)
+    assert report.points["complete"].all()
+    assert not any("PARTIAL" in message for message in progress.messages)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["partial"] is False
+    sweep(fake_config(tmp_path / "cut", task, limit=5), FakeExecutor, progress)
+    assert any("PARTIAL" in message for message in progress.messages)
 
 
 def test_manifest_says_where_the_numbers_come_from(tmp_path: Path) -> None:

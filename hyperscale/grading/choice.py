@@ -6,17 +6,17 @@ import re
 
 from hyperscale.grading.verdict import NOTHING, Extraction
 
-_COMMAND = r"\\(?:boxed|text|textbf|mathrm|mathbf)\s*\{"
-_BEFORE = rf"(?:[\s:：*$({{\[\"“`]|\\[(\[]|{_COMMAND})*+"
+_STYLE = r"\\(?:text|textbf|mathrm|mathbf)\s*\{"
+_BEFORE = rf"(?:[\s:：*$({{\[\"“`]|\\[(\[]|\\boxed\s*\{{|{_STYLE})*+"
 _AFTER = r"(?:[\s)}\]*$.\"”`]|\\[)\]])*+"
 _LETTER = (
     r"(?:(?P<{0}>[A-D])(?![A-Za-z0-9'_^=+]|-[A-Za-z0-9])"
-    r"|(?P<{1}>[a-d])(?=\)\s|(?:[\s)}}.*$\]\"”`]|\\[)\]])*+$))"
+    r"|(?P<{1}>[a-d])(?=\)\s|(?:[ \t\r)}}.*$\]\"”`]|\\[)\]])*+$))"
 )
 _ANSWER = re.compile(
     rf"(?:(?i:\b(?:answer|choice|option)\b)\**\s*(?i:(?:is|(?:must|should|would|has\s+to)\s+be)\b|[:：]){_BEFORE}"
     rf"(?i:(?:option|choice)\s+)?{_BEFORE}{_LETTER.format('u1', 'l1')}"
-    rf"|\\boxed\s*\{{[\s(*]*+(?:{_COMMAND}[\s(*]*+)*+{_LETTER.format('u2', 'l2')}"
+    rf"|\\boxed\s*\{{[\s(*]*+(?:{_STYLE}[\s(*]*+)*+{_LETTER.format('u2', 'l2')}"
     rf"|\A\W*{_LETTER.format('u3', 'l3')}\W*\Z)",
     re.MULTILINE,
 )

@@ -72,15 +72,17 @@ class Store:
         alive = self._alive(table, self._rows(table))
         return set(zip(*(alive[name].tolist() for name in KEYS[table]), strict=True))
 
-    def read(self, table: str, columns: list[str] | None = None) -> pd.DataFrame:
-        """The rows of `samples` or `grades` that count, oldest first; only `columns` if given."""
+    def read(self, table: str, columns: list[str] | None = None, *, run_id: str | None = None) -> pd.DataFrame:
+        """The rows of `samples` or `grades` that count, oldest first; only `columns` and of one run if given."""
         parts = self._parts[table]
         names = columns or parts.schema.names
         unknown = set(names) - set(parts.schema.names)
         if unknown:
             raise ValueError(f"{table} has no column {', '.join(sorted(unknown))}")
         tables = [
-            parts.read(part, names).filter(pa.array(mask)) for part, mask in zip(parts, self._masks(table), strict=True)
+            parts.read(part, names).filter(pa.array(mask))
+            for part, mask in zip(parts, self._masks(table, run_id), strict=True)
+            if mask.any()
         ]
         return pa.concat_tables([*tables, parts.empty(names)]).to_pandas()
 
@@ -91,6 +93,8 @@ class Store:
         early stoppers of a small cap and not its cut chains would be biased. So a sweep that extends L raises
         the caps of those that stopped and generates only the others again. Grades stay valid.
         """
+        if not caps:
+            return
         parts = self._parts["samples"]
         assert caps.keys() <= self.keys("samples"), "only the cap of a stored chain can be raised"
         for part, mask in zip(list(parts), self._masks("samples"), strict=True):
@@ -131,11 +135,13 @@ class Store:
             parts.clear()
         remove([self.folder / "manifest.json"])
 
-    def _masks(self, table: str) -> list[NDArray[np.bool_]]:
-        """For each part, which of its rows count."""
+    def _masks(self, table: str, run_id: str | None = None) -> list[NDArray[np.bool_]]:
+        """For each part, which of its rows count and, if one is given, belong to a run."""
         rows = self._rows(table)
         alive = np.zeros(len(rows), dtype=bool)
         alive[self._alive(table, rows).index] = True
+        if run_id is not None:
+            alive &= (rows["run_id"] == run_id).to_numpy()
         counts = np.bincount(rows["part"], minlength=len(self._parts[table]))
         return np.split(alive, np.cumsum(counts)[:-1]) if len(counts) else []
 

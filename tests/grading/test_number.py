@@ -22,7 +22,8 @@ from tests.shared_data import shared_rows
         (r"25\sqrt{3}", None), (r"25\pi", None), ("25x", None), ("25, 30", None), ("(25,30)", None),
         (r"25 \text{ or } 26", None), (r"25 \text{ or } x", None), (r"\sqrt{25}", None), ("25!", None),
         ("25^{2}", None), ("2^{25}", None), (r"x \ge 25", None), ("25 1/2", None), (r"25\frac{1}{2}", None),
-        (r"25\frac12", None), ("m+n=25", "25"), (r"\text{25}", "25"), (r"25^{\circ}", "25"), ("2^5", None), ("x", None), ("", None), ("1,000", None), ("+25", "25"), ("−3", None),
+        (r"25\frac12", None), ("m+n=25", "25"), (r"\text{25}", "25"), (r"25^{\circ}", "25"),
+        ("2^5", None), ("x", None), ("", None), ("1,000", None), ("+25", "25"), ("−3", None),
     ],
 )  # fmt: skip
 def test_aime_wants_an_integer_from_0_to_999(answer: str, normal: str | None) -> None:

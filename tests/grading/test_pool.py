@@ -39,6 +39,28 @@ def test_a_worker_that_dies_is_replaced_and_its_item_flagged() -> None:
         assert [(verdict.correct, verdict.flag) for verdict in verdicts] == [(False, "error"), (True, None)]
 
 
+def test_closing_lets_go_of_whoever_waits_for_a_verdict() -> None:
+    pool = GradingPool(workers=1, timeout=600.0)
+    errors: list[BaseException] = []
+
+    def grade() -> None:
+        try:
+            pool.grade([request(HANGS), *(request(rf"\boxed{{2+{n}}}") for n in range(20))])
+        except RuntimeError as error:
+            errors.append(error)
+
+    assert pool.grade([request(r"\boxed{10/2}")])[0].correct
+    waiting = threading.Thread(target=grade, daemon=True)
+    waiting.start()
+    time.sleep(0.3)
+    pool.close()
+    waiting.join(20)
+    assert not waiting.is_alive()
+    assert [str(error) for error in errors] == ["the grading pool is closed"]
+    with pytest.raises(RuntimeError, match="closed"):
+        pool.grade([request(r"\boxed{20/4}")])
+
+
 def _kill_busy_child() -> None:
     while True:
         for child in psutil.Process().children(recursive=True):
