@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 from torch import Tensor
@@ -69,21 +68,6 @@ def to_bf16(value):  # type: ignore[no-untyped-def]
     if value != value:
         return np.uint16(0x7FC0)
     return np.uint16((word + np.uint32(0x7FFF) + ((word >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
-
-
-@intrinsic
-def prefetch(typing_context, address):  # type: ignore[no-untyped-def]
-    """Ask for the cache line at this address (an intp); whatever the address, nothing can go wrong."""
-
-    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        pointer, word = ir.IntType(8).as_pointer(), ir.IntType(32)
-        signature_of_prefetch = ir.FunctionType(ir.VoidType(), (pointer, word, word, word))
-        function = cgutils.get_or_insert_function(builder.module, signature_of_prefetch, "llvm.prefetch.p0")
-        read, keep, data = (ir.Constant(word, value) for value in (0, 3, 1))
-        builder.call(function, (builder.inttoptr(arguments[0], pointer), read, keep, data))
-        return context.get_dummy_value()
-
-    return types.void(types.intp), codegen
 
 
 _LOG2_E = np.float32(1.4426950408889634)

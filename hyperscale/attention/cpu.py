@@ -16,77 +16,40 @@ from numba import prange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hyperscale.attention.lanes import greatest, mix1, mix2, mix3, score1, score2, score3
+from hyperscale.attention.vectors import LINE
 from hyperscale.backends.rows import PAGE_SIZE, Rows
-from hyperscale.floats import FASTMATH, compiled, exp, prefetch, to_float
+from hyperscale.floats import FASTMATH, compiled, exp, to_float
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
-_LINE = 64
-"""Bytes of a cache line."""
-_HEADS = 3
-"""Query heads that share one pass over a page: each key is then converted once for three."""
+_AHEAD = 2
+"""Pages between the one in work and the one that is fetched. Rows lie here and there: no hardware foresees it."""
 
 
-@compiled(fastmath=FASTMATH)
-def _score3(q_gd, k_td, scores_gt, g, base):  # type: ignore[no-untyped-def]
-    """q . k of three heads for a page, two keys at a time."""
-    for t in range(0, PAGE_SIZE, 2):
-        x0 = x1 = y0 = y1 = z0 = z1 = _ZERO
-        for c in range(q_gd.shape[1]):
-            k0, k1 = to_float(k_td[t, c]), to_float(k_td[t + 1, c])
-            x0 += q_gd[g, c] * k0
-            x1 += q_gd[g, c] * k1
-            y0 += q_gd[g + 1, c] * k0
-            y1 += q_gd[g + 1, c] * k1
-            z0 += q_gd[g + 2, c] * k0
-            z1 += q_gd[g + 2, c] * k1
-        scores_gt[g, base + t], scores_gt[g, base + t + 1] = x0, x1
-        scores_gt[g + 1, base + t], scores_gt[g + 1, base + t + 1] = y0, y1
-        scores_gt[g + 2, base + t], scores_gt[g + 2, base + t + 1] = z0, z1
+@compiled(inline="always")
+def _score_page(k_ptd, page, q, head, scores, row, group, fetch, lines):  # type: ignore[no-untyped-def]
+    """Scores of all heads for a page, three heads at a time; addresses and strides as in lanes.py."""
+    g = 0
+    while group - g >= 3:
+        score3(k_ptd, page, q + g * head, head, scores + g * row, row, fetch, lines)
+        g, fetch = g + 3, fetch + lines * LINE
+    if group - g == 2:
+        score2(k_ptd, page, q + g * head, head, scores + g * row, row, fetch, lines)
+    elif group - g == 1:
+        score1(k_ptd, page, q + g * head, head, scores + g * row, row, fetch, lines)
 
 
-@compiled(fastmath=FASTMATH)
-def _score1(q_gd, k_td, scores_gt, g, base):  # type: ignore[no-untyped-def]
-    """q . k of one head for a page; four keys at a time hide the latency of the sums."""
-    for t in range(0, PAGE_SIZE, 4):
-        s0 = s1 = s2 = s3 = _ZERO
-        for c in range(q_gd.shape[1]):
-            x = q_gd[g, c]
-            s0 += x * to_float(k_td[t, c])
-            s1 += x * to_float(k_td[t + 1, c])
-            s2 += x * to_float(k_td[t + 2, c])
-            s3 += x * to_float(k_td[t + 3, c])
-        scores_gt[g, base + t], scores_gt[g, base + t + 1] = s0, s1
-        scores_gt[g, base + t + 2], scores_gt[g, base + t + 3] = s2, s3
-
-
-@compiled(fastmath=FASTMATH)
-def _mix3(out_gd, v_td, weights_gt, g, base):  # type: ignore[no-untyped-def]
-    """out += weights . v of three heads for a page; four values a pass spare loads and stores of `out`."""
-    for t in range(0, PAGE_SIZE, 4):
-        u = base + t
-        x0, x1, x2, x3 = weights_gt[g, u], weights_gt[g, u + 1], weights_gt[g, u + 2], weights_gt[g, u + 3]
-        y0, y1 = weights_gt[g + 1, u], weights_gt[g + 1, u + 1]
-        y2, y3 = weights_gt[g + 1, u + 2], weights_gt[g + 1, u + 3]
-        z0, z1 = weights_gt[g + 2, u], weights_gt[g + 2, u + 1]
-        z2, z3 = weights_gt[g + 2, u + 2], weights_gt[g + 2, u + 3]
-        for c in range(out_gd.shape[1]):
-            v0, v1 = to_float(v_td[t, c]), to_float(v_td[t + 1, c])
-            v2, v3 = to_float(v_td[t + 2, c]), to_float(v_td[t + 3, c])
-            out_gd[g, c] += x0 * v0 + x1 * v1 + x2 * v2 + x3 * v3
-            out_gd[g + 1, c] += y0 * v0 + y1 * v1 + y2 * v2 + y3 * v3
-            out_gd[g + 2, c] += z0 * v0 + z1 * v1 + z2 * v2 + z3 * v3
-
-
-@compiled(fastmath=FASTMATH)
-def _mix1(out_gd, v_td, weights_gt, g, base):  # type: ignore[no-untyped-def]
-    """out += weights . v of one head for a page."""
-    for t in range(0, PAGE_SIZE, 4):
-        u = base + t
-        w0, w1, w2, w3 = weights_gt[g, u], weights_gt[g, u + 1], weights_gt[g, u + 2], weights_gt[g, u + 3]
-        for c in range(out_gd.shape[1]):
-            v0, v1 = to_float(v_td[t, c]), to_float(v_td[t + 1, c])
-            v2, v3 = to_float(v_td[t + 2, c]), to_float(v_td[t + 3, c])
-            out_gd[g, c] += w0 * v0 + w1 * v1 + w2 * v2 + w3 * v3
+@compiled(inline="always")
+def _mix_page(v_ptd, page, weights, row, out, head, group, fetch, lines):  # type: ignore[no-untyped-def]
+    """Add a page's values to the outputs of all heads, likewise."""
+    g = 0
+    while group - g >= 3:
+        mix3(v_ptd, page, weights + g * row, row, out + g * head, head, fetch, lines)
+        g, fetch = g + 3, fetch + lines * LINE
+    if group - g == 2:
+        mix2(v_ptd, page, weights + g * row, row, out + g * head, head, fetch, lines)
+    elif group - g == 1:
+        mix1(v_ptd, page, weights + g * row, row, out + g * head, head, fetch, lines)
 
 
 @compiled(fastmath=FASTMATH)
@@ -104,10 +67,11 @@ def _mix_last(out_gd, v_td, weights_gt, count, base):  # type: ignore[no-untyped
 
 @compiled(fastmath=FASTMATH)
 def _softmax(scores_t, length, scale):  # type: ignore[no-untyped-def]
-    """Softmax of the first `length` scores, in place."""
-    top = scores_t[0]
-    for t in range(1, length):
-        top = max(top, scores_t[t])
+    """Softmax of the first `length` scores, in place; the rest of the last page weighs nothing."""
+    whole = -(-length // PAGE_SIZE) * PAGE_SIZE
+    for t in range(length, whole):
+        scores_t[t] = -np.inf
+    top = greatest(scores_t.ctypes.data, whole)
     total = _ZERO
     for t in range(length):
         e = exp((scores_t[t] - top) * scale)
@@ -116,53 +80,39 @@ def _softmax(scores_t, length, scale):  # type: ignore[no-untyped-def]
     inverse = _ONE / total
     for t in range(length):
         scores_t[t] *= inverse
-
-
-@compiled()
-def _fetch(pool_ptd, page):  # type: ignore[no-untyped-def]
-    """Have a page on its way while another is worked on: rows lie here and there, where no hardware foresees it."""
-    size = pool_ptd.strides[0]
-    start = pool_ptd.ctypes.data + page * size
-    for offset in range(0, size, _LINE):
-        prefetch(start + offset)
+    for t in range(length, whole):
+        scores_t[t] = _ZERO
 
 
 @compiled(fastmath=FASTMATH)
-def _attend_row(q_gd, out_gd, k_ptd, v_ptd, pages, length, scale, weights_gt):  # type: ignore[no-untyped-def]
-    group = q_gd.shape[0]
-    together = group - group % _HEADS
-    full, rest = length // PAGE_SIZE, length % PAGE_SIZE
-    used = full + (rest > 0)
+def _attend_row(q_gd, out_gd, k_ptd, v_ptd, pages, length, scale, scores_gt):  # type: ignore[no-untyped-def]
+    group, used, whole = q_gd.shape[0], -(-length // PAGE_SIZE), length // PAGE_SIZE
+    q, out, scores = q_gd.ctypes.data, out_gd.ctypes.data, scores_gt.ctypes.data
+    head, row, block = q_gd.strides[0], scores_gt.strides[0], PAGE_SIZE * scores_gt.itemsize
+    k, v, size = k_ptd.ctypes.data, v_ptd.ctypes.data, k_ptd.strides[0]
+    lines = -(-size // (LINE * ((group + 2) // 3)))
     for p in range(used):
-        if p + 1 < used:
-            _fetch(k_ptd, pages[p + 1])
-        else:
-            _fetch(v_ptd, pages[0])
-        for g in range(0, together, _HEADS):
-            _score3(q_gd, k_ptd[pages[p]], weights_gt, g, p * PAGE_SIZE)
-        for g in range(together, group):
-            _score1(q_gd, k_ptd[pages[p]], weights_gt, g, p * PAGE_SIZE)
+        ahead = p + _AHEAD
+        fetch = k + pages[ahead] * size if ahead < used else v + pages[min(ahead - used, used - 1)] * size
+        _score_page(k_ptd, pages[p], q, head, scores + p * block, row, group, fetch, lines)
     for g in range(group):
-        _softmax(weights_gt[g], length, scale)
+        _softmax(scores_gt[g], length, scale)
     out_gd[:] = _ZERO
-    for p in range(full):
-        if p + 1 < used:
-            _fetch(v_ptd, pages[p + 1])
-        for g in range(0, together, _HEADS):
-            _mix3(out_gd, v_ptd[pages[p]], weights_gt, g, p * PAGE_SIZE)
-        for g in range(together, group):
-            _mix1(out_gd, v_ptd[pages[p]], weights_gt, g, p * PAGE_SIZE)
-    if rest:
-        _mix_last(out_gd, v_ptd[pages[full]], weights_gt, rest, full * PAGE_SIZE)
+    for p in range(whole):
+        fetch = v + pages[min(p + _AHEAD, used - 1)] * size
+        _mix_page(v_ptd, pages[p], scores + p * block, row, out, head, group, fetch, lines)
+    if whole < used:
+        _mix_last(out_gd, v_ptd[pages[whole]], scores_gt, length - whole * PAGE_SIZE, whole * PAGE_SIZE)
 
 
 @compiled(parallel=True)
-def _attend(q_nkgd, out_nkgd, k_ptd, v_ptd, table, lengths, slots, scale, weights):  # type: ignore[no-untyped-def]
+def _attend(q_nkgd, out_nkgd, k_ptd, v_ptd, table, lengths, slots, scale, scores):  # type: ignore[no-untyped-def]
     n, kv_heads = q_nkgd.shape[:2]
     for r in prange(n * kv_heads):
         i, h = r // kv_heads, r % kv_heads
+        worker = numba.get_thread_id()
         pages, length = table[slots[i], h], lengths[slots[i], h]
-        _attend_row(q_nkgd[i, h], out_nkgd[i, h], k_ptd, v_ptd, pages, length, scale, weights[numba.get_thread_id()])
+        _attend_row(q_nkgd[i, h], out_nkgd[i, h], k_ptd, v_ptd, pages, length, scale, scores[worker])
 
 
 class CpuAttention:
@@ -171,9 +121,9 @@ class CpuAttention:
     def __init__(self, rows: Rows, heads: int) -> None:
         assert rows.dtype in (torch.float32, torch.bfloat16), rows.dtype
         self.rows, self.group = rows, heads // rows.kv_heads
-        # Whole cache lines: two workers must not write to one.
-        slots = -(-rows.table.shape[-1] * PAGE_SIZE // 16) * 16
-        self._weights: NDArray[np.float32] = np.empty((numba.get_num_threads(), self.group, slots), np.float32)
+        # Each worker has its own; a page of scores is a whole cache line, so that two never write to one.
+        slots = rows.table.shape[-1] * PAGE_SIZE
+        self._scores: NDArray[np.float32] = np.empty((numba.get_num_threads(), self.group, slots), np.float32)
         self._scale = np.float32(1 / math.sqrt(rows.head_dim))
 
     def __call__(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor) -> Tensor:
@@ -183,6 +133,6 @@ class CpuAttention:
         out_nkgd = np.empty_like(q_nkgd)
         _attend(
             q_nkgd, out_nkgd, rows.k_bits, rows.v_bits, rows.table[layer], rows.lengths[layer], slots, self._scale,
-            self._weights,
+            self._scores,
         )  # fmt: skip
         return torch.from_numpy(out_nkgd).reshape(n, heads, head_dim).to(q_nhd.dtype)

@@ -170,7 +170,7 @@ class Rows:
             self._free_count, self.own,
         )  # fmt: skip
         if self.device.type == "cpu":
-            _append(bits(k_nkd), bits(v_nkd), self.k_bits, self.v_bits, *books)
+            _append(bits(k_nkd.contiguous()), bits(v_nkd.contiguous()), self.k_bits, self.v_bits, *books)
         else:
             self._append_on_device(k_nkd, v_nkd, books)
         assert self._free_count[0] >= 0, "the pool ran dry: admission must reserve every page that a thread can need"

@@ -156,7 +156,10 @@ class GradingPool:
         # A close that came before this line has not seen the futures; one that comes after it cancels them.
         self._refuse_if_closed()
         for pair, future in futures.items():
-            self._known[pair] = _outcome(future)
+            outcome = _outcome(future)
+            # pebble may settle the tasks of a stopped pool as if their worker had died: that is no verdict.
+            self._refuse_if_closed()
+            self._known[pair] = outcome
         self._waiting = set()
         return {pair: self._known[pair] for pair in pairs}
 
