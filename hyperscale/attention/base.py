@@ -19,6 +19,20 @@ class DecodeAttention(Protocol):
         """Attend each sequence's new query to all that its rows of `layer` hold. Returns out_nhd."""
         ...
 
+    def weighed(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor) -> tuple[Tensor, NDArray[np.float32]]:
+        """As a call, with mass_nkt on the host: attention on slot t of a row, summed over the heads of its group.
+
+        t runs to the longest row of `slots`; 0 past a row's end.
+        """
+        ...
+
+    def selected(self, q_nhd: Tensor, pages_nhp: NDArray[np.int32], lengths_nh: NDArray[np.int32]) -> Tensor:
+        """Attend each query head to pages of its own: the first `lengths_nh` tokens of `pages_nhp`, page by page.
+
+        All pages of a head but the last are full. Returns out_nhd.
+        """
+        ...
+
 
 def decode_attention(rows: Rows, heads: int) -> DecodeAttention:
     """The quickest kernel for where and how these rows are stored."""

@@ -22,6 +22,7 @@ from hyperscale.backends.rows import PAGE_SIZE, Rows
 from hyperscale.floats import FASTMATH, compiled, exp, to_float
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
+_NO_MASS = np.empty((0, 0, 0), np.float32)
 _AHEAD = 2
 """Pages between the one in work and the one that is fetched. Rows lie here and there: no hardware foresees it."""
 
@@ -106,13 +107,19 @@ def _attend_row(q_gd, out_gd, k_ptd, v_ptd, pages, length, scale, scores_gt):  #
 
 
 @compiled(parallel=True)
-def _attend(q_nkgd, out_nkgd, k_ptd, v_ptd, table, lengths, slots, scale, scores):  # type: ignore[no-untyped-def]
-    n, kv_heads = q_nkgd.shape[:2]
-    for r in prange(n * kv_heads):
-        i, h = r // kv_heads, r % kv_heads
-        worker = numba.get_thread_id()
-        pages, length = table[slots[i], h], lengths[slots[i], h]
-        _attend_row(q_nkgd[i, h], out_nkgd[i, h], k_ptd, v_ptd, pages, length, scale, scores[worker])
+def _attend(q_nrgd, out_nrgd, k_ptd, v_ptd, table, lengths, slots, scale, scores, mass_nrt):  # type: ignore[no-untyped-def]
+    n, rows = q_nrgd.shape[:2]
+    for j in prange(n * rows):
+        i, r = j // rows, j % rows
+        pages, length = table[slots[i], r], lengths[slots[i], r]
+        weights_gt = scores[numba.get_thread_id()]
+        _attend_row(q_nrgd[i, r], out_nrgd[i, r], k_ptd, v_ptd, pages, length, scale, weights_gt)
+        if mass_nrt.shape[0] > 0:
+            for t in range(length):
+                mass_nrt[i, r, t] = weights_gt[0, t]
+            for g in range(1, weights_gt.shape[0]):
+                for t in range(length):
+                    mass_nrt[i, r, t] += weights_gt[g, t]
 
 
 class CpuAttention:
@@ -123,16 +130,33 @@ class CpuAttention:
         self.rows, self.group = rows, heads // rows.kv_heads
         # Each worker has its own; a page of scores is a whole cache line, so that two never write to one.
         slots = rows.table.shape[-1] * PAGE_SIZE
-        self._scores: NDArray[np.float32] = np.empty((numba.get_num_threads(), self.group, slots), np.float32)
+        workers = numba.get_num_threads()
+        self._scores: NDArray[np.float32] = np.empty((workers, self.group, slots), np.float32)
+        self._scores_of_one: NDArray[np.float32] = np.empty((workers, 1, slots), np.float32)
         self._scale = np.float32(1 / math.sqrt(rows.head_dim))
 
     def __call__(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor) -> Tensor:
         """Attend each sequence's new query to all that its rows hold. Returns out_nhd in q's dtype."""
-        rows, (n, heads, head_dim) = self.rows, q_nhd.shape
-        q_nkgd = q_nhd.float().contiguous().numpy().reshape(n, rows.kv_heads, self.group, head_dim)
-        out_nkgd = np.empty_like(q_nkgd)
-        _attend(
-            q_nkgd, out_nkgd, rows.k_bits, rows.v_bits, rows.table[layer], rows.lengths[layer], slots, self._scale,
-            self._scores,
-        )  # fmt: skip
-        return torch.from_numpy(out_nkgd).reshape(n, heads, head_dim).to(q_nhd.dtype)
+        return self._run(q_nhd, self.rows.table[layer], self.rows.lengths[layer], slots, self._scores, _NO_MASS)
+
+    def weighed(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor) -> tuple[Tensor, NDArray[np.float32]]:
+        """As a call, with the attention on each slot, mass_nkt."""
+        table, lengths = self.rows.table[layer], self.rows.lengths[layer]
+        mass_nkt = np.zeros((len(slots), self.rows.kv_heads, int(lengths[slots].max())), np.float32)
+        return self._run(q_nhd, table, lengths, slots, self._scores, mass_nkt), mass_nkt
+
+    def selected(self, q_nhd: Tensor, pages_nhp: NDArray[np.int32], lengths_nh: NDArray[np.int32]) -> Tensor:
+        """Attend each query head to pages of its own. Returns out_nhd in q's dtype."""
+        every = np.arange(len(pages_nhp), dtype=np.int64)
+        return self._run(q_nhd, pages_nhp, lengths_nh, every, self._scores_of_one, _NO_MASS)
+
+    def _run(
+        self, q_nhd: Tensor, table: NDArray[np.int32], lengths: NDArray[np.int32], slots: NDArray[np.int64],
+        scores: NDArray[np.float32], mass_nrt: NDArray[np.float32],
+    ) -> Tensor:  # fmt: skip
+        n, heads, head_dim = q_nhd.shape
+        q_nrgd = q_nhd.float().contiguous().numpy().reshape(n, table.shape[1], -1, head_dim)
+        out_nrgd = np.empty_like(q_nrgd)
+        pools = self.rows.k_bits, self.rows.v_bits
+        _attend(q_nrgd, out_nrgd, *pools, table, lengths, slots, self._scale, scores, mass_nrt)
+        return torch.from_numpy(out_nrgd).reshape(n, heads, head_dim).to(q_nhd.dtype)

@@ -30,15 +30,20 @@ _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MA
 
 
 @compiled()
-def _claim(slots, table, inherited, lengths, references, free, free_count, own, pages, offsets, copies):  # type: ignore[no-untyped-def]
-    """Find a place for the next token of each row; returns how many shared pages must be copied first."""
+def _claim(  # type: ignore[no-untyped-def]
+    slots, places_nk, table, inherited, lengths, references, free, free_count, own, pages, offsets, copies
+):
+    """Find the page of each row's place for the next token; returns how many shared pages must be copied first.
+
+    A place is a row's length (its end) or below it (a slot that is overwritten).
+    """
     copied = 0
     for i in range(slots.shape[0]):
         s = slots[i]
         for h in range(table.shape[1]):
-            length = lengths[s, h]
-            p, offset = length // PAGE_SIZE, length % PAGE_SIZE
-            if offset == 0:
+            place = places_nk[i, h]
+            p, offset = place // PAGE_SIZE, place % PAGE_SIZE
+            if place == lengths[s, h] and offset == 0:
                 free_count[0] -= 1
                 page = free[free_count[0]]
                 references[page] = 1
@@ -60,17 +65,21 @@ def _claim(slots, table, inherited, lengths, references, free, free_count, own, 
                     inherited[s, h, p] = False
                     own[s] += 1
             pages[i, h], offsets[i, h] = table[s, h, p], offset
-            lengths[s, h] = length + 1
+            lengths[s, h] = max(lengths[s, h], place + 1)
     return copied
 
 
 @compiled()
-def _append(k_nkd, v_nkd, k_ptd, v_ptd, slots, table, inherited, lengths, references, free, free_count, own):  # type: ignore[no-untyped-def]
+def _put(  # type: ignore[no-untyped-def]
+    k_nkd, v_nkd, k_ptd, v_ptd, slots, places_nk, table, inherited, lengths, references, free, free_count, own
+):
     """`_claim` and the writing, in one call: at a batch of one, calls are what takes time."""
     n, kv_heads, head_dim = k_nkd.shape
     pages, offsets = np.empty((n, kv_heads), np.int64), np.empty((n, kv_heads), np.int64)
     copies = np.empty((n * kv_heads, 2), np.int64)
-    copied = _claim(slots, table, inherited, lengths, references, free, free_count, own, pages, offsets, copies)
+    copied = _claim(
+        slots, places_nk, table, inherited, lengths, references, free, free_count, own, pages, offsets, copies
+    )
     for source, target in copies[:copied]:
         k_ptd[target] = k_ptd[source]
         v_ptd[target] = v_ptd[source]
@@ -154,10 +163,9 @@ class Rows:
         self.own[slot] = 0
         self._free_slots.append(slot)
 
-    def close_all(self) -> None:
-        """Close every slot that is open."""
-        for slot in set(range(self.lengths.shape[1])) - set(self._free_slots):
-            self.close(slot)
+    def open_slots(self) -> list[int]:
+        """Every slot that is open."""
+        return sorted(set(range(self.lengths.shape[1])) - set(self._free_slots))
 
     def full_pages(self, slot: int) -> int:
         """Pages that a sequence fills to the last token: those that its forks go on sharing."""
@@ -165,17 +173,27 @@ class Rows:
 
     def append(self, layer: int, slots: NDArray[np.int64], k_nkd: Tensor, v_nkd: Tensor) -> None:
         """Put one token at the end of every row that these sequences have in `layer`."""
+        self.put(layer, slots, self.lengths[layer, slots], k_nkd, v_nkd)
+
+    def put(
+        self, layer: int, slots: NDArray[np.int64], places_nk: NDArray[np.integer], k_nkd: Tensor, v_nkd: Tensor
+    ) -> None:
+        """Put one token into every row that these sequences have in `layer`: at its end, or over an older token.
+
+        `places_nk[i, h]` is a slot of the row, at most its length.
+        """
+        assert (places_nk <= self.lengths[layer, slots]).all()
         books = (
-            slots, self.table[layer], self._inherited[layer], self.lengths[layer], self._references, self._free,
-            self._free_count, self.own,
+            slots, places_nk, self.table[layer], self._inherited[layer], self.lengths[layer], self._references,
+            self._free, self._free_count, self.own,
         )  # fmt: skip
         if self.device.type == "cpu":
-            _append(bits(k_nkd.contiguous()), bits(v_nkd.contiguous()), self.k_bits, self.v_bits, *books)
+            _put(bits(k_nkd.contiguous()), bits(v_nkd.contiguous()), self.k_bits, self.v_bits, *books)
         else:
-            self._append_on_device(k_nkd, v_nkd, books)
+            self._put_on_device(k_nkd, v_nkd, books)
         assert self._free_count[0] >= 0, "the pool ran dry: admission must reserve every page that a thread can need"
 
-    def _append_on_device(self, k_nkd: Tensor, v_nkd: Tensor, books: tuple[NDArray[Any], ...]) -> None:
+    def _put_on_device(self, k_nkd: Tensor, v_nkd: Tensor, books: tuple[NDArray[Any], ...]) -> None:
         shape = k_nkd.shape[:2]
         pages, offsets = np.empty(shape, np.int64), np.empty(shape, np.int64)
         copies = np.empty((shape[0] * shape[1], 2), np.int64)
@@ -207,6 +225,30 @@ class Rows:
             padded[:tokens] = values_tkd
             by_page = padded.view(count, PAGE_SIZE, self.kv_heads, self.head_dim).permute(2, 0, 1, 3)
             pool_ptd[index] = by_page.reshape(need, PAGE_SIZE, self.head_dim)
+
+    def fill(self, layer: int, slot: int, head: int, k_td: Tensor, v_td: Tensor) -> None:
+        """Put t tokens into one row of a sequence, which is empty: rows of a layer may differ in what they keep."""
+        tokens, count = k_td.shape[0], pages_for(k_td.shape[0])
+        assert self.lengths[layer, slot, head] == 0
+        assert count <= self._free_count[0], "the pool ran dry: admission must reserve the prompt's pages"
+        self._free_count[0] -= count
+        taken = self._free[self._free_count[0] : self._free_count[0] + count].copy()
+        self._references[taken] = 1
+        self.table[layer, slot, head, :count] = taken
+        self._inherited[layer, slot, head, :count] = False
+        self.lengths[layer, slot, head] = tokens
+        self.own[slot] += count
+        index = torch.from_numpy(taken.astype(np.int64)).to(self.device)
+        for pool_ptd, values_td in ((self.k_ptd, k_td), (self.v_ptd, v_td)):
+            padded = values_td.new_zeros(count * PAGE_SIZE, self.head_dim)
+            padded[:tokens] = values_td
+            pool_ptd[index] = padded.view(count, PAGE_SIZE, self.head_dim)
+
+    def gather_all(self, layer: int, slot: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of all rows that a sequence has in `layer`, equally long: k_tkd, v_tkd."""
+        rows = [self.gather(layer, slot, head) for head in range(self.kv_heads)]
+        k_tkd, v_tkd = (torch.stack(parts, dim=1) for parts in zip(*rows, strict=True))
+        return k_tkd, v_tkd
 
     def gather(self, layer: int, slot: int, head: int) -> tuple[Tensor, Tensor]:
         """Keys and values of one row, in the order of its slots: k_td, v_td."""

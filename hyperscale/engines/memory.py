@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
@@ -45,18 +46,42 @@ def _cgroup_room() -> float:
         return inf
 
 
-def pool_pages(shape: CacheShape, memory_budget: int, max_batch: int, length_cap: int) -> int:
+@dataclass(frozen=True)
+class Reserve:
+    """Most pages that sequences can need, all layers and KV heads, under one backend."""
+
+    rows: int
+    """Rows of one sequence: layers x KV heads."""
+    policy: type[Backend]
+    budget: int | None
+
+    def prompt(self, tokens: int) -> int:
+        """A prefilled prompt's."""
+        return self.rows * self.policy.prompt_pages(tokens, self.budget)
+
+    def thread(self, prompt: int, length_cap: int) -> int:
+        """A thread's, beside those it shares with its prompt."""
+        return self.rows * self.policy.thread_pages(prompt, length_cap, self.budget)
+
+    def least(self, length_cap: int) -> int:
+        """Those of a thread of `length_cap` tokens and its prompt, whatever the prompt's length."""
+        # A prompt that ends within a page costs its thread a copy of that page.
+        alone = self.rows * (pages_for(self.policy.row_tokens(length_cap, self.budget)) + 1)
+        return 2 * alone if self.policy.overwrites else alone
+
+
+def pool_pages(shape: CacheShape, memory_budget: int, max_batch: int, length_cap: int, reserve: Reserve) -> int:
     """Pages to allocate: the budget's, but no more than `max_batch` threads and a prompt can use.
 
     ValueError if the budget does not hold one thread of `length_cap` tokens beside its prompt.
     """
     pages = memory_budget // shape.page_bytes
-    # A prompt that ends within a page costs its thread a copy of that page.
-    least = shape.rows * (pages_for(length_cap) + 1)
+    least = reserve.least(length_cap)
     if pages < least:
         raise ValueError(
-            f"--memory-budget {memory_budget:,} bytes cannot hold one thread of {length_cap:,} tokens: "
-            f"that takes {least * shape.page_bytes:,} bytes. Raise the budget or lower the length."
+            f"--memory-budget {memory_budget:,} bytes cannot hold one thread of {length_cap:,} tokens under "
+            f"{reserve.policy.name}: that takes {least * shape.page_bytes:,} bytes. "
+            "Raise the budget or lower the length."
         )
     return min(pages, least * (max_batch + 1))
 
@@ -64,9 +89,8 @@ def pool_pages(shape: CacheShape, memory_budget: int, max_batch: int, length_cap
 class Reservations:
     """Pages promised to running threads: one is admitted only if all it can ever need is still free."""
 
-    def __init__(self, pages: int, rows: int, policy: type[Backend]) -> None:
-        """`rows` are those of one sequence: layers x KV heads."""
-        self._pages, self._rows, self._policy = pages, rows, policy
+    def __init__(self, pages: int, reserve: Reserve) -> None:
+        self._pages, self._reserve = pages, reserve
         self._taken = 0
 
     def take_prompt(self, job: Job) -> bool:
@@ -96,7 +120,7 @@ class Reservations:
         self._taken = 0
 
     def _prompt(self, job: Job) -> int:
-        return self._rows * pages_for(len(job.prompt_tokens))
+        return self._reserve.prompt(len(job.prompt_tokens))
 
     def _thread(self, job: Job, thread: int) -> int:
-        return self._rows * self._policy.thread_pages(len(job.prompt_tokens), job.length_caps[thread])
+        return self._reserve.thread(len(job.prompt_tokens), job.length_caps[thread])

@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 _BLOCK = 1024
 
 
+def sequence_key(seed: int, task: str, problem_id: str, thread: int | None) -> int:
+    """64 bits that name a sequence, a thread or (None) its prompt, for backends that draw numbers of their own."""
+    identity = "\x1f".join((str(seed), task, problem_id, "prompt" if thread is None else str(thread), "cache"))
+    return int.from_bytes(blake2b(identity.encode(), digest_size=8).digest(), "little")
+
+
 class Uniforms:
     """The uniform numbers in [0, 1) of one thread: `at(step)` is a pure function of the identity and the step.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +19,12 @@ from torch.nn.functional import pad
 
 from hyperscale.attention.base import decode_attention
 from hyperscale.backends import backend_class
+from hyperscale.backends.base import Parts
 from hyperscale.backends.meter import Meter
 from hyperscale.backends.rows import PAGE_SIZE, Rows
 from hyperscale.engines.base import CacheShape, Chain, Job, Sampling
-from hyperscale.engines.memory import Reservations, cache_shape, free_bytes, pool_pages
-from hyperscale.engines.randomness import Uniforms
+from hyperscale.engines.memory import Reservations, Reserve, cache_shape, free_bytes, pool_pages
+from hyperscale.engines.randomness import Uniforms, sequence_key
 from hyperscale.engines.sampling import draw
 from hyperscale.engines.threads import Prompt, Thread
 from hyperscale.model.linear import pack
@@ -39,10 +41,13 @@ class TorchEngine:
     """Generates chains with one model and one backend. See `engines.base.Engine`."""
 
     def __init__(
-        self, model: Model, *, sampling: Sampling, length_cap: int, backend: str = "vanilla",
-        memory_budget: int | None = None, max_batch: int = 64, batch_invariant: bool = False,
+        self, model: Model, *, sampling: Sampling, length_cap: int, backend: str = "vanilla", settings: Any = None,
+        cache_budget: int | None = None, memory_budget: int | None = None, max_batch: int = 64,
+        batch_invariant: bool = False,
     ) -> None:  # fmt: skip
         """`length_cap` is the greatest cap of any job; `memory_budget` is in bytes of KV cache.
+
+        `settings` are the backend's (None: its defaults), `cache_budget` is B in tokens a row where it has one.
 
         ValueError if the budget does not hold one thread, or the model does not reach `length_cap`.
         """
@@ -57,19 +62,23 @@ class TorchEngine:
         self._sampling, self._batch_invariant = sampling, batch_invariant
         self._device, self._length_cap = weight.device, length_cap
         self._shape = cache_shape(model.spec, weight.dtype)
+        policy = backend_class(backend)
+        self._reserve = Reserve(self._shape.rows, policy, cache_budget)
         budget = free_bytes(weight.device) if memory_budget is None else memory_budget
-        pages = pool_pages(self._shape, budget, max_batch, length_cap)
+        pages = pool_pages(self._shape, budget, max_batch, length_cap, self._reserve)
         # Every thread holds a page a row at least.
         self._max_batch = min(max_batch, pages // self._shape.rows)
         slots = self._max_batch + 1
         self._rows = Rows(
             layers=model.spec.layers, kv_heads=model.spec.kv_heads, head_dim=model.spec.head_dim,
-            slots=slots, max_length=length_cap, pages=pages, dtype=weight.dtype, device=weight.device,
+            slots=slots, max_length=policy.row_tokens(length_cap, cache_budget), pages=pages, dtype=weight.dtype,
+            device=weight.device,
         )  # fmt: skip
-        policy = backend_class(backend)
         self._meter = Meter(self._rows, slots)
-        self._backend = policy(self._rows, self._meter, decode_attention(self._rows, model.spec.heads))
-        self._reservations = Reservations(pages, self._shape.rows, policy)
+        attention = decode_attention(self._rows, model.spec.heads)
+        parts = Parts(self._rows, self._meter, attention, model.spec.heads, cache_budget)
+        self._backend = policy(parts, settings)
+        self._reservations = Reservations(pages, self._reserve)
 
     @property
     def cache_shape(self) -> CacheShape:
@@ -101,12 +110,13 @@ class TorchEngine:
                         break
                     running.append(self._fork(prompt))
                     if not prompt.waiting:
-                        self._rows.close(prompt.slot)
+                        self._close(prompt.slot)
                         prompt = None
                 yield from self._step(running)
         finally:
             # Wherever the work broke off: what is open is closed, what was half counted is forgotten.
-            self._rows.close_all()
+            for slot in self._rows.open_slots():
+                self._close(slot)
             self._meter.clear()
             self._reservations.clear()
 
@@ -114,11 +124,19 @@ class TorchEngine:
     def _prefill(self, job: Job) -> Prompt:
         assert all(len(job.prompt_tokens) < cap <= self._length_cap for cap in job.length_caps.values())
         start, slot = time.perf_counter(), self._rows.open()
+        self._backend.begin(slot, sequence_key(self._sampling.seed, job.task, job.problem_id, None))
         tokens_t = torch.tensor(job.prompt_tokens, device=self._device)
         positions_t = torch.arange(len(tokens_t), device=self._device)
-        for chunk in zip(tokens_t.split(PREFILL_CHUNK), positions_t.split(PREFILL_CHUNK), strict=True):
-            x_td = self._decoder.hidden(*chunk, lambda layer, q, k, v: self._backend.prefill(layer, slot, q, k, v))
+        dense = self._backend.dense_prompt(len(tokens_t))
+        size = max(dense, 1) if self._backend.whole_prompt else PREFILL_CHUNK
+        for chunk in zip(tokens_t[:dense].split(size), positions_t[:dense].split(size), strict=True):
+            x_td = self._decoder.hidden(*chunk, lambda layer, *qkv: self._backend.prefill(layer, slot, *qkv))
         logits_1v = self._decoder.logits(x_td[-1:])
+        slots = np.array([slot], np.int64)
+        for t in range(dense, len(tokens_t)):
+            logits_1v = self._decode(slots, tokens_t[t : t + 1], positions_t[t : t + 1])
+            # Reads of a prompt are not counted: paper, section 5.1 counts generation steps.
+            self._meter.take(slots)
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return Prompt(job, slot, logits_1v, self._rows.full_pages(slot), time.perf_counter() - start)
@@ -128,7 +146,10 @@ class TorchEngine:
         """The prompt's next thread, with its first token."""
         index, job = prompt.waiting.popleft(), prompt.job
         uniforms = Uniforms(self._sampling.seed, job.task, job.problem_id, index)
-        thread = Thread(prompt, index, self._rows.fork(prompt.slot), uniforms)
+        slot = self._rows.fork(prompt.slot)
+        key = sequence_key(self._sampling.seed, job.task, job.problem_id, index)
+        self._backend.fork(prompt.slot, slot, key)
+        thread = Thread(prompt, index, slot, uniforms)
         self._sample([thread], prompt.logits_1v)
         return thread
 
@@ -152,10 +173,14 @@ class TorchEngine:
         for thread, reads, live, pages in zip(running, *(x.tolist() for x in counts), strict=True):
             thread.steps.add(reads, live, pages, len(running), share)
         for thread in ended:
-            self._rows.close(thread.slot)
+            self._close(thread.slot)
             self._reservations.give_back(thread.prompt, thread.index)
         running[:] = alive
         return [thread.chain(self._eos_ids) for thread in ended]
+
+    def _close(self, slot: int) -> None:
+        self._backend.end(slot)
+        self._rows.close(slot)
 
     def _decode(self, slots: NDArray[np.int64], tokens_n: Tensor, positions_n: Tensor) -> Tensor:
         """logits_nv after feeding one token to each sequence."""
@@ -169,8 +194,8 @@ class TorchEngine:
         """As `_decode`, in a pass of `size` rows, of which those past the last sequence attend nothing."""
         n = len(slots)
 
-        def attend(layer: int, q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
-            out_nhd = self._backend.decode(layer, slots, q_nhd[:n], k_nkd[:n], v_nkd[:n])
+        def attend(layer: int, *qkv: Tensor) -> Tensor:
+            out_nhd = self._backend.decode(layer, slots, *(x[:n] for x in qkv))
             return out_nhd if n == size else pad(out_nhd, (0, 0, 0, 0, 0, size - n))
 
         tokens_n, positions_n = (pad(x, (0, size - n)) for x in (tokens_n, positions_n))

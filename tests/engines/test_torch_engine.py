@@ -228,9 +228,9 @@ def test_an_engine_runs_one_generation_at_a_time(model):
 
 def test_writing_by_index_as_on_a_device_gives_the_same(model, chains, monkeypatch):
     """The path of GPUs, on the CPU: rows written through index tensors, tokens drawn by sorting."""
-    monkeypatch.setattr(Rows, "append", lambda self, layer, slots, k, v: self._append_on_device(
-        k, v, (slots, self.table[layer], self._inherited[layer], self.lengths[layer], self._references, self._free,
-               self._free_count, self.own)))  # fmt: skip
+    monkeypatch.setattr(Rows, "put", lambda self, layer, slots, places, k, v: self._put_on_device(
+        k, v, (slots, places, self.table[layer], self._inherited[layer], self.lengths[layer], self._references,
+               self._free, self._free_count, self.own)))  # fmt: skip
     assert tokens_of(list(engine(model).generate(jobs()))) == tokens_of(chains)
 
 
