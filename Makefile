@@ -8,7 +8,7 @@ REFERENCE := results/smollm2-arithmetic
 SWEEP = $(BIN)/hyperscale sweep --model $(MODEL) --tasks arithmetic --dtype bfloat16 \
     --widths 1,2,4,8 --lengths 96,128,192,256 --max-batch 128
 
-.PHONY: setup model sweep figures reference test lint format bench docs clean clean-kernels
+.PHONY: setup model sweep figures reference test lint format bench bench-attention docs clean clean-kernels
 
 setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
@@ -51,6 +51,10 @@ bench: setup $(MODEL)
 	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.sweep
 	$(BIN)/python -m benchmarks.grid
+
+bench-attention: setup $(MODEL)
+	$(BIN)/python -m benchmarks.attention
+	$(BIN)/python -m benchmarks.backends
 
 docs: setup
 	$(BIN)/python -m hyperscale.results.docs > docs/results.md

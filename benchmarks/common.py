@@ -19,7 +19,7 @@ from hyperscale.model.load import Model, load_model
 from hyperscale.tasks import load_problems, load_task
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-CONSOLE = Console()
+CONSOLE = Console(width=120)
 
 
 def smollm2() -> Path:

@@ -110,6 +110,19 @@ def tasks(
 
 
 @app.command(rich_help_panel="Look")
+def backends(
+    name: Annotated[str | None, typer.Argument(help="Backend to show with its settings.")] = None,
+) -> None:
+    """List the KV-cache backends and what each frees, or show one with its settings."""
+    from hyperscale.summary import print_backend, print_backends
+
+    if name is None:
+        print_backends()
+    else:
+        print_backend(name)
+
+
+@app.command(rich_help_panel="Look")
 def models(
     model: Annotated[str | None, typer.Argument(help="Hub id, folder or .gguf file to inspect.")] = None,
     revision: Annotated[str | None, option("Model", "Branch, tag or commit of a hub model.", "--revision")] = None,

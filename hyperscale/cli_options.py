@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from hyperscale.backends.settings import parse_options
 from hyperscale.config import SweepConfig, make_config, unknown
 from hyperscale.grid import Point, budget_grid, product_grid
 from hyperscale.sizes import parse_bytes, parse_list, parse_tokens
@@ -42,8 +43,14 @@ def _read_file(context: typer.Context, path: Path | None) -> Path | None:
     for key in keys:
         if key not in known:
             raise ValueError(f"--config {path}: {unknown('key', key, known)}")
-    context.default_map = {known[key]: _as_flag(value) for key, value in keys.items()}
+    context.default_map = {
+        known[key]: _listed(value) if key == "backend-option" else _as_flag(value) for key, value in keys.items()
+    }
     return path
+
+
+def _listed(value: Any) -> list[str]:
+    return [str(entry) for entry in value] if isinstance(value, list) else [str(value)]
 
 
 def _as_flag(value: Any) -> Any:
@@ -84,6 +91,13 @@ class SweepOptions:
     cr: Annotated[
         str | None, option(_CACHE, "Comma list of compression ratios for backends that compress.", "--cr")
     ] = None
+    backend_option: Annotated[
+        list[str] | None,
+        option(
+            _CACHE, "Setting of a backend, BACKEND.FIELD=VALUE; may be given again. See `hyperscale backends`.",
+            "--backend-option", metavar="TEXT",
+        ),
+    ] = None  # fmt: skip
     memory_budget: Annotated[
         str | None, option(_CACHE, "KV cache of the running threads together: 2GiB, 500MB.", "--memory-budget")
     ] = None
@@ -121,6 +135,7 @@ class SweepOptions:
             problem_ids=_list("--problem-id", self.problem_id),
             backends=_parsed("--backends", parse_list, self.backends),
             compression_ratios=_list("--cr", self.cr),
+            backend_options=parse_options(self.backend_option) if self.backend_option else (),
             grid=self._grid(),
             memory_budget=self.memory_budget and _parsed("--memory-budget", parse_bytes, self.memory_budget),
             output_dir=self.output_dir or Path("results") / folder_name(self.model, tasks),

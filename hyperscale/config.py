@@ -25,8 +25,9 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     """A validated sweep.
 
     Three kinds of fields. IDENTITY_FIELDS (and the tasks' prompts) decide what is drawn: another value needs
-    another folder. Tasks, problems, backends, grid and pool say how much is drawn: extending them generates
-    what is missing. The rest (device, memory budget, batch, data, folder) says how, and is free to change.
+    another folder; so do other options of a backend. Tasks, problems, backends, ratios, grid and pool say how much is
+    drawn: extending them generates what is missing. The rest (device, memory budget, batch, data, folder) says how,
+    and is free to change.
     """
 
     model: str = Field(min_length=1)
@@ -41,6 +42,9 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
 
     backends: tuple[str, ...] = Field(default=("vanilla",), min_length=1)
     compression_ratios: tuple[Annotated[float, Field(gt=1, allow_inf_nan=False)], ...] = ()
+
+    backend_options: tuple[tuple[str, str, bool | int | float | str], ...] = ()
+    """Settings that differ from a backend's defaults: (backend, field, value), sorted."""
 
     grid: tuple[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], ...] = Field(min_length=1)
     """Points asked for: (width, length) pairs, in threads and tokens, sorted, no pair twice."""
@@ -96,7 +100,19 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"--pool {self.pool} is smaller than the largest width {self.width} of the grid")
         if self.compression_ratios and self.backends == ("vanilla",):
             raise ValueError("--cr needs a backend that compresses: vanilla keeps every token (CR 1)")
+        compressing = [name for name in self.backends if name != "vanilla"]
+        if compressing and not self.compression_ratios:
+            raise ValueError(
+                f"--backends {', '.join(compressing)}: say how much to compress with --cr, such as --cr 4,8"
+            )
+        for backend, field, _ in self.backend_options:
+            if backend not in self.backends:
+                raise ValueError(f"--backend-option {backend}.{field}: {backend} is not among --backends")
         return self
+
+    def options_of(self, backend: str) -> dict[str, bool | int | float | str]:
+        """The settings of a backend that are not its defaults."""
+        return {field: value for name, field, value in self.backend_options if name == backend}
 
     @property
     def width(self) -> int:

@@ -8,13 +8,15 @@ the largest L at which any point asks for it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
+from hyperscale.backends import backend_class
 from hyperscale.config import SweepConfig
 from hyperscale.sizes import format_tokens
 
+Option = bool | int | float | str
 Point = tuple[int, int]
 """(width in threads, length in tokens)."""
 
@@ -24,12 +26,30 @@ class Run:
     """What is generated for each problem of a task: threads under one backend setting, and their points."""
 
     backend: str
-    compression_ratio: float
+    compression_ratio: float | None
+    """Nominal CR; None where a budget is what is given, and CR = L / B follows from each L."""
     cache_budget: int | None
-    """KV budget in tokens of a backend whose policy knows L; None where the policy does not."""
+    """KV budget B in tokens a row of a backend that is bound to one; None elsewhere."""
     length_caps: tuple[int, ...]
     """Cap on each thread's sequence, in tokens, prompt included; never rising with the thread's index."""
     points: tuple[Point, ...]
+    options: tuple[tuple[str, Option], ...] = ()
+    """The backend's settings that are not its defaults, sorted."""
+
+    @property
+    def name(self) -> str:
+        """`vanilla`, `dms CR 4`, `tova B 2k`."""
+        if self.cache_budget is not None:
+            return f"{self.backend} B {format_tokens(self.cache_budget)}"
+        return self.backend if self.compression_ratio == 1 else f"{self.backend} CR {self.compression_ratio:g}"
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Every CR of its points, ascending."""
+        if self.cache_budget is None:
+            assert self.compression_ratio is not None
+            return (self.compression_ratio,)
+        return tuple(sorted({length / self.cache_budget for _, length in self.points}))
 
     @property
     def max_tokens(self) -> int:
@@ -85,14 +105,61 @@ def length_caps(points: Iterable[Point], pool: int | None = None) -> tuple[int, 
 
 
 def plan_runs(config: SweepConfig) -> tuple[Run, ...]:
-    """The runs that cover the grid of `config`: one for each backend and ratio, whatever the task.
+    """The runs that cover the grid of `config`, whatever the task.
 
-    A backend whose policy knows L (its budget is B = L / CR) needs a run for each distinct B instead;
-    `cache_budget` is the place for it. None of the backends is of that kind so far.
+    Vanilla needs one. A gated backend needs one too, at the CR that the checkpoint's gates were trained for.
+
+    A backend bound to a budget B = L / CR needs a run for each distinct B, which covers every (L, CR) of that
+    budget: its chain does not depend on L, so that it is cut at each. Any other backend needs one for each CR.
+    ValueError where a budget is no whole number of tokens, or the backend cannot work with it.
     """
-    caps = length_caps(config.grid, config.pool)
-    return tuple(
-        Run(backend, ratio, None, caps, config.grid)
-        for backend in config.backends
-        for ratio in ((1.0,) if backend == "vanilla" else config.compression_ratios)
-    )
+    return tuple(run for backend in config.backends for run in _runs(config, backend))
+
+
+def _runs(config: SweepConfig, backend: str) -> Iterator[Run]:
+    options = tuple(sorted(config.options_of(backend).items()))
+    if backend == "vanilla":
+        yield Run(backend, 1.0, None, length_caps(config.grid, config.pool), config.grid, options)
+    elif not backend_class(backend).knows_length:
+        gated = backend_class(backend).gated
+        for ratio in (_trained_ratio(config, backend),) if gated else config.compression_ratios:
+            yield Run(backend, ratio, None, length_caps(config.grid, config.pool), config.grid, options)
+    else:
+        for budget, lengths in sorted(_budgets(config).items()):
+            points = tuple(point for point in config.grid if point[1] in lengths)
+            yield Run(backend, None, budget, length_caps(points, config.pool), points, options)
+
+
+def _trained_ratio(config: SweepConfig, backend: str) -> float:
+    """The CR that a checkpoint's gates were trained for: the only one of --cr that they can give."""
+    from hyperscale.model.load import load_spec
+
+    asked = ", ".join(f"{ratio:g}" for ratio in config.compression_ratios)
+    gates = load_spec(config.model, config.revision).gates
+    backend_class(backend).check_gates(gates)
+    ratio = None if gates is None else gates.ratio
+    if ratio is None and len(config.compression_ratios) == 1:
+        return config.compression_ratios[0]
+    if ratio is None:
+        raise ValueError(
+            f"--cr {asked}: {config.model} does not say what ratio its gates were trained for; name that one"
+        )
+    if ratio not in config.compression_ratios:
+        raise ValueError(
+            f"--cr {asked}: the gates of {config.model} were trained for {ratio:g}; {backend} needs --cr {ratio:g}"
+        )
+    return float(ratio)
+
+
+def _budgets(config: SweepConfig) -> dict[int, set[int]]:
+    """Every B = L / CR of the grid, with the lengths that it serves."""
+    budgets: dict[int, set[int]] = {}
+    for length, ratio in product(config.lengths, config.compression_ratios):
+        budget = length / ratio
+        if budget != int(budget):
+            raise ValueError(
+                f"--cr {ratio:g} at L = {format_tokens(length)} is a budget of {budget:,.2f} tokens: "
+                "L / CR must be a whole number"
+            )
+        budgets.setdefault(int(budget), set()).add(length)
+    return budgets

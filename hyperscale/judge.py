@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -39,6 +39,8 @@ class Case:
     grader: str
     aggregate: Aggregate
     gold: str
+    points: tuple[Point, ...]
+    """The (W, L) that its run covers."""
     samples: list[Row] = field(default_factory=list)
     grades: list[Row] = field(default_factory=list)
 
@@ -49,9 +51,7 @@ class Judge:
     One thread waits for the grading processes, so that the engine goes on generating meanwhile.
     """
 
-    def __init__(self, grid: Sequence[Point], seed: int, pool: GradingPool) -> None:
-        self._grid = list(grid)
-        self._lengths = sorted({length for _, length in grid})
+    def __init__(self, seed: int, pool: GradingPool) -> None:
         self._seed = seed
         self._pool = pool
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
@@ -78,7 +78,7 @@ class Judge:
         found = outcomes(
             pd.DataFrame(case.samples),
             pd.DataFrame([*case.grades, *grades]),
-            self._grid,
+            case.points,
             {task: case.aggregate},
             lambda _, answers: self._pool.classes(case.grader, answers),
             self._seed,
@@ -91,7 +91,7 @@ class Judge:
             {**{name: sample[name] for name in SAMPLE_KEY}, "chain": sample["chain"], "length": length}
             | cut(sample, length)
             for sample in case.samples
-            for length in self._lengths
+            for length in sorted({length for _, length in case.points})
             if length <= sample["length_cap"]
         ]
         rows = [row for row in rows if tuple(row[name] for name in _GRADED) not in graded]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from hyperscale.backends import backend_class
+from hyperscale.backends.rows import pages_for
 from hyperscale.config import SweepConfig
 from hyperscale.grid import Run, plan_runs
 from hyperscale.sizes import format_bytes, format_tokens
@@ -33,14 +35,14 @@ def cache_cost(config: SweepConfig) -> CacheCost:
 
     ValueError where the grid is longer than the model's positions.
     """
-    from hyperscale.executors.local import check_lengths
+    from hyperscale.executors.local import check_model
     from hyperscale.model.load import load_spec
 
     try:
         spec = load_spec(config.model, config.revision)
     except ValueError as error:
         return CacheCost(None, f"bytes: unknown ({error})")
-    check_lengths(config, spec)
+    check_model(config, spec)
     dtype = "bfloat16" if config.dtype == "auto" else config.dtype
     token_bytes = 2 * spec.layers * spec.kv_heads * spec.head_dim * DTYPE_BYTES[dtype]
     assumed = ", assumed for --dtype auto" if config.dtype == "auto" else ""
@@ -100,15 +102,27 @@ def _points(config: SweepConfig) -> Table:
 
 
 def _run(run: Run, cost: CacheCost) -> Table:
-    title = f"run: {run.backend}" + (f", CR {run.compression_ratio:g}" if run.compression_ratio != 1 else "")
-    table = Table(title=title, title_justify="left", show_header=False)
-    table.add_row("covers", f"{len(run.points)} points")
+    table = Table(title=f"run: {run.name}", title_justify="left", show_header=False)
+    table.add_row("covers", f"{len(run.points)} points{_covered(run)}")
     table.add_row("threads a problem", f"{len(run.length_caps)}: {run.describe_caps()} (threads x cap on L)")
     table.add_row("tokens a problem", f"at most {run.max_tokens:,}, prompts included")
     table.add_row("saved", f"{run.separate_tokens / run.max_tokens:.1f} x fewer than point by point "
                   f"({run.separate_tokens:,})")  # fmt: skip
-    table.add_row("KV cache of a thread", f"at most {cost.of(max(run.length_caps))}, uncompressed")
+    held = max(run.length_caps)
+    policy = backend_class(run.backend)
+    tokens = policy.row_tokens(held, run.cache_budget)
+    beside = pages_for(tokens) * policy.page_overhead
+    note = ", uncompressed" if tokens == held else ""
+    table.add_row("KV cache of a thread", f"at most {cost.of(tokens + beside)}{note}")
     return table
+
+
+def _covered(run: Run) -> str:
+    """Which (L, CR) a budget serves."""
+    if run.cache_budget is None:
+        return ""
+    lengths = sorted({length for _, length in run.points})
+    return ": " + ", ".join(f"L {format_tokens(length)} at CR {length / run.cache_budget:g}" for length in lengths)
 
 
 def _tasks(runs: tuple[Run, ...], problems: dict[str, int | None]) -> Iterator[str]:

@@ -38,6 +38,7 @@ def run_id(config: SweepConfig, task: Task, run: Run) -> str:
             "backend": run.backend,
             "compression_ratio": run.compression_ratio,
             "cache_budget": run.cache_budget,
+            "options": dict(run.options),
         }
     )
 
@@ -60,7 +61,16 @@ def describe_task(task: Task, loaded: LoadedProblems, runs: Sequence[Run]) -> di
         "chance": task.chance,
         "problems": len(loaded.problems),
         "partial": loaded.partial,
-        "pools": {str(length): run.pool(length) for run in runs for _, length in run.points},
+        "pools": _pools(runs),
+    }
+
+
+def _pools(runs: Sequence[Run]) -> dict[str, int]:
+    """Threads that every run has at each L."""
+    lengths = {length for run in runs for _, length in run.points}
+    return {
+        str(length): min(run.pool(length) for run in runs if any(at == length for _, at in run.points))
+        for length in sorted(lengths)
     }
 
 
@@ -69,16 +79,27 @@ def opened(
 ) -> Manifest:
     """Manifest of a folder in which `session` starts; ValueError with a diff if it holds another sweep.
 
-    Tasks and sessions add up. What the model adds to the identity is kept until `identify` compares it.
+    Tasks, backends and sessions add up. What the model adds to the identity is kept until `identify` compares it.
     """
     if old is None:
         old = {"created": now(), "identity": {}, "tasks": {}, "sessions": []}
     known = old["identity"].get("model", {})
     both = old["tasks"].keys() & tasks.keys()
+    options = {name: config.options_of(name) for name in config.backends}
+    used = old.get("backends", {})
     if old["identity"]:
+        shared = used.keys() & options.keys()
         check_identity(
-            {"config": old["identity"]["config"], **{name: old["tasks"][name]["identity"] for name in both}},
-            {"config": config.identity(), **{name: tasks[name]["identity"] for name in both}},
+            {
+                "config": old["identity"]["config"],
+                **{name: old["tasks"][name]["identity"] for name in both},
+                **{name: used[name] for name in shared},
+            },
+            {
+                "config": config.identity(),
+                **{name: tasks[name]["identity"] for name in both},
+                **{name: options[name] for name in shared},
+            },
         )
     # Points of other runs are not made again, but their tables are: they need the pools that they had.
     pools = {name: old["tasks"][name]["pools"] | tasks[name]["pools"] for name in both}
@@ -89,6 +110,7 @@ def opened(
         "config": config.model_dump(mode="json", exclude={"output_dir", "data"}),
         "partial": any(task["partial"] for task in tasks.values()),
         "tasks": {**old["tasks"], **merged},
+        "backends": {**used, **options},
         "sessions": [*old["sessions"], session],
     }
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from hyperscale.backends import backend_class, backend_names
+from hyperscale.backends.settings import defaults
+from hyperscale.config import unknown
 from hyperscale.model.spec import FAMILIES, ROPE_TYPES
 from hyperscale.rows import records
 from hyperscale.sizes import format_bytes, format_tokens
@@ -34,11 +39,32 @@ def print_report(report: Report) -> None:
         console.print("Stopped before the end: everything finished is saved. The same command completes it.")
     elif len(report.points) and not report.points["complete"].all():
         console.print("Some points are not complete: a task is cut by --limit or --problem-id, or lacks threads.")
+    for line in _unreached(report):
+        console.print(line, soft_wrap=True)
     console.print(f"{report.generated_samples:,} samples, {report.generated_tokens:,} tokens generated in this session")
     console.print(
         f"results: {report.folder}/ (points.parquet, frontiers.parquet, samples/, manifest.json)", soft_wrap=True
     )
     console.print(f"figures: hyperscale figures {report.folder}", soft_wrap=True)
+
+
+REACHED = 0.9
+"""Share of a nominal CR below which the report says that it was not reached."""
+
+
+def _unreached(report: Report) -> Iterator[str]:
+    """Points whose chains were shorter than their budget, or whose gates evict less than they were trained to."""
+    if not len(report.points):
+        return
+    points = report.points[report.points["compression_ratio"] > 1]
+    short = points[points["realised_ratio"] < REACHED * points["compression_ratio"]]
+    # A point's compression does not depend on W.
+    for row in records(short.drop_duplicates(["task", "backend", "compression_ratio", "length"])):
+        yield (
+            f"warning: {row['task']} | {row['backend']} CR {row['compression_ratio']:g} at "
+            f"L = {format_tokens(row['length'])} reached a compression of {row['realised_ratio']:.2f}: "
+            "read its points as what they are (realised_ratio)"
+        )
 
 
 def print_tasks() -> None:
@@ -70,6 +96,35 @@ def _example(problem: Problem) -> str:
     system = "" if problem.system is None else f"system message\n{problem.system}\n\n"
     prompt = f"problem {problem.id}, before the chat template\n{problem.prompt}"
     return f"{system}{prompt}\n\nanswer: {problem.gold}"
+
+
+def print_backends() -> None:
+    """The KV-cache backends."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("backend", "given by", "what it frees", "settings"):
+        table.add_column(column, overflow="fold")
+    for name in backend_names():
+        policy = backend_class(name)
+        given = "nothing" if name == "vanilla" else "B = L / CR" if policy.knows_length else "CR"
+        table.add_row(name, given, policy.frees, ", ".join(f"{k}={_plain(v)}" for k, v in defaults(name).items()))
+    _console().print(table)
+
+
+def print_backend(name: str) -> None:
+    """A backend: what it does, and its settings as --backend-option takes them."""
+    if name not in backend_names():
+        raise ValueError(unknown("backend", name, backend_names()))
+    policy = backend_class(name)
+    print(f"{name}\n\n{inspect.getdoc(inspect.getmodule(policy))}\n\nfrees: {policy.frees}")
+    settings = defaults(name)
+    if settings:
+        print(f"\nsettings, with their defaults\n\n{inspect.getdoc(policy.Settings)}\n")
+    for field, value in settings.items():
+        print(f"  --backend-option {name}.{field}={_plain(value)}")
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def print_models() -> None:

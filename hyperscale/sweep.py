@@ -63,7 +63,7 @@ def sweep(
         store = stack.enter_context(Store(config.output_dir))
         interrupt = stack.enter_context(Interrupt())
         pool = stack.enter_context(GradingPool())
-        judge = stack.enter_context(Judge(config.grid, config.seed, pool))
+        judge = stack.enter_context(Judge(config.seed, pool))
         work = _Sweep(config, sources, store, judge, interrupt, progress, load, command)
         parts = [work.prepare(source, run) for source in sources for run in plan_runs(config)]
         for part in parts:
@@ -113,14 +113,14 @@ class _Sweep:
             )
         # On disk only once the loaded model is checked too: a refused sweep leaves the folder as it was.
         self._manifest = provenance.opened(old, config, tasks, self._session)
-        keys = [(task, run.backend, run.compression_ratio) for task in tasks for run in runs]
+        keys = [(task, run.backend, ratio) for task in tasks for run in runs for ratio in run.ratios]
         self._tables = Tables(store, keys)
 
     def prepare(self, source: Source, run: Run) -> _Part:
         """Find out what a run of a task lacks, and have the problems judged that lack nothing."""
         run_id = provenance.run_id(self.config, source.task, run)
         problems = {problem.id: problem for problem in source.loaded.problems}
-        cases = self._stored_cases(source, run_id)
+        cases = self._stored_cases(source, run, run_id)
         stored = [row for case in cases.values() for row in case.samples]
         todo = missing(problems, run.length_caps, stored)
         self.store.raise_caps({(run_id, source.task.name, *thread): cap for thread, cap in todo.raised.items()})
@@ -177,9 +177,9 @@ class _Sweep:
             self.interrupt.requested,
         )
 
-    def _stored_cases(self, source: Source, run_id: str) -> dict[str, Case]:
+    def _stored_cases(self, source: Source, run: Run, run_id: str) -> dict[str, Case]:
         cases = {
-            problem.id: Case(source.task.grader, source.task.aggregate, problem.gold)
+            problem.id: Case(source.task.grader, source.task.aggregate, problem.gold, run.points)
             for problem in source.loaded.problems
         }
         for table, columns in (("samples", CASE_COLUMNS), ("grades", None)):
@@ -244,5 +244,4 @@ class _Sweep:
 
 
 def _title(task: Task, run: Run) -> str:
-    ratio = f" CR {run.compression_ratio:g}" if run.compression_ratio != 1 else ""
-    return f"{task.name} | {run.backend}{ratio}"
+    return f"{task.name} | {run.name}"

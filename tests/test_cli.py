@@ -15,7 +15,7 @@ from hyperscale.cli_options import SweepOptions, folder_name
 from hyperscale.tasks import task_names
 from tests.fakes import FakeExecutor, Interrupted, write_task
 
-COMMANDS = ("sweep", "plan", "figures", "tasks", "models")
+COMMANDS = ("sweep", "plan", "figures", "tasks", "backends", "models")
 
 
 @pytest.fixture

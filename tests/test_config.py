@@ -114,7 +114,7 @@ def test_identity_changes_with_what_is_drawn_and_with_nothing_else(name: str) ->
 
 
 def test_every_field_is_tried_above() -> None:
-    assert set(SweepConfig.model_fields) - CHANGES.keys() == {"backends", "compression_ratios"}
+    assert set(SweepConfig.model_fields) - CHANGES.keys() == {"backends", "compression_ratios", "backend_options"}
 
 
 def test_hash_is_the_same_in_another_process_and_whatever_the_order() -> None:

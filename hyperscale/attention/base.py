@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +41,21 @@ def decode_attention(rows: Rows, heads: int) -> DecodeAttention:
         from hyperscale.attention.cpu import CpuAttention
 
         return CpuAttention(rows, heads)
+    if rows.device.type == "cuda" and rows.head_dim <= 256 and _runs_triton(rows.device):
+        from hyperscale.attention.gpu import GpuAttention
+
+        return GpuAttention(rows, heads)
     from hyperscale.attention.reference import GatheredAttention
 
     return GatheredAttention(rows, heads)
+
+
+def _runs_triton(device: torch.device) -> bool:
+    """Whether Triton is installed and compiles for this GPU, which must be NVIDIA's of compute capability 8.0 or up."""
+    if torch.version.hip is not None or torch.cuda.get_device_capability(device) < (8, 0):
+        return False
+    try:
+        import_module("triton")
+    except ImportError:
+        return False
+    return True

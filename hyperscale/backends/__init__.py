@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 # Named, not imported: the command line lists backends without waiting for torch.
 _REGISTRY = {
     "vanilla": "hyperscale.backends.vanilla:Vanilla",
+    "tova": "hyperscale.backends.tova:Tova",
+    "h2o": "hyperscale.backends.h2o:H2O",
+    "random": "hyperscale.backends.random:Random",
+    "quest": "hyperscale.backends.quest:Quest",
+    "dms": "hyperscale.backends.dms:DMS",
+    "dmc": "hyperscale.backends.dmc:DMC",
 }
 
 

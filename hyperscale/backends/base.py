@@ -4,8 +4,9 @@ A backend is a policy over rows (rule 1 of docs/architecture.md): `rows.py` stor
 kept, overwritten and read, `attention/` computes, `meter.py` counts. To add a backend:
 
 1. write `hyperscale/backends/<name>.py` with a subclass of `Backend` and a frozen dataclass of its settings;
-2. add its line to `hyperscale/backends/__init__.py` and its masked reference to `tests/reference/backends.py`;
-3. run `tests/backends`: the contract tests take every registered backend up.
+2. add its line to `hyperscale/backends/__init__.py`, its masked reference as `tests/reference/cache_<name>.py` and
+   a case to `tests/backends/test_contract.py`;
+3. run `tests/backends` and `tests/engines/test_backends.py`, which take every registered backend up.
 
 How a step goes: for each layer the engine calls `decode` with the new token's q, k, v of every running
 sequence. The policy puts the token into a place of each row (its end, or a slot whose token it gives up), attends,
@@ -30,6 +31,7 @@ from hyperscale.attention.base import DecodeAttention
 from hyperscale.attention.dense import causal_attention
 from hyperscale.backends.meter import Meter
 from hyperscale.backends.rows import PAGE_SIZE, Rows, pages_for
+from hyperscale.model.gate_spec import GateSpec
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Parts:
     """Query heads of the model."""
     budget: int | None = None
     """B in tokens a row, for a policy that is bound to one."""
+    gates: GateSpec | None = None
+    """The checkpoint's gates, if it has any."""
 
 
 class Backend(ABC):
@@ -60,8 +64,12 @@ class Backend(ABC):
     """Whether the policy is bound to a budget B = L / CR. If not, a chain cut at L is what a cap of L gives."""
     overwrites: ClassVar[bool] = True
     """Whether tokens are ever put over older ones, which gives a thread copies of the pages that it shares."""
+    gated: ClassVar[bool] = False
+    """Whether `prefill` and `decode` take what the checkpoint's gates decide, as tensors that follow v."""
     Settings: ClassVar[type] = NoSettings
     """Frozen dataclass of the hyper-parameters; its defaults are the paper's."""
+    page_overhead: ClassVar[int] = 0
+    """What the policy keeps beside every page of the pool, in KV tokens' worth of memory: part of a page's bytes."""
     whole_prompt: ClassVar[bool] = False
     """Whether `prefill` must see the prompt in one piece."""
 
@@ -92,6 +100,10 @@ class Backend(ABC):
     @abstractmethod
     def decode(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
         """Attend one new token of each sequence, store and evict by the policy, tell the meter. Returns out_nhd."""
+
+    @classmethod  # noqa: B027
+    def check_gates(cls, gates: GateSpec | None) -> None:
+        """ValueError if the policy needs gates that the checkpoint does not have."""
 
     @classmethod
     def row_tokens(cls, length_cap: int, budget: int | None) -> int:

@@ -59,6 +59,8 @@ class Chain:
     """Pages held after the step by this thread alone (not shared with the prompt), all layers and heads."""
     step_micros: NDArray[np.int64]
     """Wall-clock microseconds of the step divided by the number of threads that ran in it."""
+    row_live: NDArray[np.int64]
+    """KV tokens that each row held after the last step, layers x KV heads of them, layer by layer."""
     prompt_pages: int
     """Pages that the prompt fills to the last token: held once for all threads of the problem, all layers and heads."""
     prefill_seconds: float
@@ -76,7 +78,7 @@ class CacheShape:
     token_bytes: int
     """Bytes of one KV token of one KV head of one layer (key and value)."""
     page_bytes: int
-    """Bytes of one page: `page_size` KV tokens of one KV head of one layer."""
+    """Bytes of one page: 16 KV tokens of one KV head of one layer, and what the backend keeps beside them."""
 
     @property
     def rows(self) -> int:

@@ -18,10 +18,10 @@ from hyperscale.model.spec import ModelSpec
 _SHARE_OF_FREE = {"cpu": 0.5, "cuda": 0.8}
 
 
-def cache_shape(spec: ModelSpec, dtype: torch.dtype) -> CacheShape:
-    """Constants of this model's cache when stored as `dtype`."""
+def cache_shape(spec: ModelSpec, dtype: torch.dtype, policy: type[Backend]) -> CacheShape:
+    """Constants of this model's cache under a backend when stored as `dtype`."""
     token_bytes = 2 * spec.head_dim * torch.empty((), dtype=dtype).element_size()
-    return CacheShape(spec.layers, spec.kv_heads, token_bytes, PAGE_SIZE * token_bytes)
+    return CacheShape(spec.layers, spec.kv_heads, token_bytes, (PAGE_SIZE + policy.page_overhead) * token_bytes)
 
 
 def free_bytes(device: torch.device) -> int:

@@ -71,8 +71,8 @@ class Thread:
             return "stop"
         return "length" if self.length >= self.prompt.job.length_caps[self.index] else None
 
-    def chain(self, eos_ids: frozenset[int]) -> Chain:
-        """The finished thread."""
+    def chain(self, eos_ids: frozenset[int], row_live: NDArray[np.int64]) -> Chain:
+        """The finished thread, whose rows hold `row_live` tokens."""
         reason, job = self.finish_reason(eos_ids), self.prompt.job
         assert reason is not None
         steps = self.steps
@@ -88,6 +88,7 @@ class Thread:
             step_live=np.array(steps.live, np.int64),
             step_pages=np.array(steps.pages, np.int64),
             step_micros=_spread(np.array(steps.seconds)),
+            row_live=row_live,
             prompt_pages=self.prompt.pages,
             prefill_seconds=self.prompt.prefill_seconds,
             batch_threads=float(np.mean(steps.threads)),

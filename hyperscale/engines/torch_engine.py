@@ -8,8 +8,7 @@ free of its neighbours.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable
-from typing import Any
+from collections.abc import Generator, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from hyperscale.backends import backend_class
 from hyperscale.backends.base import Parts
 from hyperscale.backends.meter import Meter
 from hyperscale.backends.rows import PAGE_SIZE, Rows
+from hyperscale.backends.settings import Value, make_settings
 from hyperscale.engines.base import CacheShape, Chain, Job, Sampling
 from hyperscale.engines.memory import Reservations, Reserve, cache_shape, free_bytes, pool_pages
 from hyperscale.engines.randomness import Uniforms, sequence_key
@@ -41,13 +41,14 @@ class TorchEngine:
     """Generates chains with one model and one backend. See `engines.base.Engine`."""
 
     def __init__(
-        self, model: Model, *, sampling: Sampling, length_cap: int, backend: str = "vanilla", settings: Any = None,
-        cache_budget: int | None = None, memory_budget: int | None = None, max_batch: int = 64,
-        batch_invariant: bool = False,
+        self, model: Model, *, sampling: Sampling, length_cap: int, backend: str = "vanilla",
+        options: Mapping[str, Value] | None = None, cache_budget: int | None = None,
+        memory_budget: int | None = None, max_batch: int = 64, batch_invariant: bool = False,
     ) -> None:  # fmt: skip
         """`length_cap` is the greatest cap of any job; `memory_budget` is in bytes of KV cache.
 
-        `settings` are the backend's (None: its defaults), `cache_budget` is B in tokens a row where it has one.
+        `options` are the backend's settings that are not its defaults, `cache_budget` is B in tokens a row where it
+        has one.
 
         ValueError if the budget does not hold one thread, or the model does not reach `length_cap`.
         """
@@ -61,8 +62,8 @@ class TorchEngine:
         self._decoder, self._eos_ids = model.decoder, model.eos_ids
         self._sampling, self._batch_invariant = sampling, batch_invariant
         self._device, self._length_cap = weight.device, length_cap
-        self._shape = cache_shape(model.spec, weight.dtype)
         policy = backend_class(backend)
+        self._shape = cache_shape(model.spec, weight.dtype, policy)
         self._reserve = Reserve(self._shape.rows, policy, cache_budget)
         budget = free_bytes(weight.device) if memory_budget is None else memory_budget
         pages = pool_pages(self._shape, budget, max_batch, length_cap, self._reserve)
@@ -76,8 +77,8 @@ class TorchEngine:
         )  # fmt: skip
         self._meter = Meter(self._rows, slots)
         attention = decode_attention(self._rows, model.spec.heads)
-        parts = Parts(self._rows, self._meter, attention, model.spec.heads, cache_budget)
-        self._backend = policy(parts, settings)
+        parts = Parts(self._rows, self._meter, attention, model.spec.heads, cache_budget, model.spec.gates)
+        self._backend = policy(parts, make_settings(backend, options or {}))
         self._reservations = Reservations(pages, self._reserve)
 
     @property
@@ -130,7 +131,9 @@ class TorchEngine:
         dense = self._backend.dense_prompt(len(tokens_t))
         size = max(dense, 1) if self._backend.whole_prompt else PREFILL_CHUNK
         for chunk in zip(tokens_t[:dense].split(size), positions_t[:dense].split(size), strict=True):
-            x_td = self._decoder.hidden(*chunk, lambda layer, *qkv: self._backend.prefill(layer, slot, *qkv))
+            x_td = self._decoder.hidden(
+                *chunk, lambda layer, *qkv: self._backend.prefill(layer, slot, *qkv), self._backend.gated
+            )
         logits_1v = self._decoder.logits(x_td[-1:])
         slots = np.array([slot], np.int64)
         for t in range(dense, len(tokens_t)):
@@ -172,11 +175,14 @@ class TorchEngine:
         share = (time.perf_counter() - start) / len(running)
         for thread, reads, live, pages in zip(running, *(x.tolist() for x in counts), strict=True):
             thread.steps.add(reads, live, pages, len(running), share)
+        chains = [
+            thread.chain(self._eos_ids, self._rows.lengths[:, thread.slot].ravel().astype(np.int64)) for thread in ended
+        ]
         for thread in ended:
             self._close(thread.slot)
             self._reservations.give_back(thread.prompt, thread.index)
         running[:] = alive
-        return [thread.chain(self._eos_ids) for thread in ended]
+        return chains
 
     def _close(self, slot: int) -> None:
         self._backend.end(slot)
@@ -199,7 +205,7 @@ class TorchEngine:
             return out_nhd if n == size else pad(out_nhd, (0, 0, 0, 0, 0, size - n))
 
         tokens_n, positions_n = (pad(x, (0, size - n)) for x in (tokens_n, positions_n))
-        return self._decoder.logits(self._decoder.hidden(tokens_n, positions_n, attend))[:n]
+        return self._decoder.logits(self._decoder.hidden(tokens_n, positions_n, attend, self._backend.gated))[:n]
 
     def _sample(self, threads: list[Thread], logits_nv: Tensor) -> None:
         """Draw the next token of each thread from its row of logits (or from the one row there is)."""

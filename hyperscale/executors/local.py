@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from hyperscale.backends import backend_class
 from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Engine
 from hyperscale.grid import Run
@@ -28,7 +30,7 @@ class LocalExecutor:
     def __init__(self, config: SweepConfig) -> None:
         from hyperscale.model.load import load_model, load_spec
 
-        check_lengths(config, load_spec(config.model, config.revision))
+        check_model(config, load_spec(config.model, config.revision))
         self._config = config
         self._model = load_model(config.model, revision=config.revision, dtype=config.dtype, device=config.device)
 
@@ -44,7 +46,7 @@ class LocalExecutor:
             if needed:
                 raise
             return
-        check_lengths(config, spec)
+        check_model(config, spec)
 
     def identity(self) -> dict[str, Any]:
         """Revision that the hub resolved, dtype that "auto" became, hashes of chat template and weights."""
@@ -57,6 +59,7 @@ class LocalExecutor:
             "chat_template_sha": self._model.chat_template_sha,
             "answer_prefix": _THINK if opened else "",
             "weights_sha": _weights_sha(self._model.decoder),
+            "gates": None if self._model.spec.gates is None else asdict(self._model.spec.gates),
         }
 
     def prompt_tokens(self, problem: Problem) -> tuple[int, ...]:
@@ -74,6 +77,8 @@ class LocalExecutor:
         return TorchEngine(
             self._model,
             backend=run.backend,
+            options=dict(run.options),
+            cache_budget=run.cache_budget,
             sampling=self._config.sampling(),
             memory_budget=self._config.memory_budget,
             max_batch=self._config.max_batch,
@@ -82,8 +87,10 @@ class LocalExecutor:
         )
 
 
-def check_lengths(config: SweepConfig, spec: ModelSpec) -> None:
-    """ValueError if the grid asks for sequences that the model was not made for."""
+def check_model(config: SweepConfig, spec: ModelSpec) -> None:
+    """ValueError if the sweep asks for lengths, or for decisions of a backend, that the model was not made for."""
+    for backend in config.backends:
+        backend_class(backend).check_gates(spec.gates)
     longest = max(config.lengths)
     if longest > spec.max_length:
         raise ValueError(

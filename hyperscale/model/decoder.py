@@ -12,12 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hyperscale.model.gates import Gate
 from hyperscale.model.linear import linear
 from hyperscale.model.norm import rms_norm
 from hyperscale.model.spec import ModelSpec
 
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""(layer, q_nhd, k_nkd, v_nkd) -> out_nhd. q and k are rotated. All are views, not contiguous."""
+Attend = Callable[..., Tensor]
+"""(layer, q_nhd, k_nkd, v_nkd) -> out_nhd. q and k are rotated. All are views, not contiguous.
+
+With gates, and if they are asked for, what `Gate.forward` returns follows v_nkd."""
 
 
 def _weight(*shape: int) -> nn.Parameter:
@@ -49,16 +52,27 @@ class Layer(nn.Module):
         self.gate_up_bias = _optional(spec.ffn_bias, 2 * spec.ffn)
         self.down = _weight(spec.hidden, spec.ffn)
         self.down_bias = _optional(spec.ffn_bias, spec.hidden)
+        self.gate = None if spec.gates is None else Gate(spec, spec.gates)
 
-    def forward(self, x_nd: Tensor, cos_n1d: Tensor, sin_n1d: Tensor, attend: Attend, index: int) -> Tensor:
-        """x_nd after this block, whose attention is `attend(index, ...)`."""
+    def forward(
+        self, x_nd: Tensor, cos_n1d: Tensor, sin_n1d: Tensor, attend: Attend, index: int, gated: bool = False
+    ) -> Tensor:
+        """x_nd after this block, whose attention is `attend(index, ...)`; with its gate's decisions if `gated`."""
         normed_nd = rms_norm(x_nd, self.attn_norm, self.eps)
         qkv_nhd = linear(normed_nd, self.qkv, self.qkv_bias).view(x_nd.shape[0], -1, self.head_dim)
         qk_nhd, v_nkd = qkv_nhd.split((self.heads + self.kv_heads, self.kv_heads), dim=1)
         if self.q_norm is not None:
             qk_nhd = self._norm_heads(qk_nhd)
-        q_nhd, k_nkd = rotate(qk_nhd, cos_n1d, sin_n1d).split((self.heads, self.kv_heads), dim=1)
-        attended_nd = attend(index, q_nhd, k_nkd, v_nkd).reshape(x_nd.shape[0], -1)
+        decisions: tuple[Tensor, ...] = ()
+        if self.gate is None:
+            qk_nhd = rotate(qk_nhd, cos_n1d, sin_n1d)
+        else:
+            if gated:
+                decisions = self.gate(x_nd, normed_nd, qk_nhd, cos_n1d, sin_n1d)
+            # RoPE turns a pair of components: it fills again what was 0 before it.
+            qk_nhd = self.gate.mute(rotate(self.gate.mute(qk_nhd), cos_n1d, sin_n1d))
+        q_nhd, k_nkd = qk_nhd.split((self.heads, self.kv_heads), dim=1)
+        attended_nd = attend(index, q_nhd, k_nkd, v_nkd, *decisions).reshape(x_nd.shape[0], -1)
         x_nd = x_nd + linear(attended_nd, self.out, self.out_bias)
         normed_nd = rms_norm(x_nd, self.ffn_norm, self.eps)
         gate, up = linear(normed_nd, self.gate_up, self.gate_up_bias).chunk(2, dim=-1)
@@ -91,12 +105,16 @@ class Decoder(nn.Module):
         # Not a buffer: `.to(bfloat16)` must not round the angles.
         self.frequencies_f = torch.tensor(spec.rope_frequencies, dtype=torch.float32, device="cpu")
 
-    def hidden(self, tokens_n: Tensor, positions_n: Tensor, attend: Attend) -> Tensor:
-        """x_nd after the final norm. `positions_n` counts from 0 within each sequence."""
+    def hidden(self, tokens_n: Tensor, positions_n: Tensor, attend: Attend, gated: bool = False) -> Tensor:
+        """x_nd after the final norm. `positions_n` counts from 0 within each sequence.
+
+        `gated`: attention gets what the gates decide, too; the model must have them.
+        """
+        assert not gated or self.spec.gates is not None
         x_nd = F.embedding(tokens_n, self.embed)
         cos_n1d, sin_n1d = self._angles(positions_n, x_nd.dtype)
         for index, layer in enumerate(self.layers):
-            x_nd = layer(x_nd, cos_n1d, sin_n1d, attend, index)
+            x_nd = layer(x_nd, cos_n1d, sin_n1d, attend, index, gated)
         return rms_norm(x_nd, self.norm, self.spec.norm_eps)
 
     def logits(self, x_nd: Tensor) -> Tensor:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hyperscale.model.gate_spec import KEY, GateSpec, gates_from_config, gates_from_fields
 from hyperscale.model.spec import FAMILIES, ModelSpec, spec_from_config, supported
 
 if TYPE_CHECKING:
@@ -15,19 +17,21 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 
+GATES, GATE_TENSORS = "gates.json", "gates.safetensors"
+
+
 class Folder:
     """Reads one folder. ValueError for whatever is missing, damaged or not supported."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-
         self._config = self._read_config()
 
     def spec(self) -> ModelSpec:
         """The model's spec; generation_config.json may name more end-of-sequence ids than the config."""
         generation = self.path / "generation_config.json"
         eos = _read_json(generation).get("eos_token_id") if generation.is_file() else None
-        return spec_from_config(self._config, eos)
+        return replace(spec_from_config(self._config, eos), gates=self._gates())
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -47,13 +51,26 @@ class Folder:
         """(name, tensor), shard by shard."""
         from safetensors import SafetensorError, safe_open
 
-        for path in _shards(self.path):
+        gates = self.path / GATE_TENSORS
+        for path in _shards(self.path) + ([gates] if gates.is_file() else []):
             try:
                 with safe_open(path, framework="pt") as shard:
                     for name in shard.keys():  # noqa: SIM118  (not a mapping)
                         yield name, shard.get_tensor(name)
             except (SafetensorError, OSError) as error:
                 raise ValueError(f"{path}: not a readable safetensors file (truncated download?): {error}") from None
+
+    def _gates(self) -> GateSpec | None:
+        """Gates of the checkpoint: in its config, or in files of ours beside it."""
+        beside, config = self.path / GATES, _read_json(self.path / "config.json")
+        own = _read_json(beside) if beside.is_file() else None
+        try:
+            gates = gates_from_config(config) if own is None else gates_from_fields(own)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
+        if gates is None and (self.path / GATE_TENSORS).is_file():
+            raise ValueError(f"{self.path}: {GATE_TENSORS} needs a {GATES}, or {KEY} in config.json, to say its form.")
+        return gates
 
     def _read_config(self) -> PretrainedConfig:
         from transformers import AutoConfig

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-_CONFIGS = ("config.json", "generation_config.json")
+_CONFIGS = ("config.json", "generation_config.json", "gates.json")
 _TOKENIZER = (
     "tokenizer*",
     "chat_template*",
@@ -15,7 +15,7 @@ _TOKENIZER = (
     "vocab*",
     "merges.txt",
 )
-_WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
+_WEIGHTS = ("model*.safetensors", "model.safetensors.index.json", "gates.safetensors")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hyperscale.model.gate_spec import GateSpec
+
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
@@ -38,6 +40,8 @@ class ModelSpec:
     max_length: int
     """Longest sequence that is computed exactly: the trained positions, or a shorter sliding window."""
     eos_ids: tuple[int, ...]
+    gates: GateSpec | None = None
+    """What decides which tokens are given up, in a checkpoint that was trained to."""
 
 
 def supported() -> str:

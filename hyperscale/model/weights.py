@@ -50,6 +50,11 @@ def slots(spec: ModelSpec) -> dict[str, Slot]:
             ("self_attn.q_norm", "q_norm", spec.head_dim),
             ("self_attn.k_norm", "k_norm", spec.head_dim),
         ]
+    # NVIDIA's names (Model-Optimizer's experimental/dms); a gates.safetensors of our own has them, too.
+    if spec.gates is not None and spec.gates.learned:
+        linears.append(("self_attn.dms_proj_alpha", "gate.projection", (0, spec.kv_heads), spec.gates.linear_bias))
+    if spec.gates is not None and spec.gates.form == "separate":
+        norms.append(("self_attn.dms_proj_alpha_norm", "gate.norm", spec.hidden))
     for index in range(spec.layers):
         theirs, ours = f"model.layers.{index}", f"layers.{index}"
         for module, parameter, rows, bias in linears:

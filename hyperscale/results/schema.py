@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Column(NamedTuple):
@@ -26,7 +26,7 @@ _RUN_KEYS = [
     Column("run_id", pa.string(), "", "Hash of all that decides what is drawn: model, backend, sampling, task prompt."),
     Column("model", pa.string(), "", "Model as given to --model."),
     Column("backend", pa.string(), "", "KV-cache backend."),
-    Column("compression_ratio", pa.float64(), "", "Nominal compression ratio (CR); 1 for vanilla."),
+    Column("compression_ratio", pa.float64(), "", "Nominal compression ratio (CR); 1 for vanilla; null where a budget B is given, and CR = L / B follows from each L."),
     Column("task", pa.string(), "", "Task."),
 ]
 
@@ -49,13 +49,14 @@ SAMPLES = [
     Column("step_live", pa.list_(pa.int64()), "tokens", "KV tokens held after each decode step, summed over layers and KV heads, prompt included."),
     Column("step_pages", pa.list_(pa.int64()), "pages", "Pages held after each decode step by this thread alone, all layers and KV heads."),
     Column("step_micros", pa.list_(pa.int64()), "microseconds", "Wall-clock time of each decode step divided by the threads that ran in it."),
+    Column("row_live", pa.list_(pa.int64()), "tokens", "KV tokens that each row held after the last decode step, layer by layer and KV head by KV head: sequence length over these is the compression reached by layer and head."),
     Column("prompt_pages", pa.int64(), "pages", "Pages that the prompt fills to the last token, held once for all threads of a problem. A partly filled one is each thread's own."),
     Column("prefill_seconds", pa.float64(), "seconds", "Wall-clock time of the problem's prefill, shared by its threads."),
     Column("batch_threads", pa.float64(), "threads", "Threads that ran together, mean over this thread's decode steps."),
     Column("layers", pa.int32(), "", "Layers of the model."),
     Column("kv_heads", pa.int32(), "", "KV heads a layer."),
     Column("token_bytes", pa.int64(), "bytes", "Bytes of one KV token of one KV head of one layer."),
-    Column("page_bytes", pa.int64(), "bytes", "Bytes of one page (of one KV head of one layer)."),
+    Column("page_bytes", pa.int64(), "bytes", "Bytes of one page (of one KV head of one layer), with what the backend keeps beside it (bounds of keys, under quest)."),
 ]
 SAMPLE_KEY = ("run_id", "task", "problem_id", "thread")
 

@@ -153,9 +153,9 @@ def test_batch_invariant_passes_all_have_one_shape(model, monkeypatch):
     ours = engine(model, max_batch=40, batch_invariant=True)
     hidden, sizes = ours._decoder.hidden, []
 
-    def spy(tokens_n, positions_n, attend):
+    def spy(tokens_n, positions_n, attend, gated):
         sizes.append(len(tokens_n))
-        return hidden(tokens_n, positions_n, attend)
+        return hidden(tokens_n, positions_n, attend, gated)
 
     prefill = ours._prefill
 

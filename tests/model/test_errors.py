@@ -182,7 +182,7 @@ def test_hub_download_is_pinned_and_partial(monkeypatch: pytest.MonkeyPatch, tmp
     assert [call[:2] for call in asked] == [("owner/name", "main"), ("owner/name", None)]
     assert "model*.safetensors" in asked[0][2]
     assert not any(".bin" in pattern or ".py" in pattern for pattern in asked[0][2])
-    assert asked[1][2] == ["config.json", "generation_config.json"]
+    assert asked[1][2] == ["config.json", "generation_config.json", "gates.json"]
 
 
 def test_repository_without_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,169 @@
+"""Decode attention over ragged paged rows: time and bytes a step follow the tokens that live.
+
+For the head shapes of SmolLM2-135M and Qwen3-8B, contexts from 1k to 32k tokens and batches of 8 and 64: rows that
+hold the whole context (vanilla), rows of one length that hold 1/CR of it and report the attention on each slot
+(TOVA), and rows whose KV heads differ, from half to one and a half times their mean (DMS). Against torch's SDPA on
+dense tensors of the vanilla length, and against a plain copy of memory. As many layers are walked through as fill
+half a gigabyte, so that nothing stays in a cache; times are of one layer. All measured in turns in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from benchmarks.common import paired, print_table
+from hyperscale.attention.base import decode_attention
+from hyperscale.backends.rows import PAGE_SIZE, Rows, pages_for
+
+RATIOS = (4, 8)
+CONTEXTS = (1024, 4096, 16384, 32768)
+BATCHES = (8, 64)
+MOST_BYTES = 5 << 30
+"""Rows and dense tensors of more than this are left out: both must lie in memory together."""
+WALKED_BYTES = 1 << 29
+REPEATS = 5
+
+
+class Shape(NamedTuple):
+    """Heads of a model."""
+
+    model: str
+    heads: int
+    kv_heads: int
+    head_dim: int
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of a token in one layer, in bf16."""
+        return 2 * 2 * self.kv_heads * self.head_dim
+
+
+SHAPES = (Shape("SmolLM2-135M", 9, 3, 64), Shape("Qwen3-8B", 32, 8, 128))
+
+
+class Held(NamedTuple):
+    """Rows to attend, in several layers, and the call that attends them all."""
+
+    rows: Rows
+    call: Callable[[], None]
+    token_share: float
+    """Tokens held over those of the full context."""
+    layers: int
+
+
+def held(shape: Shape, batch: int, context: int, ratio: int, kind: str) -> Held:
+    """Filled rows of `context` / `ratio` tokens (on average) a KV head."""
+    mean = context // ratio
+    layers = max(1, WALKED_BYTES // (batch * mean * shape.token_bytes))
+    spread = np.linspace(0.5, 1.5, shape.kv_heads) if kind == "dms" else np.ones(shape.kv_heads)
+    lengths = np.maximum(1, (mean * spread).astype(np.int64))
+    pages = layers * batch * int(sum(pages_for(int(length)) for length in lengths))
+    rows = Rows(
+        layers=layers, kv_heads=shape.kv_heads, head_dim=shape.head_dim, slots=batch, max_length=int(lengths.max()),
+        pages=pages, dtype=torch.bfloat16, device=torch.device("cpu"),
+    )  # fmt: skip
+    rows.k_ptd.view(torch.int16).random_(15000, 17000)
+    rows.v_ptd.view(torch.int16).random_(15000, 17000)
+    # Page after page, each for all rows before the next: the order in which decoding takes them.
+    used_k = -(-lengths // PAGE_SIZE)
+    taken_plnk = np.broadcast_to(
+        np.arange(int(used_k.max()))[:, None, None, None] < used_k, (int(used_k.max()), layers, batch, len(used_k))
+    )
+    number_plnk = np.cumsum(taken_plnk.ravel()).reshape(taken_plnk.shape) - 1
+    rows.table[:] = np.where(taken_plnk, number_plnk, 0).transpose(1, 2, 3, 0)
+    rows.lengths[:] = lengths
+    slots = np.arange(batch)
+    attention = decode_attention(rows, shape.heads)
+    q_nhd = torch.randn(batch, shape.heads, shape.head_dim, dtype=torch.bfloat16)
+
+    def call() -> None:
+        for layer in range(layers):
+            if kind == "tova":
+                attention.weighed(layer, slots, q_nhd)
+            else:
+                attention(layer, slots, q_nhd)
+
+    return Held(rows, call, float(lengths.mean() / context), layers)
+
+
+def dense(shape: Shape, batch: int, context: int) -> tuple[Callable[[], None], int]:
+    """SDPA over dense keys and values, and the layers that it walks through."""
+    layers = max(1, WALKED_BYTES // (batch * context * shape.token_bytes))
+    size = (batch, shape.kv_heads, context, shape.head_dim)
+    pairs: list[tuple[Tensor, Tensor]] = [
+        (torch.randn(size, dtype=torch.bfloat16), torch.randn(size, dtype=torch.bfloat16)) for _ in range(layers)
+    ]
+    q = torch.randn(batch, shape.heads, 1, shape.head_dim, dtype=torch.bfloat16)
+
+    def call() -> None:
+        for k, v in pairs:
+            scaled_dot_product_attention(q, k, v, enable_gqa=True)
+
+    return call, layers
+
+
+def copied_bytes_a_second() -> float:
+    """Bytes read and written a second by a plain copy of 512 MiB."""
+    source = torch.ones(128 << 20)
+    target = torch.empty_like(source)
+    target.copy_(source)
+    return 2 * source.nbytes / paired({"copy": lambda: target.copy_(source)}, 7)["copy"]
+
+
+def measure(shape: Shape, batch: int, context: int, copy: float) -> list[str]:
+    """One row of the table: milliseconds a layer, and what they say."""
+    kinds = {"vanilla": (1, "vanilla")} | {f"{kind} {cr}": (cr, kind) for kind in ("tova", "dms") for cr in RATIOS}
+    made = {name: held(shape, batch, context, ratio, kind) for name, (ratio, kind) in kinds.items()}
+    sdpa, sdpa_layers = dense(shape, batch, context)
+    with torch.inference_mode():
+        calls = {name: entry.call for name, entry in made.items()} | {"sdpa": sdpa}
+        for call in calls.values():
+            call()
+        times = paired(calls, REPEATS)
+    a_layer = {name: times[name] / entry.layers for name, entry in made.items()}
+    rate = batch * context * shape.token_bytes / a_layer["vanilla"]
+    speedups = [f"{a_layer['vanilla'] / a_layer[name]:.1f}x" for name in made if name != "vanilla"]
+    return [
+        shape.model,
+        f"{context // 1024}k",
+        str(batch),
+        f"{a_layer['vanilla'] * 1e3:.2f}",
+        f"{rate / 1e9:.1f} ({rate / copy:.0%})",
+        f"{times['sdpa'] / sdpa_layers / a_layer['vanilla']:.2f}x",
+        *speedups,
+    ]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--context", type=int, help="only this context")
+    parser.add_argument("--batch", type=int, help="only this batch")
+    parser.add_argument("--model", help="only the shapes of this model")
+    args = parser.parse_args()
+    copy = copied_bytes_a_second()
+    rows = [
+        measure(shape, batch, context, copy)
+        for shape in SHAPES
+        for context in CONTEXTS
+        for batch in BATCHES
+        if batch * context * shape.token_bytes <= MOST_BYTES
+        and args.context in (None, context)
+        and args.batch in (None, batch)
+        and args.model in (None, shape.model)
+    ]
+    header = ["shapes", "context", "batch", "vanilla ms", "GB/s (of copy)", "SDPA / vanilla"]
+    header += [f"{kind} CR {cr}" for kind in ("TOVA", "DMS") for cr in RATIOS]
+    title = f"Decode attention of one layer, bf16, pages of {PAGE_SIZE}; a copy moves {copy / 1e9:.1f} GB/s"
+    print_table(title, header, rows)
+
+
+if __name__ == "__main__":
+    main()

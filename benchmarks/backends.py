@@ -1,0 +1,126 @@
+"""Whole decode steps of SmolLM2-135M behind a long context: tokens/s and bytes of each KV-cache backend.
+
+Each backend gets the same batch of sequences, and a context of random keys and values, fed to its `prefill` as a
+prompt of that length would be (to run the model over 8 x 8,000 prompt tokens would take minutes and change nothing in
+what a step costs); then real decode steps of the model follow, timed in turns with those of the other backends.
+SmolLM2 has no trained gates: DMS gets random decisions that evict a share 1 - 1/CR of the tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.common import ours, paired, print_table
+from hyperscale.attention.base import decode_attention
+from hyperscale.backends import backend_class
+from hyperscale.backends.base import Backend, Parts
+from hyperscale.backends.meter import Meter
+from hyperscale.backends.rows import PAGE_SIZE, Rows, pages_for
+from hyperscale.engines.memory import cache_shape
+from hyperscale.model.gate_spec import GateSpec
+from hyperscale.model.linear import pack
+from hyperscale.model.load import Model
+
+NAMES = ("vanilla", "quest", "tova", "h2o", "random", "dms")
+STEPS, REPEATS, CHUNK = 4, 5, 64 * PAGE_SIZE
+
+
+class Stage(NamedTuple):
+    """A backend behind its context."""
+
+    name: str
+    rows: Rows
+    page_bytes: int
+    step: Callable[[], None]
+
+
+def stage(model: Model, name: str, ratio: int, batch: int, context: int) -> Stage:
+    """`batch` sequences of `context` tokens each under a backend."""
+    spec, policy, dtype = model.spec, backend_class(name), model.decoder.embed.dtype
+    cap = context + STEPS * (REPEATS + 2)
+    budget = context // ratio if policy.knows_length else None
+    most = policy.row_tokens(cap, budget)
+    rows = Rows(
+        layers=spec.layers, kv_heads=spec.kv_heads, head_dim=spec.head_dim, slots=batch, max_length=most,
+        pages=batch * spec.layers * spec.kv_heads * pages_for(most), dtype=dtype, device=torch.device("cpu"),
+    )  # fmt: skip
+    gates = GateSpec("linear", window=256, ratio=ratio)
+    meter = Meter(rows, batch)
+    backend = policy(Parts(rows, meter, decode_attention(rows, spec.heads), spec.heads, budget, gates))
+    slots = np.array([rows.open() for _ in range(batch)])
+    for slot in slots.tolist():
+        _fill(backend, model, slot, context, ratio, dtype)
+    positions = torch.full((batch,), context)
+    tokens = torch.arange(100, 100 + batch)
+
+    def attend(layer: int, q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
+        return backend.decode(layer, slots, q_nhd, k_nkd, v_nkd, *_decisions(backend, batch, ratio))
+
+    @torch.inference_mode()
+    def step() -> None:
+        for _ in range(STEPS):
+            model.decoder.logits(model.decoder.hidden(tokens, positions, attend))
+            meter.take(slots)
+
+    label = name if name == "vanilla" else f"{name} CR {ratio}"
+    return Stage(label, rows, cache_shape(spec, dtype, policy).page_bytes, step)
+
+
+@torch.inference_mode()
+def _fill(backend: Backend, model: Model, slot: int, context: int, ratio: int, dtype: torch.dtype) -> None:
+    spec = model.spec
+    backend.begin(slot, slot)
+    dense = backend.dense_prompt(context)
+    size = dense if backend.whole_prompt else CHUNK
+    for layer in range(spec.layers):
+        for start in range(0, dense, size):
+            t = min(size, dense - start)
+            q = torch.randn(t, spec.heads, spec.head_dim, dtype=dtype)
+            k, v = (torch.randn(t, spec.kv_heads, spec.head_dim, dtype=dtype) for _ in range(2))
+            backend.prefill(layer, slot, q, k, v, *_decisions(backend, t, ratio))
+
+
+def _decisions(backend: Backend, tokens: int, ratio: int) -> tuple[Tensor, ...]:
+    if not backend.gated:
+        return ()
+    return (torch.rand(tokens, backend.rows.kv_heads) - 1 / ratio,)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--context", type=int, default=8000)
+    parser.add_argument("--cr", type=int, nargs="+", default=[4, 8])
+    args = parser.parse_args()
+    model = ours("bfloat16", endless=True)
+    pack(model.decoder)
+    stages = [stage(model, "vanilla", 1, args.batch, args.context)]
+    stages += [stage(model, name, cr, args.batch, args.context) for name in NAMES[1:] for cr in args.cr]
+    for entry in stages:
+        entry.step()
+    times = paired({entry.name: entry.step for entry in stages}, REPEATS)
+    base = stages[0]
+    rows = [
+        [
+            entry.name,
+            f"{args.batch * STEPS / times[entry.name]:.0f}",
+            f"{times[base.name] / times[entry.name]:.2f}x",
+            f"{entry.rows.pages_in_use * entry.page_bytes / 2**20:.0f} MiB",
+            f"{base.rows.pages_in_use * base.page_bytes / (entry.rows.pages_in_use * entry.page_bytes):.2f}x",
+            f"{entry.rows.live(np.arange(args.batch)).mean() / (model.spec.layers * model.spec.kv_heads):,.0f}",
+        ]
+        for entry in stages
+    ]
+    title = f"Decode steps of SmolLM2-135M, bf16, {args.batch} sequences of {args.context:,} tokens"
+    print_table(title, ["backend", "tokens/s", "of vanilla", "KV cache", "smaller", "live tokens a row"], rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Quest (Tang et al., 2024): every token stays; each query head attends the pages that promise most.
+
+Frees no memory, and takes 1/16 more for the bounds of its pages: what it saves is reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hyperscale.backends.base import Backend, Parts, dense_prefill
+from hyperscale.backends.page_bounds import BOUNDS_TOKENS, PageBounds
+from hyperscale.backends.rows import PAGE_SIZE
+from hyperscale.floats import compiled
+
+
+@dataclass(frozen=True)
+class QuestSettings:
+    """Hyper-parameters of Quest."""
+
+    page_size: int = 16
+    """Tokens a page: a multiple of 16. The paper takes max(16, 2 CR)."""
+    dense_layers: int = 0
+    """First layers that attend everything: 2 in the reference code, none in the paper's text."""
+    count_metadata_reads: bool = False
+    """Whether the bounds of a page count as one KV token read whenever the page is scored. The paper does not."""
+
+    def __post_init__(self) -> None:
+        if self.page_size < PAGE_SIZE or self.page_size % PAGE_SIZE:
+            raise ValueError(f"page_size must be a multiple of {PAGE_SIZE} tokens, not {self.page_size}")
+        if self.dense_layers < 0:
+            raise ValueError(f"dense_layers must be at least 0, not {self.dense_layers}")
+
+
+@compiled()
+def _lay_out(chosen_nhc, table, lengths_n, slots, page_size, pages_nhp, tokens_nk):  # type: ignore[no-untyped-def]
+    """The pool's pages that each query head attends, the newest last; tokens in the union over each KV head's group."""
+    n, heads, _ = chosen_nhc.shape
+    kv_heads, m = table.shape[1], page_size // PAGE_SIZE
+    group = heads // kv_heads
+    for i in range(n):
+        newest, end = (lengths_n[i] - 1) // page_size, -(-lengths_n[i] // PAGE_SIZE)
+        for k in range(kv_heads):
+            row = table[slots[i], k]
+            seen = np.zeros(newest, np.bool_)
+            tokens_nk[i, k] = lengths_n[i] - newest * page_size
+            for h in range(k * group, (k + 1) * group):
+                at = 0
+                for page in chosen_nhc[i, h]:
+                    if not seen[page]:
+                        seen[page] = True
+                        tokens_nk[i, k] += page_size
+                    for p in range(page * m, (page + 1) * m):
+                        pages_nhp[i, h, at] = row[p]
+                        at += 1
+                for p in range(newest * m, end):
+                    pages_nhp[i, h, at] = row[p]
+                    at += 1
+
+
+class Quest(Backend):
+    """Attend the newest page and, for each query head, the other pages with the highest bound on a score.
+
+    A query head attends B // page_size pages, one at least; a sequence that has no more is attended whole. Pages
+    that several heads of a group attend are read once.
+    """
+
+    name = "quest"
+    frees = "no memory (bounds of the pages take 1/16 more); saves reads"
+    knows_length = True
+    overwrites = False
+    page_overhead = BOUNDS_TOKENS
+    Settings = QuestSettings
+
+    def __init__(self, parts: Parts, settings: QuestSettings | None = None) -> None:
+        super().__init__(parts, settings)
+        assert self.budget is not None
+        self._page_size = self.settings.page_size
+        self._pages = max(1, self.budget // self._page_size)
+        self.bounds = PageBounds(self.rows, self._page_size)
+
+    @classmethod
+    def row_tokens(cls, length_cap: int, budget: int | None) -> int:
+        """All tokens: the budget binds reads alone."""
+        return length_cap
+
+    def prefill(self, layer: int, slot: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
+        """Dense causal attention over all tokens so far."""
+        before = int(self.rows.lengths[layer, slot, 0])
+        out_thd = dense_prefill(self.rows, layer, slot, q_thd, k_tkd, v_tkd)
+        self.bounds.extended(layer, slot, before)
+        return out_thd
+
+    def decode(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
+        """Append, then attend the best pages of the sequences that have more than a head attends."""
+        self.rows.append(layer, slots, k_nkd, v_nkd)
+        self.bounds.appended(layer, slots)
+        long = self.rows.lengths[layer, slots, 0] > self._pages * self._page_size
+        if layer < self.settings.dense_layers or not long.any():
+            return self.attend(layer, slots, q_nhd)
+        if long.all():
+            return self._attend_best(layer, slots, q_nhd)
+        out_nhd = torch.empty_like(q_nhd)
+        for some, attend in ((long, self._attend_best), (~long, self.attend)):
+            index = torch.from_numpy(np.flatnonzero(some)).to(q_nhd.device)
+            out_nhd[index] = attend(layer, slots[some], q_nhd[index])
+        return out_nhd
+
+    def _attend_best(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor) -> Tensor:
+        chosen_nhc = self.bounds.best(layer, slots, q_nhd, self._pages - 1)
+        (n, heads, others), kv_heads = chosen_nhc.shape, self.rows.kv_heads
+        lengths_n = self.rows.lengths[layer, slots, 0]
+        pages_nhp = np.zeros((n, heads, self._pages * self._page_size // PAGE_SIZE), np.int32)
+        tokens_nk = np.empty((n, kv_heads), np.int64)
+        _lay_out(chosen_nhc, self.rows.table[layer], lengths_n, slots, self._page_size, pages_nhp, tokens_nk)
+        scored_n = (lengths_n - 1) // self._page_size
+        if self.settings.count_metadata_reads and others:
+            tokens_nk += scored_n[:, None]
+        self.meter.attended(slots, tokens_nk)
+        attended_n = lengths_n - (scored_n - others) * self._page_size
+        lengths_nh = np.repeat(attended_n[:, None], heads, axis=1).astype(np.int32)
+        return self.attention.selected(q_nhd, pages_nhp, lengths_nh)

@@ -1,0 +1,64 @@
+"""The gate of a layer: decisions from what the layer computes anyway, or from a small projection of its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hyperscale.model.gate_spec import GateSpec
+from hyperscale.model.linear import linear
+from hyperscale.model.norm import rms_norm
+from hyperscale.model.spec import ModelSpec
+
+
+class Gate(nn.Module):
+    """One layer's gate; see `GateSpec` for its forms. Differentiable: training passes a relaxed attention in."""
+
+    def __init__(self, spec: ModelSpec, gates: GateSpec) -> None:
+        super().__init__()
+        self.spec, self.heads, self.kv_heads, self.eps = gates, spec.heads, spec.kv_heads, spec.norm_eps
+        self.group = spec.heads // spec.kv_heads
+        separate, learned = gates.form == "separate", gates.learned
+        self.norm = nn.Parameter(torch.empty(spec.hidden)) if separate else None
+        self.projection = nn.Parameter(torch.empty(spec.kv_heads, spec.hidden)) if learned else None
+        self.projection_bias = nn.Parameter(torch.empty(spec.kv_heads)) if learned and gates.linear_bias else None
+
+    def forward(
+        self, x_nd: Tensor, normed_nd: Tensor, qk_nhd: Tensor, cos_n1d: Tensor, sin_n1d: Tensor
+    ) -> tuple[Tensor, ...]:
+        """What attention gets beyond q, k and v: float32 logits_nk, a token is given up iff above 0.
+
+        `x_nd` is the residual stream, `normed_nd` the attention's input, `qk_nhd` all queries and keys before RoPE.
+        DMC merges keys before RoPE, at the position of the newest: decision_nk, importance_nk, unrotated k_nkd and
+        the angles' cos_n1d and sin_n1d.
+        """
+        if self.spec.form == "dmc":
+            q_nhd, k_nkd = qk_nhd.split((self.heads, self.kv_heads), dim=1)
+            raw_nk = q_nhd[..., -1].float().unflatten(1, (self.kv_heads, self.group)).mean(-1)
+            importance_nk = self.spec.scale * raw_nk - self.spec.bias
+            unrotated_nkd = self.mute(qk_nhd)[:, self.heads :]
+            return self._logits(k_nkd[..., -1]), importance_nk, unrotated_nkd, cos_n1d, sin_n1d
+        return (self._logits(self._raw(x_nd, normed_nd, qk_nhd)),)
+
+    def mute(self, qk_nhd: Tensor) -> Tensor:
+        """Queries and keys with their borrowed components at 0."""
+        if self.spec.form == "borrowed":
+            heads, dim = slice(0, self.heads, self.group), self.spec.borrowed_dim
+        elif self.spec.form == "dmc":
+            heads, dim = slice(None), -1
+        else:
+            return qk_nhd
+        qk_nhd = qk_nhd.clone()
+        qk_nhd[:, heads, dim] = 0
+        return qk_nhd
+
+    def _raw(self, x_nd: Tensor, normed_nd: Tensor, qk_nhd: Tensor) -> Tensor:
+        if self.projection is None:
+            return qk_nhd[:, : self.heads : self.group, self.spec.borrowed_dim]
+        source_nd = normed_nd if self.norm is None else rms_norm(x_nd, self.norm, self.eps)
+        return linear(source_nd, self.projection, self.projection_bias)
+
+    def _logits(self, raw_nk: Tensor) -> Tensor:
+        if self.spec.per_layer:
+            raw_nk = raw_nk[:, :1].expand(-1, self.kv_heads)
+        return self.spec.scale * raw_nk.float() + self.spec.bias

@@ -1,0 +1,140 @@
+"""Sweeps over backends that are bound to a budget, with the real engine and a tiny random model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hyperscale.backends import backend_class, backend_names
+from hyperscale.cli import run
+from hyperscale.grid import plan_runs
+from tests.folders import rows, table
+from tests.test_config import make
+from tests.tiny_models import write_tiny_model
+
+BOUND = [name for name in backend_names() if backend_class(name).knows_length]
+UNTIMED = ["accuracy", "tied", "kv_reads", "peak_tokens", "peak_bytes", "mean_length", "truncated_share", "pool"]
+UNTIMED += ["realised_ratio"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("model"), "qwen2")
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("task")
+    (folder / "rows.jsonl").write_text("".join(f'{{"q": "{n}+{n}?", "a": {2 * n}}}\n' for n in range(3)))
+    toml = folder / "sums.toml"
+    toml.write_text(
+        'name = "sums"\ntitle = "Sums"\nrows = "rows.jsonl"\ngrader = "number"\naggregate = "majority"\n'
+        'prompt = "{problem}"\n[columns]\nproblem = "q"\nanswer = "a"\n'
+    )
+    return toml
+
+
+def swept(folder: Path, model: Path, task: Path, *more: str) -> Path:
+    arguments = ["sweep", "--model", str(model), "--tasks", str(task), "--dtype", "float32", "--device", "cpu"]
+    arguments += ["--temperature", "1", "--seed", "3", "--memory-budget", "64MB", "--output-dir", str(folder)]
+    assert run([*arguments, *more]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory, model: Path, task: Path) -> Path:
+    names = ",".join(["vanilla", *BOUND])
+    return swept(
+        tmp_path_factory.mktemp("grid") / "out", model, task, "--widths", "1,2", "--lengths", "64,128",
+        "--backends", names, "--cr", "2,4",
+    )  # fmt: skip
+
+
+def test_there_is_a_run_for_each_distinct_budget() -> None:
+    config = make(grid=((1, 64), (2, 64), (1, 128), (2, 128)), backends=("tova",), compression_ratios=(2, 4))
+    runs = {run.cache_budget: run for run in plan_runs(config)}
+    assert {budget: run.points for budget, run in runs.items()} == {
+        16: ((1, 64), (2, 64)),
+        32: ((1, 64), (1, 128), (2, 64), (2, 128)),
+        64: ((1, 128), (2, 128)),
+    }
+    assert runs[32].length_caps == (128, 128)
+    assert runs[32].ratios == (2, 4)
+    assert runs[16].name == "tova B 16"
+
+
+def test_a_budget_that_is_no_whole_number_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"--cr 3 at L = 64 .* whole number"):
+        plan_runs(make(grid=((1, 64),), backends=("tova",), compression_ratios=(3,)))
+
+
+@pytest.mark.parametrize("backend", BOUND)
+@pytest.mark.parametrize(("length", "ratio"), [(64, 2), (128, 4)])
+def test_a_covered_point_is_the_point_generated_alone(tmp_path, model, task, grid, backend, length, ratio):
+    """Both points are covered by one run, B = 32."""
+    alone = swept(
+        tmp_path / "alone", model, task, "--widths", "2", "--lengths", str(length), "--backends", backend,
+        "--cr", str(ratio),
+    )  # fmt: skip
+    covering = table(grid, "samples").query(f"backend == '{backend}' and cache_budget == 32").reset_index(drop=True)
+    for long, short in zip(rows(covering), rows(table(alone, "samples")), strict=True):
+        kept = min(long["generated_tokens"], length - long["prompt_tokens"])
+        assert short["tokens"] == long["tokens"][:kept]
+        for name in ("step_reads", "step_live", "step_pages"):
+            assert short[name] == long[name][:kept]
+    point = f"backend == '{backend}' and compression_ratio == {ratio} and width == 2 and length == {length}"
+    found = [pd.read_parquet(folder / "outcomes.parquet").query(point) for folder in (grid, alone)]
+    left, right = (frame.sort_values("problem_id", ignore_index=True)[["problem_id", *UNTIMED]] for frame in found)
+    assert len(left) == 3
+    pd.testing.assert_frame_equal(left, right)
+
+
+@pytest.mark.parametrize("backend", BOUND)
+def test_the_table_holds_the_points_of_the_grid_and_no_others(grid, backend):
+    points = pd.read_parquet(grid / "points.parquet").query(f"backend == '{backend}'")
+    keys = zip(points["compression_ratio"], points["width"], points["length"], strict=True)
+    assert sorted(keys) == [(cr, w, length) for cr in (2, 4) for w in (1, 2) for length in (64, 128)]
+
+
+@pytest.mark.parametrize("backend", BOUND)
+def test_reads_and_live_tokens_never_exceed_the_budget(grid, backend):
+    rows_of_model = None
+    for sample in rows(table(grid, "samples").query(f"backend == '{backend}'")):
+        rows_of_model = sample["layers"] * sample["kv_heads"]
+        budget, prompt = sample["cache_budget"], sample["prompt_tokens"]
+        for step, (reads, live) in enumerate(zip(sample["step_reads"], sample["step_live"], strict=True), start=1):
+            if backend == "quest":
+                assert live == (prompt + step) * rows_of_model
+            else:
+                assert reads == live == min(prompt + step, budget) * rows_of_model
+        assert len(sample["row_live"]) == rows_of_model
+        assert sum(sample["row_live"]) == sample["step_live"][-1]
+    assert rows_of_model is not None
+
+
+def test_other_options_of_a_backend_are_another_experiment(model, task, grid, capsys):
+    arguments = ["sweep", "--model", str(model), "--tasks", str(task), "--dtype", "float32", "--device", "cpu"]
+    arguments += ["--temperature", "1", "--seed", "3", "--widths", "1,2", "--lengths", "64,128", "--cr", "2,4"]
+    arguments += ["--backends", "tova", "--output-dir", str(grid), "--backend-option", "tova.sink_tokens=2"]
+    assert run(arguments) == 2
+    assert "sink_tokens: (absent) -> 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--backends", "tova"], "such as --cr 4,8"),
+        (["--backends", "tova", "--cr", "4", "--backend-option", "tova.sinks=2"], "unknown setting 'sinks'"),
+        (["--backends", "tova", "--cr", "4", "--backend-option", "tova.sink_tokens=x"], "tova.sink_tokens=x"),
+        (["--backends", "tova", "--cr", "4", "--backend-option", "sink_tokens=2"], "BACKEND.FIELD=VALUE"),
+        (["--backends", "tova", "--cr", "4", "--backend-option", "h2o.sink_tokens=2"], "not among --backends"),
+        (["--backends", "vanilla", "--backend-option", "vanilla.x=2"], "vanilla has no settings"),
+    ],
+)
+def test_a_mistake_with_backends_is_told_in_one_line(options, message, capsys):
+    assert run(["plan", "--model", "m", "--tasks", "gsm8k", "--widths", "1", "--lengths", "4k", *options]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert message in err
