@@ -81,7 +81,8 @@ def _fill(backend: Backend, model: Model, slot: int, context: int, ratio: int, d
     for layer in range(spec.layers):
         for start in range(0, dense, size):
             t = min(size, dense - start)
-            q = torch.randn(t, spec.heads, spec.head_dim, dtype=dtype)
+            # One query does for a dense prompt: what it attends is thrown away, and the keys are random anyway.
+            q = torch.randn(t if backend.gated else 1, spec.heads, spec.head_dim, dtype=dtype)
             k, v = (torch.randn(t, spec.kv_heads, spec.head_dim, dtype=dtype) for _ in range(2))
             backend.prefill(layer, slot, q, k, v, *_decisions(backend, t, ratio))
 

@@ -10,6 +10,8 @@ import pytest
 from hyperscale.backends import backend_class, backend_names
 from hyperscale.cli import run
 from hyperscale.grid import plan_runs
+from hyperscale.summary import print_report
+from hyperscale.sweep import Report
 from tests.folders import rows, table
 from tests.test_config import make
 from tests.tiny_models import write_tiny_model
@@ -82,7 +84,7 @@ def test_a_covered_point_is_the_point_generated_alone(tmp_path, model, task, gri
     for long, short in zip(rows(covering), rows(table(alone, "samples")), strict=True):
         kept = min(long["generated_tokens"], length - long["prompt_tokens"])
         assert short["tokens"] == long["tokens"][:kept]
-        for name in ("step_reads", "step_live", "step_pages"):
+        for name in ("step_reads", "step_live", "step_pages", "step_shared"):
             assert short[name] == long[name][:kept]
     point = f"backend == '{backend}' and compression_ratio == {ratio} and width == 2 and length == {length}"
     found = [pd.read_parquet(folder / "outcomes.parquet").query(point) for folder in (grid, alone)]
@@ -112,6 +114,16 @@ def test_reads_and_live_tokens_never_exceed_the_budget(grid, backend):
         assert len(sample["row_live"]) == rows_of_model
         assert sum(sample["row_live"]) == sample["step_live"][-1]
     assert rows_of_model is not None
+
+
+def test_the_report_says_where_a_ratio_was_not_reached(grid, capsys):
+    points = pd.read_parquet(grid / "points.parquet")
+    print_report(Report(grid, points, pd.DataFrame({"axis": []}), 0, 0, False))
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: sums | ")]
+    assert {line.split()[3] for line in warnings} <= {"tova", "h2o", "random"}
+    for row in rows(points[points["backend"] == "tova"].drop_duplicates(["compression_ratio", "length"])):
+        said = f"{row['realised_ratio']:.2f} for CR {row['compression_ratio']:g} at L = {row['length']}"
+        assert any(said in line for line in warnings) == (row["realised_ratio"] < 0.9 * row["compression_ratio"])
 
 
 def test_other_options_of_a_backend_are_another_experiment(model, task, grid, capsys):

@@ -15,7 +15,7 @@ from hyperscale.cli import run
 from tests.folders import rows, table
 from tests.tiny_models import write_tiny_model
 
-COUNTED = ["tokens", "text", "finish_reason", "step_reads", "step_live", "step_pages", "prompt_pages"]
+COUNTED = ["tokens", "text", "finish_reason", "step_reads", "step_live", "step_pages", "step_shared"]
 UNTIMED = ["accuracy", "tied", "kv_reads", "peak_tokens", "peak_bytes", "mean_length", "truncated_share", "pool"]
 
 
@@ -61,7 +61,7 @@ def test_a_covered_point_is_the_point_generated_alone(tmp_path, model, task, gri
         kept = min(covering["generated_tokens"], length - covering["prompt_tokens"])
         assert single["tokens"] == covering["tokens"][:kept]
         assert single["text"] == covering["text"][: covering["text_ends"][kept - 1]]
-        for name in ("step_reads", "step_live", "step_pages"):
+        for name in ("step_reads", "step_live", "step_pages", "step_shared"):
             assert single[name] == covering[name][:kept]
     if width == 4:  # the grid's pool is then the point's own
         found = [

@@ -23,7 +23,9 @@ class StepCounts(NamedTuple):
     live: NDArray[np.int64]
     """KV tokens held after the step."""
     pages: NDArray[np.int64]
-    """Pages held after the step that are not shared with the prompt."""
+    """Pages held after the step that are the sequence's own."""
+    shared: NDArray[np.int64]
+    """Pages held after the step that are still those of its prompt."""
 
 
 class Meter:
@@ -39,7 +41,7 @@ class Meter:
 
     def take(self, slots: NDArray[np.int64]) -> StepCounts:
         """The counts of the step that just ran; the next step starts from zero."""
-        counts = StepCounts(self._reads[slots], self._rows.live(slots), self._rows.own[slots])
+        counts = StepCounts(self._reads[slots], self._rows.live(slots), self._rows.own[slots], self._rows.shared[slots])
         self._reads[slots] = 0
         return counts
 

@@ -31,7 +31,7 @@ _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MA
 
 @compiled()
 def _claim(  # type: ignore[no-untyped-def]
-    slots, places_nk, table, inherited, lengths, references, free, free_count, own, pages, offsets, copies
+    slots, places_nk, table, inherited, lengths, references, free, free_count, own, shared, pages, offsets, copies
 ):
     """Find the page of each row's place for the next token; returns how many shared pages must be copied first.
 
@@ -64,6 +64,7 @@ def _claim(  # type: ignore[no-untyped-def]
                 if inherited[s, h, p]:
                     inherited[s, h, p] = False
                     own[s] += 1
+                    shared[s] -= 1
             pages[i, h], offsets[i, h] = table[s, h, p], offset
             lengths[s, h] = max(lengths[s, h], place + 1)
     return copied
@@ -71,14 +72,14 @@ def _claim(  # type: ignore[no-untyped-def]
 
 @compiled()
 def _put(  # type: ignore[no-untyped-def]
-    k_nkd, v_nkd, k_ptd, v_ptd, slots, places_nk, table, inherited, lengths, references, free, free_count, own
+    k_nkd, v_nkd, k_ptd, v_ptd, slots, places_nk, table, inherited, lengths, references, free, free_count, own, shared
 ):
     """`_claim` and the writing, in one call: at a batch of one, calls are what takes time."""
     n, kv_heads, head_dim = k_nkd.shape
     pages, offsets = np.empty((n, kv_heads), np.int64), np.empty((n, kv_heads), np.int64)
     copies = np.empty((n * kv_heads, 2), np.int64)
     copied = _claim(
-        slots, places_nk, table, inherited, lengths, references, free, free_count, own, pages, offsets, copies
+        slots, places_nk, table, inherited, lengths, references, free, free_count, own, shared, pages, offsets, copies
     )
     for source, target in copies[:copied]:
         k_ptd[target] = k_ptd[source]
@@ -119,6 +120,8 @@ class Rows:
         self.lengths: NDArray[np.int32] = np.zeros((layers, slots, kv_heads), np.int32)
         self.own: NDArray[np.int64] = np.zeros(slots, np.int64)
         """Pages of each slot that it does not owe to the sequence it was forked from."""
+        self.shared: NDArray[np.int64] = np.zeros(slots, np.int64)
+        """Pages of each slot that are still those of the sequence it was forked from."""
         self._inherited: NDArray[np.bool_] = np.zeros(self.table.shape, np.bool_)
         self._references: NDArray[np.int32] = np.zeros(pages, np.int32)
         self._free: NDArray[np.int32] = np.arange(pages - 1, -1, -1, dtype=np.int32)
@@ -153,23 +156,19 @@ class Rows:
         held = self._held(source)
         np.add.at(self._references, held, 1)
         self._inherited[:, slot, :, :used] = True
-        self.own[slot] = 0
+        self.own[slot], self.shared[slot] = 0, len(held)
         return slot
 
     def close(self, slot: int) -> None:
         """Give the slot and its references to pages back."""
         _unreference(self._held(slot), self._references, self._free, self._free_count)
         self.lengths[:, slot] = 0
-        self.own[slot] = 0
+        self.own[slot] = self.shared[slot] = 0
         self._free_slots.append(slot)
 
     def open_slots(self) -> list[int]:
         """Every slot that is open."""
         return sorted(set(range(self.lengths.shape[1])) - set(self._free_slots))
-
-    def full_pages(self, slot: int) -> int:
-        """Pages that a sequence fills to the last token: those that its forks go on sharing."""
-        return int((self.lengths[:, slot] // PAGE_SIZE).sum())
 
     def append(self, layer: int, slots: NDArray[np.int64], k_nkd: Tensor, v_nkd: Tensor) -> None:
         """Put one token at the end of every row that these sequences have in `layer`."""
@@ -183,15 +182,18 @@ class Rows:
         `places_nk[i, h]` is a slot of the row, at most its length.
         """
         assert (places_nk <= self.lengths[layer, slots]).all()
-        books = (
-            slots, places_nk, self.table[layer], self._inherited[layer], self.lengths[layer], self._references,
-            self._free, self._free_count, self.own,
-        )  # fmt: skip
+        books = self._books(layer, slots, places_nk)
         if self.device.type == "cpu":
             _put(bits(k_nkd.contiguous()), bits(v_nkd.contiguous()), self.k_bits, self.v_bits, *books)
         else:
             self._put_on_device(k_nkd, v_nkd, books)
         assert self._free_count[0] >= 0, "the pool ran dry: admission must reserve every page that a thread can need"
+
+    def _books(self, layer: int, slots: NDArray[np.int64], places_nk: NDArray[np.integer]) -> tuple[NDArray[Any], ...]:
+        return (
+            slots, places_nk, self.table[layer], self._inherited[layer], self.lengths[layer], self._references,
+            self._free, self._free_count, self.own, self.shared,
+        )  # fmt: skip
 
     def _put_on_device(self, k_nkd: Tensor, v_nkd: Tensor, books: tuple[NDArray[Any], ...]) -> None:
         shape = k_nkd.shape[:2]

@@ -56,13 +56,14 @@ class Chain:
     step_live: NDArray[np.int64]
     """KV tokens held after the step, summed over layers and KV heads, prompt included."""
     step_pages: NDArray[np.int64]
-    """Pages held after the step by this thread alone (not shared with the prompt), all layers and heads."""
+    """Pages held after the step by this thread alone, all layers and heads."""
+    step_shared: NDArray[np.int64]
+    """Pages held after the step that are still those of the prompt, which its threads hold together: copied when a
+    policy writes to them."""
     step_micros: NDArray[np.int64]
     """Wall-clock microseconds of the step divided by the number of threads that ran in it."""
     row_live: NDArray[np.int64]
     """KV tokens that each row held after the last step, layers x KV heads of them, layer by layer."""
-    prompt_pages: int
-    """Pages that the prompt fills to the last token: held once for all threads of the problem, all layers and heads."""
     prefill_seconds: float
     """Wall-clock seconds of the problem's prefill, which its threads share."""
     batch_threads: float

@@ -22,7 +22,6 @@ class Prompt:
     slot: int
     logits_1v: Tensor
     """Logits after the prompt's last token, from which every thread draws its first."""
-    pages: int
     prefill_seconds: float
     waiting: deque[int] = field(init=False)
     unfinished: int = field(init=False)
@@ -34,17 +33,18 @@ class Prompt:
 
 
 class Steps:
-    """What each decode step of one thread cost, in arrays: 40 bytes a step, where long chains have 100,000 of them."""
+    """What each decode step of one thread cost, in arrays: 48 bytes a step, where long chains have 100,000 of them."""
 
     def __init__(self) -> None:
-        self.reads, self.live, self.pages, self.threads = array("q"), array("q"), array("q"), array("q")
+        self.reads, self.live, self.pages, self.shared, self.threads = (array("q") for _ in range(5))
         self.seconds = array("d")
 
-    def add(self, reads: int, live: int, pages: int, threads: int, seconds: float) -> None:
+    def add(self, reads: int, live: int, pages: int, shared: int, threads: int, seconds: float) -> None:
         """One more step; see `engines.base.Chain`."""
         self.reads.append(reads)
         self.live.append(live)
         self.pages.append(pages)
+        self.shared.append(shared)
         self.threads.append(threads)
         self.seconds.append(seconds)
 
@@ -87,9 +87,9 @@ class Thread:
             step_reads=np.array(steps.reads, np.int64),
             step_live=np.array(steps.live, np.int64),
             step_pages=np.array(steps.pages, np.int64),
+            step_shared=np.array(steps.shared, np.int64),
             step_micros=_spread(np.array(steps.seconds)),
             row_live=row_live,
-            prompt_pages=self.prompt.pages,
             prefill_seconds=self.prompt.prefill_seconds,
             batch_threads=float(np.mean(steps.threads)),
         )

@@ -142,7 +142,7 @@ class TorchEngine:
             self._meter.take(slots)
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        return Prompt(job, slot, logits_1v, self._rows.full_pages(slot), time.perf_counter() - start)
+        return Prompt(job, slot, logits_1v, time.perf_counter() - start)
 
     @torch.inference_mode()
     def _fork(self, prompt: Prompt) -> Thread:
@@ -173,8 +173,8 @@ class TorchEngine:
         if alive:
             self._sample(alive, logits_nv[~torch.tensor(finished)] if ended else logits_nv)
         share = (time.perf_counter() - start) / len(running)
-        for thread, reads, live, pages in zip(running, *(x.tolist() for x in counts), strict=True):
-            thread.steps.add(reads, live, pages, len(running), share)
+        for thread, *step in zip(running, *(x.tolist() for x in counts), strict=True):
+            thread.steps.add(*step, len(running), share)
         chains = [
             thread.chain(self._eos_ids, self._rows.lengths[:, thread.slot].ravel().astype(np.int64)) for thread in ended
         ]

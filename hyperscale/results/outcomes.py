@@ -20,7 +20,7 @@ Answers = Sequence[tuple[str | None, str | None]]
 Classes = Callable[[str, Answers], list[int]]
 
 _THREAD = ["model", "backend", "compression_ratio", "cache_budget", "chain"]
-_COSTS = ["prompt_pages", "prefill_seconds", "batch_threads", "page_bytes"]
+_COSTS = ["prefill_seconds", "batch_threads", "page_bytes"]
 _CHAIN = ["length_cap", "prompt_tokens", "generated_tokens", "finish_reason", "layers", "kv_heads"]
 
 SAMPLE_COLUMNS = [*SAMPLE_KEY, *_THREAD, *_COSTS, *_CHAIN, *STEP_COLUMNS]
@@ -38,6 +38,7 @@ class Cut(NamedTuple):
     kv_reads: float
     peak_tokens: float
     pages: int
+    shared: int
     decode_seconds: float
     mean_length: int
     truncated_share: bool
@@ -118,6 +119,7 @@ def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
                 kv_reads=reads[last] / rows if ran else 0.0,
                 peak_tokens=peaks[last] / rows if ran else float(prompt),
                 pages=int(pages[last]) if ran else 0,
+                shared=int(row["step_shared"][max(last, 0)]) if total else 0,
                 decode_seconds=micros[last] * 1e-6 if ran else 0.0,
                 mean_length=prompt + cut,
                 truncated_share=prompt + total > length or row["finish_reason"] == "length",
@@ -128,7 +130,7 @@ def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
 def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
     """One row a pool and W: sums over W threads are W times the pool's mean."""
     first = ["model", "backend", "compression_ratio", "page_bytes"]
-    mean = ["kv_reads", "peak_tokens", "pages", "decode_seconds", "prompt_pages", "prefill_seconds"]
+    mean = ["kv_reads", "peak_tokens", "pages", "shared", "decode_seconds", "prefill_seconds"]
     mean += ["mean_length", "truncated_share", "realised_ratio", "batch_threads"]
     spread: dict[str, Any] = dict.fromkeys(first, "first") | dict.fromkeys(mean, "mean")
     groups = pools.astype(dict.fromkeys(mean, float)).groupby(_POOL, as_index=False)
@@ -138,7 +140,7 @@ def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
     return costs.assign(
         kv_reads=width * costs["kv_reads"],
         peak_tokens=width * costs["peak_tokens"],
-        peak_bytes=(costs["prompt_pages"] + width * costs["pages"]) * costs["page_bytes"],
+        peak_bytes=(costs["shared"] + width * costs["pages"]) * costs["page_bytes"],
         seconds=costs["prefill_seconds"] + width * costs["decode_seconds"],
     )
 

@@ -50,8 +50,7 @@ class DeviceRows(Rows):
     def put(
         self, layer: int, slots: NDArray[np.int64], places_nk: NDArray[np.integer], k_nkd: Tensor, v_nkd: Tensor
     ) -> None:
-        books = self._inherited[layer], self.lengths[layer], self._references, self._free, self._free_count, self.own
-        self._put_on_device(k_nkd, v_nkd, (slots, places_nk, self.table[layer], *books))
+        self._put_on_device(k_nkd, v_nkd, self._books(layer, slots, places_nk))
 
 
 @dataclass

@@ -28,7 +28,7 @@ class RowsMachine(RuleBasedStateMachine):
         super().__init__()
         self.rows = new_rows()
         self.model: dict[int, list[int]] = {}
-        self.prompt: dict[int, int] = {}  # tokens that a slot was forked with
+        self.shared: dict[int, set[int]] = {}  # pages of a row that are still those of what a slot was forked from
         self.counter = 0
 
     def values(self, tokens: list[int], layer: int) -> torch.Tensor:
@@ -43,7 +43,7 @@ class RowsMachine(RuleBasedStateMachine):
     @rule(chunks=st.lists(st.integers(1, 2), max_size=2), tail=st.integers(1, 20))
     def open_and_prefill(self, chunks: list[int], tail: int) -> None:
         slot = self.rows.open()
-        self.model[slot], self.prompt[slot] = [], 0
+        self.model[slot], self.shared[slot] = [], set()
         for size in [chunk * PAGE_SIZE for chunk in chunks] + [tail]:
             tokens = self.fresh(size)
             self.model[slot] += tokens
@@ -56,7 +56,7 @@ class RowsMachine(RuleBasedStateMachine):
         source = data.draw(st.sampled_from(sorted(self.model)))
         slot = self.rows.fork(source)
         self.model[slot] = list(self.model[source])
-        self.prompt[slot] = len(self.model[source])
+        self.shared[slot] = set(range(pages_for(len(self.model[source]))))
 
     @precondition(lambda self: self.model)
     @rule(data=st.data(), steps=st.integers(1, 20))
@@ -66,6 +66,7 @@ class RowsMachine(RuleBasedStateMachine):
         for _ in range(steps if chosen else 0):
             tokens = self.fresh(len(chosen))
             for slot, token in zip(chosen, tokens, strict=True):
+                self.shared[slot].discard(len(self.model[slot]) // PAGE_SIZE)
                 self.model[slot].append(token)
             for layer in range(LAYERS):
                 k = self.values(tokens, layer)
@@ -73,10 +74,24 @@ class RowsMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model)
     @rule(data=st.data())
+    def overwrite(self, data: st.DataObject) -> None:
+        chosen = data.draw(st.lists(st.sampled_from(sorted(self.model)), min_size=1, unique=True))
+        places = [data.draw(st.integers(0, len(self.model[slot]) - 1)) for slot in chosen]
+        tokens = self.fresh(len(chosen))
+        for slot, place, token in zip(chosen, places, tokens, strict=True):
+            self.model[slot][place] = token
+            self.shared[slot].discard(place // PAGE_SIZE)
+        places_nk = np.repeat(np.array(places)[:, None], KV_HEADS, axis=1)
+        for layer in range(LAYERS):
+            k = self.values(tokens, layer)
+            self.rows.put(layer, np.array(chosen), places_nk, k, -k)
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
     def close(self, data: st.DataObject) -> None:
         slot = data.draw(st.sampled_from(sorted(self.model)))
         self.rows.close(slot)
-        del self.model[slot], self.prompt[slot]
+        del self.model[slot], self.shared[slot]
 
     @invariant()
     def rows_hold_what_the_lists_hold(self) -> None:
@@ -94,9 +109,9 @@ class RowsMachine(RuleBasedStateMachine):
         rows = LAYERS * KV_HEADS
         assert self.rows.live(slots).tolist() == [rows * len(self.model[s]) for s in slots]
         for slot, tokens in self.model.items():
-            grown = len(tokens) > self.prompt[slot]
-            own = pages_for(len(tokens)) - self.prompt[slot] // PAGE_SIZE if grown else 0
-            assert self.rows.own[slot] == rows * own
+            shared = len(self.shared[slot])
+            assert self.rows.shared[slot] == rows * shared
+            assert self.rows.own[slot] == rows * (pages_for(len(tokens)) - shared)
 
     @invariant()
     def pages_are_shared_and_given_back(self) -> None:

@@ -78,7 +78,7 @@ def test_a_chain_cut_at_a_length_is_what_this_cap_gives_at_the_same_budget(model
     short = by_key(list(engine(model, name, length_cap=70).generate(jobs(cap=70))))
     for key, chain in by_key(chains[name]).items():
         kept = min(len(chain.tokens), 70 - chain.prompt_tokens)
-        for column in ("tokens", "step_reads", "step_live", "step_pages"):
+        for column in ("tokens", "step_reads", "step_live", "step_pages", "step_shared"):
             assert getattr(short[key], column).tolist() == getattr(chain, column)[:kept].tolist()
 
 

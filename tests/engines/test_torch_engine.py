@@ -92,9 +92,8 @@ def test_a_chain_cut_at_a_length_is_the_chain_that_this_cap_gives(model, chains)
         short = by_key(list(engine(model, length_cap=cap).generate(jobs(cap=cap))))
         for key, chain in by_key(chains).items():
             kept = min(len(chain.tokens), cap - chain.prompt_tokens)
-            for name in ("tokens", "step_reads", "step_live", "step_pages"):
+            for name in ("tokens", "step_reads", "step_live", "step_pages", "step_shared"):
                 assert getattr(short[key], name).tolist() == getattr(chain, name)[:kept].tolist()
-            assert short[key].prompt_pages == chain.prompt_pages
 
 
 def test_threads_of_one_problem_may_have_different_caps(model, chains):
@@ -114,7 +113,7 @@ def test_counts_have_their_closed_form(model, chains):
         assert chain.step_live.tolist() == (rows * lengths).tolist()
         own = -(-lengths // PAGE_SIZE) - chain.prompt_tokens // PAGE_SIZE
         assert chain.step_pages.tolist() == (rows * own).tolist()
-        assert chain.prompt_pages == rows * (chain.prompt_tokens // PAGE_SIZE)
+        assert (chain.step_shared == rows * (chain.prompt_tokens // PAGE_SIZE)).all()
         assert (chain.step_micros >= 0).all()
         assert chain.step_micros.sum() > 0
         assert 1 <= chain.batch_threads <= 8
@@ -190,7 +189,7 @@ def test_peak_bytes_are_the_pages_really_in_use(model, monkeypatch):
             monkeypatch.setattr(ours, "_step", watched)
             chains = list(ours.generate([job]))
             # The step before the last: after the last one the pages are given back.
-            counted = chains[0].prompt_pages + sum(chain.step_pages[-2] for chain in chains)
+            counted = chains[0].step_shared[-2] + sum(chain.step_pages[-2] for chain in chains)
             assert counted == most
 
 
@@ -228,9 +227,11 @@ def test_an_engine_runs_one_generation_at_a_time(model):
 
 def test_writing_by_index_as_on_a_device_gives_the_same(model, chains, monkeypatch):
     """The path of GPUs, on the CPU: rows written through index tensors, tokens drawn by sorting."""
-    monkeypatch.setattr(Rows, "put", lambda self, layer, slots, places, k, v: self._put_on_device(
-        k, v, (slots, places, self.table[layer], self._inherited[layer], self.lengths[layer], self._references,
-               self._free, self._free_count, self.own)))  # fmt: skip
+    monkeypatch.setattr(
+        Rows, "put", lambda self, layer, slots, places, k, v: self._put_on_device(
+            k, v, self._books(layer, slots, places)
+        )
+    )  # fmt: skip
     assert tokens_of(list(engine(model).generate(jobs()))) == tokens_of(chains)
 
 

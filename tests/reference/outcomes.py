@@ -44,6 +44,7 @@ def thread_outcome(sample: dict[str, Any], length: int) -> dict[str, float]:
     steps = steps_run(sample, length)
     rows = sample["layers"] * sample["kv_heads"]
     reads, peak, pages, micros, ratio = 0, 0, 0, 0, float("nan")
+    shared = int(sample["step_shared"][max(steps - 1, 0)]) if len(sample["step_shared"]) else 0
     for step in range(steps):
         reads += int(sample["step_reads"][step])
         peak = max(peak, int(sample["step_live"][step]))
@@ -55,6 +56,7 @@ def thread_outcome(sample: dict[str, Any], length: int) -> dict[str, float]:
         "kv_reads": reads / rows,
         "peak_tokens": peak / rows if steps else sample["prompt_tokens"],
         "pages": pages,
+        "shared": shared,
         "seconds": micros / 1e6,
         "mean_length": sample["prompt_tokens"] + steps,
         "truncated_share": 0.0 if whole else 1.0,
@@ -79,7 +81,7 @@ def subset_outcome(
         "tied": 1.0 if len(leaders) > 1 else 0.0,
         "kv_reads": sum(thread["kv_reads"] for thread in threads),
         "peak_tokens": sum(thread["peak_tokens"] for thread in threads),
-        "peak_bytes": (subset[0]["prompt_pages"] + sum(thread["pages"] for thread in threads))
+        "peak_bytes": sum(thread["shared"] / len(threads) + thread["pages"] for thread in threads)
         * subset[0]["page_bytes"],
         "seconds": prefill + sum(thread["seconds"] for thread in threads),
     }

@@ -38,7 +38,6 @@ def graded(samples: Rows, lengths: list[int], **verdict: Any) -> Rows:
 def tables(draw: st.DrawFn) -> tuple[Rows, Rows]:
     """Threads of one problem with any traces, caps and grades."""
     prompt = draw(st.integers(1, 10))
-    pages = draw(st.integers(0, 5))
     samples, grades = [], []
     for thread in range(draw(st.integers(1, 5))):
         cap = draw(st.sampled_from([8, 12, 16]))
@@ -55,7 +54,6 @@ def tables(draw: st.DrawFn) -> tuple[Rows, Rows]:
             prompt_tokens=prompt,
             generated_tokens=total,
             finish_reason="stop" if stopped else "length",
-            prompt_pages=pages,
             prefill_seconds=draw(st.floats(0, 2)),
             batch_threads=draw(st.floats(1, 8)),
             **steps,
@@ -140,7 +138,7 @@ def test_a_prompt_that_leaves_no_room_costs_its_prompt_and_scores_nothing(aggreg
     for row in frame.to_dict("records"):
         assert (row["accuracy"], row["kv_reads"], row["truncated_share"]) == (0, 0, 1)
         assert row["peak_tokens"] == row["width"] * 40
-        assert row["peak_bytes"] == 60 * 512
+        assert row["peak_bytes"] == 0
         assert row["seconds"] == 0.5
         assert np.isnan(row["realised_ratio"])
 

@@ -78,7 +78,13 @@ def test_step_columns_are_small(store: Store) -> None:
     length = 4096
     steps = 90 * np.arange(100, 100 + length, dtype=np.int64)
     noise = np.random.default_rng(0).normal(3000, 200, length).astype(np.int64)
-    row = {"step_reads": steps, "step_live": steps, "step_pages": steps // 1440, "step_micros": noise}
+    row = {
+        "step_reads": steps,
+        "step_live": steps,
+        "step_pages": steps // 1440,
+        "step_shared": steps * 0,
+        "step_micros": noise,
+    }
     store.append("samples", [sample_row("p", t, 8192, generated_tokens=length, **row) for t in range(8)])
     [part] = store.folder.glob("samples/*")
     group = pq.read_metadata(part).row_group(0)
