@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numba import prange
 from torch import Tensor
 
 from hyperscale.floats import FASTMATH, bits, compiled, to_bf16, to_float
+
+_MANY = 64
+"""Rows from which on it pays to wake the other threads."""
 
 
 def rms_norm(x_nd: Tensor, weight_d: Tensor, eps: float) -> Tensor:
@@ -17,7 +21,8 @@ def rms_norm(x_nd: Tensor, weight_d: Tensor, eps: float) -> Tensor:
         return F.rms_norm(x_nd, x_nd.shape[-1:], weight_d, eps)
     out_nd = torch.empty_like(x_nd, memory_format=torch.contiguous_format)
     if x_nd.dtype == torch.bfloat16:
-        _norm_bf16(bits(x_nd), bits(weight_d), np.float32(eps), bits(out_nd))
+        norm = _norm_many_bf16 if len(x_nd) >= _MANY else _norm_bf16
+        norm(bits(x_nd), bits(weight_d), np.float32(eps), bits(out_nd))
     else:
         _norm_fp32(x_nd.numpy(), weight_d.numpy(), np.float32(eps), out_nd.numpy())
     return out_nd
@@ -35,13 +40,24 @@ def _norm_fp32(x_nd, weight_d, eps, out_nd):  # type: ignore[no-untyped-def]
 
 
 @compiled(fastmath=FASTMATH)
+def _norm_row_bf16(x_d, weight_d, eps, out_d):  # type: ignore[no-untyped-def]
+    squares = np.float32(0)
+    for c in range(x_d.shape[0]):
+        x = to_float(x_d[c])
+        squares += x * x
+    scale = np.float32(1) / np.sqrt(squares / np.float32(x_d.shape[0]) + eps)
+    for c in range(x_d.shape[0]):
+        normed = to_float(to_bf16(to_float(x_d[c]) * scale))
+        out_d[c] = to_bf16(to_float(weight_d[c]) * normed)
+
+
+@compiled(fastmath=FASTMATH)
 def _norm_bf16(x_nd, weight_d, eps, out_nd):  # type: ignore[no-untyped-def]
     for i in range(x_nd.shape[0]):
-        squares = np.float32(0)
-        for c in range(x_nd.shape[1]):
-            x = to_float(x_nd[i, c])
-            squares += x * x
-        scale = np.float32(1) / np.sqrt(squares / np.float32(x_nd.shape[1]) + eps)
-        for c in range(x_nd.shape[1]):
-            normed = to_float(to_bf16(to_float(x_nd[i, c]) * scale))
-            out_nd[i, c] = to_bf16(to_float(weight_d[c]) * normed)
+        _norm_row_bf16(x_nd[i], weight_d, eps, out_nd[i])
+
+
+@compiled(fastmath=FASTMATH, parallel=True)
+def _norm_many_bf16(x_nd, weight_d, eps, out_nd):  # type: ignore[no-untyped-def]
+    for i in prange(x_nd.shape[0]):
+        _norm_row_bf16(x_nd[i], weight_d, eps, out_nd[i])

@@ -23,10 +23,12 @@ def plain_norm(x_nd: torch.Tensor, weight_d: torch.Tensor, eps: float) -> torch.
     return (x / (x.square().mean(-1, keepdim=True) + eps).sqrt()) * weight_d.double()
 
 
+@pytest.mark.parametrize("rows", [1, 5, 130])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 2**-7)])
-def test_rms_norm(dtype: torch.dtype, tolerance: float) -> None:
+def test_rms_norm(dtype: torch.dtype, tolerance: float, rows: int) -> None:
     generator = torch.Generator().manual_seed(1)
-    x, weight = (3 * torch.randn(5, 32, generator=generator)).to(dtype), torch.randn(32, generator=generator).to(dtype)
+    x = (3 * torch.randn(rows, 32, generator=generator)).to(dtype)
+    weight = torch.randn(32, generator=generator).to(dtype)
     with torch.inference_mode():
         quick = rms_norm(x, weight, 1e-5)
     assert quick.dtype == dtype
