@@ -51,6 +51,7 @@ def sweep(
     mistakes: all are found before the model is loaded but those that only the model shows. `force` moves
     old results aside once the problems are there.
     """
+    runs = plan_runs(config)  # Before any folder is made or moved: the grid may ask for what cannot be.
     sources = load_sources(config)
     if any(source.loaded.partial for source in sources):
         progress.say(PARTIAL)
@@ -64,8 +65,8 @@ def sweep(
         interrupt = stack.enter_context(Interrupt())
         pool = stack.enter_context(GradingPool())
         judge = stack.enter_context(Judge(config.seed, pool))
-        work = _Sweep(config, sources, store, judge, interrupt, progress, load, command)
-        parts = [work.prepare(source, run) for source in sources for run in plan_runs(config)]
+        work = _Sweep(config, runs, sources, store, judge, interrupt, progress, load, command)
+        parts = [work.prepare(source, run) for source in sources for run in runs]
         for part in parts:
             work.generate(part)
         return work.finish()
@@ -88,7 +89,7 @@ class _Sweep:
     """One process's work on a folder."""
 
     def __init__(
-        self, config: SweepConfig, sources: list[Source], store: Store, judge: Judge,
+        self, config: SweepConfig, runs: Sequence[Run], sources: list[Source], store: Store, judge: Judge,
         interrupt: Interrupt, progress: Progress, load: Load, command: Sequence[str],
     ) -> None:  # fmt: skip
         self.config = config
@@ -101,7 +102,6 @@ class _Sweep:
         self._boards: dict[str, Board] = {}
         self._began = time.monotonic()
         self._session = provenance.new_session(command)
-        runs = plan_runs(config)
         tasks = {source.task.name: provenance.describe_task(source.task, source.loaded, runs) for source in sources}
         # A folder without a sample, as a failed start leaves it, is nobody's yet.
         holds_samples = bool(store.keys("samples"))

@@ -13,6 +13,8 @@ from hyperscale.grid import plan_runs
 from hyperscale.summary import print_report
 from hyperscale.sweep import Report
 from tests.folders import rows, table
+from tests.gated_models import write_gated_model
+from tests.sums import sweep_tiny, write_sums
 from tests.test_config import make
 from tests.tiny_models import write_tiny_model
 
@@ -28,27 +30,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("task")
-    (folder / "rows.jsonl").write_text("".join(f'{{"q": "{n}+{n}?", "a": {2 * n}}}\n' for n in range(3)))
-    toml = folder / "sums.toml"
-    toml.write_text(
-        'name = "sums"\ntitle = "Sums"\nrows = "rows.jsonl"\ngrader = "number"\naggregate = "majority"\n'
-        'prompt = "{problem}"\n[columns]\nproblem = "q"\nanswer = "a"\n'
-    )
-    return toml
-
-
-def swept(folder: Path, model: Path, task: Path, *more: str) -> Path:
-    arguments = ["sweep", "--model", str(model), "--tasks", str(task), "--dtype", "float32", "--device", "cpu"]
-    arguments += ["--temperature", "1", "--seed", "3", "--memory-budget", "64MB", "--output-dir", str(folder)]
-    assert run([*arguments, *more]) == 0
-    return folder
+    return write_sums(tmp_path_factory.mktemp("task"), problems=3)
 
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory, model: Path, task: Path) -> Path:
     names = ",".join(["vanilla", *BOUND])
-    return swept(
+    return sweep_tiny(
         tmp_path_factory.mktemp("grid") / "out", model, task, "--widths", "1,2", "--lengths", "64,128",
         "--backends", names, "--cr", "2,4",
     )  # fmt: skip
@@ -76,7 +64,7 @@ def test_a_budget_that_is_no_whole_number_is_refused() -> None:
 @pytest.mark.parametrize(("length", "ratio"), [(64, 2), (128, 4)])
 def test_a_covered_point_is_the_point_generated_alone(tmp_path, model, task, grid, backend, length, ratio):
     """Both points are covered by one run, B = 32."""
-    alone = swept(
+    alone = sweep_tiny(
         tmp_path / "alone", model, task, "--widths", "2", "--lengths", str(length), "--backends", backend,
         "--cr", str(ratio),
     )  # fmt: skip
@@ -127,11 +115,59 @@ def test_the_report_says_where_a_ratio_was_not_reached(grid, capsys):
 
 
 def test_other_options_of_a_backend_are_another_experiment(model, task, grid, capsys):
-    arguments = ["sweep", "--model", str(model), "--tasks", str(task), "--dtype", "float32", "--device", "cpu"]
-    arguments += ["--temperature", "1", "--seed", "3", "--widths", "1,2", "--lengths", "64,128", "--cr", "2,4"]
-    arguments += ["--backends", "tova", "--output-dir", str(grid), "--backend-option", "tova.sink_tokens=2"]
-    assert run(arguments) == 2
+    sweep_tiny(
+        grid, model, task, "--widths", "1,2", "--lengths", "64,128", "--backends", "tova", "--cr", "2,4",
+        "--backend-option", "tova.sink_tokens=2", exit_code=2,
+    )  # fmt: skip
     assert "sink_tokens: (absent) -> 2" in capsys.readouterr().err
+
+
+def test_gates_are_swept_at_the_ratio_that_they_were_trained_for(tmp_path, task):
+    """A checkpoint in NVIDIA's layout, which says CR 8: of --cr 4,8 the gates can give 8 alone."""
+    write_gated_model(tmp_path / "gated", "published")
+    folder = sweep_tiny(
+        tmp_path / "out", tmp_path / "gated", task, "--widths", "1,2", "--lengths", "64,96",
+        "--backends", "vanilla,tova,dms", "--cr", "4,8",
+    )  # fmt: skip
+    points = pd.read_parquet(folder / "points.parquet")
+    assert set(zip(points["backend"], points["compression_ratio"], strict=True)) == {
+        ("vanilla", 1), ("tova", 4), ("tova", 8), ("dms", 8),
+    }  # fmt: skip
+    evicted = False
+    for sample in rows(table(folder, "samples").query("backend == 'dms'")):
+        assert sample["step_reads"] == sample["step_live"], "what is held is attended"
+        seen = sample["prompt_tokens"] + sample["generated_tokens"]
+        assert all(0 < live <= seen for live in sample["row_live"])
+        evicted |= min(sample["row_live"]) < seen
+    assert evicted
+
+
+@pytest.mark.parametrize(
+    ("layout", "ratios", "message"),
+    [
+        ("published", "4", "were trained for 8; dms needs --cr 8"),
+        ("ours-linear", "4,8", "does not say what ratio its gates were trained for"),
+        ("ours-dmc", "8", "this checkpoint has the gates of DMC"),
+    ],
+)
+def test_a_ratio_that_the_gates_cannot_give_is_refused(tmp_path, task, layout, ratios, message, capsys):
+    write_gated_model(tmp_path / "gated", layout)
+    sweep_tiny(
+        tmp_path / "out", tmp_path / "gated", task, "--widths", "1", "--lengths", "64", "--backends", "dms",
+        "--cr", ratios, exit_code=2,
+    )  # fmt: skip
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_grid_that_cannot_be_leaves_an_old_folder_where_it_is_even_with_force(tmp_path, model, task, capsys):
+    grid = ["--widths", "1", "--lengths", "64", "--backends", "tova"]
+    folder = sweep_tiny(tmp_path / "out", model, task, *grid, "--cr", "2")
+    before = sorted(folder.rglob("*.parquet"))
+    sweep_tiny(folder, model, task, *grid, "--cr", "3", "--force", exit_code=2)
+    assert "whole number" in capsys.readouterr().err
+    assert sorted(folder.rglob("*.parquet")) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from hyperscale.backends.rows import PAGE_SIZE, pages_for
 from hyperscale.cli import run
 from tests.folders import rows, table
+from tests.sums import sweep_tiny, write_sums
 from tests.tiny_models import write_tiny_model
 
 COUNTED = ["tokens", "text", "finish_reason", "step_reads", "step_live", "step_pages", "step_shared"]
@@ -26,21 +27,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("task")
-    (folder / "rows.jsonl").write_text("".join(f'{{"q": "{n}+{n}?", "a": {2 * n}}}\n' for n in range(4)))
-    toml = folder / "sums.toml"
-    toml.write_text(
-        'name = "sums"\ntitle = "Sums"\nrows = "rows.jsonl"\ngrader = "number"\naggregate = "majority"\n'
-        'prompt = "{problem}"\n[columns]\nproblem = "q"\nanswer = "a"\n'
-    )
-    return toml
+    return write_sums(tmp_path_factory.mktemp("task"), problems=4)
 
 
-def swept(folder: Path, model: Path, task: Path, widths: str, lengths: str, *more: str) -> Path:
-    grid = ["--widths", widths, "--lengths", lengths, "--temperature", "1", "--seed", "3", "--memory-budget", "64MB"]
-    arguments = ["sweep", "--model", str(model), "--tasks", str(task), "--dtype", "float32", "--device", "cpu"]
-    assert run([*arguments, *grid, "--output-dir", str(folder), *more]) == 0
-    return folder
+def swept(folder: Path, model: Path, task: Path, widths: str, lengths: str) -> Path:
+    return sweep_tiny(folder, model, task, "--widths", widths, "--lengths", lengths)
 
 
 @pytest.fixture(scope="module")
