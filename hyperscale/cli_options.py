@@ -87,15 +87,17 @@ class SweepOptions:
         int | None,
         option(_GRID, "Threads generated per problem (default: what the grid needs). More, tighter points.", "--pool"),
     ] = None
-    backends: Annotated[str, option(_CACHE, "Comma list of KV-cache backends.", "--backends")] = "vanilla"
+    backends: Annotated[
+        str, option(_CACHE, "Comma list of KV-cache backends; `hyperscale backends` lists them.", "--backends")
+    ] = "vanilla"
     cr: Annotated[
         str | None, option(_CACHE, "Comma list of compression ratios for backends that compress.", "--cr")
     ] = None
     backend_option: Annotated[
         list[str] | None,
         option(
-            _CACHE, "Setting of a backend, BACKEND.FIELD=VALUE; may be given again. See `hyperscale backends`.",
-            "--backend-option", metavar="TEXT",
+            _CACHE, "Setting of a backend, such as tova.sink_tokens=4; may be given again.",
+            "--backend-option", metavar="BACKEND.FIELD=VALUE",
         ),
     ] = None  # fmt: skip
     memory_budget: Annotated[

@@ -17,6 +17,9 @@ SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p", "seed")
 IDENTITY_FIELDS = ("model", "revision", "dtype", *SAMPLING_FIELDS, "batch_invariant")
 """Fields that decide what is drawn. A results folder holds one identity, whatever else changes."""
 
+OptionValue = bool | int | float | str
+"""What a setting of a backend can be."""
+
 MAX_THREADS = 65_536
 """Threads a problem may have: what is asked for by mistake must not fill the memory before it is told."""
 
@@ -43,7 +46,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     backends: tuple[str, ...] = Field(default=("vanilla",), min_length=1)
     compression_ratios: tuple[Annotated[float, Field(gt=1, allow_inf_nan=False)], ...] = ()
 
-    backend_options: tuple[tuple[str, str, bool | int | float | str], ...] = ()
+    backend_options: tuple[tuple[str, str, OptionValue], ...] = ()
     """Settings that differ from a backend's defaults: (backend, field, value), sorted."""
 
     grid: tuple[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], ...] = Field(min_length=1)
@@ -110,7 +113,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(f"--backend-option {backend}.{field}: {backend} is not among --backends")
         return self
 
-    def options_of(self, backend: str) -> dict[str, bool | int | float | str]:
+    def options_of(self, backend: str) -> dict[str, OptionValue]:
         """The settings of a backend that are not its defaults."""
         return {field: value for name, field, value in self.backend_options if name == backend}
 

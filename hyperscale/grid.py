@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from itertools import product
 
 from hyperscale.backends import backend_class
-from hyperscale.config import SweepConfig
+from hyperscale.config import OptionValue, SweepConfig
 from hyperscale.sizes import format_tokens
 
-Option = bool | int | float | str
 Point = tuple[int, int]
 """(width in threads, length in tokens)."""
 
@@ -33,7 +32,7 @@ class Run:
     length_caps: tuple[int, ...]
     """Cap on each thread's sequence, in tokens, prompt included; never rising with the thread's index."""
     points: tuple[Point, ...]
-    options: tuple[tuple[str, Option], ...] = ()
+    options: tuple[tuple[str, OptionValue], ...] = ()
     """The backend's settings that are not its defaults, sorted."""
 
     @property

@@ -9,16 +9,15 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from hyperscale.backends import backend_class
+from hyperscale.config import OptionValue, unknown
 
-Value = bool | int | float | str
 
-
-def parse_options(texts: Iterable[str]) -> tuple[tuple[str, str, Value], ...]:
+def parse_options(texts: Iterable[str]) -> tuple[tuple[str, str, OptionValue], ...]:
     """(backend, field, value) of each BACKEND.FIELD=VALUE, sorted, without those that are the default.
 
     ValueError names the backend, the field or the value that is wrong.
     """
-    chosen: dict[tuple[str, str], Value] = {}
+    chosen: dict[tuple[str, str], OptionValue] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         backend, dot, field = name.strip().partition(".")
@@ -34,7 +33,7 @@ def parse_options(texts: Iterable[str]) -> tuple[tuple[str, str, Value], ...]:
     )
 
 
-def make_settings(backend: str, options: Mapping[str, Value]) -> Any:
+def make_settings(backend: str, options: Mapping[str, OptionValue]) -> Any:
     """The backend's settings with these fields changed; ValueError if they contradict one another."""
     try:
         return backend_class(backend).Settings(**options)
@@ -42,15 +41,13 @@ def make_settings(backend: str, options: Mapping[str, Value]) -> Any:
         raise ValueError(f"--backend-option {backend}: {error}") from None
 
 
-def defaults(backend: str) -> dict[str, Value]:
+def defaults(backend: str) -> dict[str, OptionValue]:
     """Every field of the backend's settings with its default."""
     settings = backend_class(backend).Settings()
     return {field.name: getattr(settings, field.name) for field in fields(settings)}
 
 
-def _value(backend: str, field: str, text: str) -> Value:
-    from hyperscale.config import unknown
-
+def _value(backend: str, field: str, text: str) -> OptionValue:
     kind = backend_class(backend).Settings
     hints = get_type_hints(kind)
     if field not in hints:
@@ -58,7 +55,7 @@ def _value(backend: str, field: str, text: str) -> Value:
             raise ValueError(f"--backend-option {backend}.{field}: {backend} has no settings")
         raise ValueError(f"--backend-option {backend}.{field}: {unknown('setting', field, hints)}")
     try:
-        value: Value = TypeAdapter(hints[field]).validate_strings(text)
+        value: OptionValue = TypeAdapter(hints[field]).validate_strings(text)
     except ValidationError as error:
         raise ValueError(f"--backend-option {backend}.{field}={text}: {error.errors()[0]['msg']}") from None
     return value
