@@ -51,10 +51,7 @@ SHAPES = (Shape("SmolLM2-135M", 9, 3, 64), Shape("Qwen3-8B", 32, 8, 128))
 class Held(NamedTuple):
     """Rows to attend, in several layers, and the call that attends them all."""
 
-    rows: Rows
     call: Callable[[], None]
-    token_share: float
-    """Tokens held over those of the full context."""
     layers: int
 
 
@@ -90,7 +87,7 @@ def held(shape: Shape, batch: int, context: int, ratio: int, kind: str) -> Held:
             else:
                 attention(layer, slots, q_nhd)
 
-    return Held(rows, call, float(lengths.mean() / context), layers)
+    return Held(call, layers)
 
 
 def dense(shape: Shape, batch: int, context: int) -> tuple[Callable[[], None], int]:
