@@ -52,7 +52,7 @@ def stage(model: Model, name: str, ratio: int, batch: int, context: int) -> Stag
     )  # fmt: skip
     gates = GateSpec("linear", window=256, ratio=ratio)
     meter = Meter(rows, batch)
-    backend = policy(Parts(rows, meter, decode_attention(rows, spec.heads), spec.heads, budget, gates))
+    backend = policy(Parts(rows, meter, decode_attention(rows, spec.heads), budget, gates))
     slots = np.array([rows.open() for _ in range(batch)])
     for slot in slots.tolist():
         _fill(backend, model, slot, context, ratio, dtype)

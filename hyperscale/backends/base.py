@@ -11,7 +11,8 @@ kept, overwritten and read, `attention/` computes, `meter.py` counts. To add a b
 How a step goes: for each layer the engine calls `decode` with the new token's q, k, v of every running
 sequence. The policy puts the token into a place of each row (its end, or a slot whose token it gives up), attends,
 and remembers what the next step must know. A sequence lives in a slot of the rows: `begin` opens it, `fork` copies
-it, `end` closes it; what a policy remembers of a sequence it keeps by slot and handles there too.
+it; what a policy remembers of a sequence it keeps by slot and handles there too (a slot that is given back is begun
+or forked into anew).
 
 A budget B (tokens a row) is the most that a row ever holds, the newest token included, and so the most that a query
 attends: a token that is given up after step t lies in its slot until the token of step t + 1 overwrites it.
@@ -46,8 +47,6 @@ class Parts:
     rows: Rows
     meter: Meter
     attention: DecodeAttention
-    heads: int
-    """Query heads of the model."""
     budget: int | None = None
     """B in tokens a row, for a policy that is bound to one."""
     gates: GateSpec | None = None
@@ -75,7 +74,6 @@ class Backend(ABC):
 
     def __init__(self, parts: Parts, settings: Any = None) -> None:
         self.rows, self.meter, self.attention = parts.rows, parts.meter, parts.attention
-        self.heads, self.group = parts.heads, parts.heads // parts.rows.kv_heads
         self.settings = self.Settings() if settings is None else settings
         assert self.knows_length == (parts.budget is not None)
         self.budget = parts.budget
@@ -85,9 +83,6 @@ class Backend(ABC):
 
     def fork(self, source: int, slot: int, key: int) -> None:  # noqa: B027
         """`slot` goes on from where `source` stands (the rows are forked already); copy what is kept by slot."""
-
-    def end(self, slot: int) -> None:  # noqa: B027
-        """The sequence is over; forget it. Its rows are closed by the engine."""
 
     def dense_prompt(self, prompt: int) -> int:
         """How many of a prompt's tokens are prefilled densely; the engine feeds the others one by one to `decode`."""
@@ -132,10 +127,12 @@ class Backend(ABC):
         return self.attention.weighed(layer, slots, q_nhd)
 
 
-def dense_prefill(rows: Rows, layer: int, slot: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
-    """Keep every token of a piece of prompt, and attend densely to all so far. Returns out_thd."""
+def dense_prefill(
+    rows: Rows, layer: int, slot: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Keep every token of a piece of prompt, and attend densely to all s so far. Returns out_thd, k_skd."""
     before = int(rows.lengths[layer, slot, 0])
     rows.extend(layer, slot, k_tkd, v_tkd)
     if before:
         k_tkd, v_tkd = rows.gather_all(layer, slot)
-    return causal_attention(q_thd, k_tkd, v_tkd)
+    return causal_attention(q_thd, k_tkd, v_tkd), k_tkd

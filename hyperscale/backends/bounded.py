@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyperscale.attention.dense import causal_attention
-from hyperscale.backends.base import Backend, Parts
+from hyperscale.backends.base import Backend, Parts, dense_prefill
 from hyperscale.backends.rows import PAGE_SIZE
 from hyperscale.floats import compiled
 
@@ -102,15 +101,13 @@ class Bounded(Backend):
     def prefill(self, layer: int, slot: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
         """Dense causal attention over all tokens so far, which are all kept."""
         before, after = int(self.seen[layer, slot]), int(self.seen[layer, slot]) + len(k_tkd)
-        self.rows.extend(layer, slot, k_tkd, v_tkd)
-        if before:
-            k_tkd, v_tkd = self.rows.gather_all(layer, slot)
+        out_thd, k_skd = dense_prefill(self.rows, layer, slot, q_thd, k_tkd, v_tkd)
         self.seen[layer, slot] = after
         self.positions[layer, slot, :, before:after] = np.arange(before, after)
         if self.settings.protect_prompt:
             self.first[slot] = max(self.settings.sink_tokens, after)
-        self.prefilled(layer, slot, q_thd, k_tkd)
-        return causal_attention(q_thd, k_tkd, v_tkd)
+        self.prefilled(layer, slot, q_thd, k_skd)
+        return out_thd
 
     @abstractmethod
     def prefilled(self, layer: int, slot: int, q_thd: Tensor, k_skd: Tensor) -> None:

@@ -91,7 +91,7 @@ class Quest(Backend):
     def prefill(self, layer: int, slot: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
         """Dense causal attention over all tokens so far."""
         before = int(self.rows.lengths[layer, slot, 0])
-        out_thd = dense_prefill(self.rows, layer, slot, q_thd, k_tkd, v_tkd)
+        out_thd, _ = dense_prefill(self.rows, layer, slot, q_thd, k_tkd, v_tkd)
         self.bounds.extended(layer, slot, before)
         return out_thd
 

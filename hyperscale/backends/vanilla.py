@@ -18,7 +18,7 @@ class Vanilla(Backend):
 
     def prefill(self, layer: int, slot: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
         """Dense causal attention over all tokens so far."""
-        return dense_prefill(self.rows, layer, slot, q_thd, k_tkd, v_tkd)
+        return dense_prefill(self.rows, layer, slot, q_thd, k_tkd, v_tkd)[0]
 
     def decode(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
         """Append, then attend the whole row."""

@@ -21,7 +21,8 @@ from hyperscale.backends import backend_class
 from hyperscale.backends.base import Parts
 from hyperscale.backends.meter import Meter
 from hyperscale.backends.rows import PAGE_SIZE, Rows
-from hyperscale.backends.settings import Value, make_settings
+from hyperscale.backends.settings import make_settings
+from hyperscale.config import OptionValue
 from hyperscale.engines.base import CacheShape, Chain, Job, Sampling
 from hyperscale.engines.memory import Reservations, Reserve, cache_shape, free_bytes, pool_pages
 from hyperscale.engines.randomness import Uniforms, sequence_key
@@ -42,7 +43,7 @@ class TorchEngine:
 
     def __init__(
         self, model: Model, *, sampling: Sampling, length_cap: int, backend: str = "vanilla",
-        options: Mapping[str, Value] | None = None, cache_budget: int | None = None,
+        options: Mapping[str, OptionValue] | None = None, cache_budget: int | None = None,
         memory_budget: int | None = None, max_batch: int = 64, batch_invariant: bool = False,
     ) -> None:  # fmt: skip
         """`length_cap` is the greatest cap of any job; `memory_budget` is in bytes of KV cache.
@@ -77,7 +78,7 @@ class TorchEngine:
         )  # fmt: skip
         self._meter = Meter(self._rows, slots)
         attention = decode_attention(self._rows, model.spec.heads)
-        parts = Parts(self._rows, self._meter, attention, model.spec.heads, cache_budget, model.spec.gates)
+        parts = Parts(self._rows, self._meter, attention, cache_budget, model.spec.gates)
         self._backend = policy(parts, make_settings(backend, options or {}))
         self._reservations = Reservations(pages, self._reserve)
 
@@ -111,13 +112,13 @@ class TorchEngine:
                         break
                     running.append(self._fork(prompt))
                     if not prompt.waiting:
-                        self._close(prompt.slot)
+                        self._rows.close(prompt.slot)
                         prompt = None
                 yield from self._step(running)
         finally:
             # Wherever the work broke off: what is open is closed, what was half counted is forgotten.
             for slot in self._rows.open_slots():
-                self._close(slot)
+                self._rows.close(slot)
             self._meter.clear()
             self._reservations.clear()
 
@@ -179,14 +180,10 @@ class TorchEngine:
             thread.chain(self._eos_ids, self._rows.lengths[:, thread.slot].ravel().astype(np.int64)) for thread in ended
         ]
         for thread in ended:
-            self._close(thread.slot)
+            self._rows.close(thread.slot)
             self._reservations.give_back(thread.prompt, thread.index)
         running[:] = alive
         return chains
-
-    def _close(self, slot: int) -> None:
-        self._backend.end(slot)
-        self._rows.close(slot)
 
     def _decode(self, slots: NDArray[np.int64], tokens_n: Tensor, positions_n: Tensor) -> Tensor:
         """logits_nv after feeding one token to each sequence."""

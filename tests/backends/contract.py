@@ -83,7 +83,7 @@ class Bench:
             dtype=shape.dtype, device=torch.device("cpu"),
         )  # fmt: skip
         self.meter = Meter(self.rows, shape.slots)
-        parts = Parts(self.rows, self.meter, kernel(self.rows, heads), heads, budget, case.gates)
+        parts = Parts(self.rows, self.meter, kernel(self.rows, heads), budget, case.gates)
         self.backend = policy(parts, case.settings)
         # Quest has a budget of reads; its memory is not bound.
         self.bound = budget if row_tokens == budget else None
@@ -144,7 +144,6 @@ class Bench:
         return thread
 
     def finish(self, sequence: Sequence) -> None:
-        self.backend.end(sequence.slot)
         self.rows.close(sequence.slot)
         self.open.remove(sequence)
 

@@ -24,7 +24,7 @@ def new_backend(model: Model, name: str, settings: Any = None, max_length: int =
         pages=pages, dtype=model.decoder.embed.dtype, device=torch.device("cpu"),
     )  # fmt: skip
     attention = decode_attention(rows, spec.heads)
-    return backend_class(name)(Parts(rows, Meter(rows, slots), attention, spec.heads, None, spec.gates), settings)
+    return backend_class(name)(Parts(rows, Meter(rows, slots), attention, None, spec.gates), settings)
 
 
 @torch.inference_mode()
@@ -43,6 +43,5 @@ def step_logits(model: Model, backend: Backend, tokens: Tensor, prompt: int) -> 
         x_1d = decoder.hidden(tokens[here], positions[here], lambda i, *x: backend.decode(i, slots, *x), backend.gated)
         logits.append(decoder.logits(x_1d))
     counts = backend.meter.take(slots)
-    backend.end(slot)
     backend.rows.close(slot)
     return torch.cat(logits), counts

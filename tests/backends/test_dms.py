@@ -128,7 +128,7 @@ def test_settings_that_are_refused(fields: dict[str, Any], match: str) -> None:
 def test_settings_and_gates_agree_on_the_window() -> None:
     bench = Bench(dms(0.5, DMSSettings(), GateSpec("linear", window=7, decision_shift=0)), None, Shape())
     assert (bench.backend.window, bench.backend.lag) == (7, 0)  # type: ignore[attr-defined]
-    parts = Parts(bench.rows, bench.meter, bench.backend.attention, 4, None, GateSpec("linear", window=7))
+    parts = Parts(bench.rows, bench.meter, bench.backend.attention, None, GateSpec("linear", window=7))
     assert DMS(parts, DMSSettings(window=0)).window == 0
     assert DMS(parts, DMSSettings(immediate=True)).lag == 8
 

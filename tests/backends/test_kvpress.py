@@ -36,7 +36,7 @@ class Run:
             layers=spec.layers, kv_heads=spec.kv_heads, head_dim=spec.head_dim, slots=1, max_length=budget,
             pages=spec.layers * spec.kv_heads * pages_for(budget), dtype=torch.float32, device=torch.device("cpu"),
         )  # fmt: skip
-        parts = Parts(rows, Meter(rows, 1), CpuAttention(rows, spec.heads), spec.heads, budget)
+        parts = Parts(rows, Meter(rows, 1), CpuAttention(rows, spec.heads), budget)
         self.tova, self.slots = Tova(parts, Protection(recent_window=2)), np.array([rows.open()])
         self.tova.begin(0, key=0)
         self.tokens_t = torch.tensor(RECORD["tokens"])

@@ -44,15 +44,16 @@ def new_quest(
         pages=kv_heads * slots * pages_for(max_length), dtype=dtype, device=torch.device("cpu"),
     )  # fmt: skip
     heads = kv_heads * group
-    parts = Parts(rows, Meter(rows, slots), KERNELS[dtype](rows, heads), heads, budget)
+    parts = Parts(rows, Meter(rows, slots), KERNELS[dtype](rows, heads), budget)
     return Quest(parts, QuestSettings(**fields))
 
 
 def feed(quest: Quest, k_tkd: torch.Tensor, slot: int | None = None) -> int:
     """A sequence of these keys, token by token, whose values are its keys and whose queries are zero."""
     slot = quest.rows.open() if slot is None else slot
+    q_1hd = torch.zeros(1, k_tkd.shape[1], HEAD_DIM, dtype=k_tkd.dtype)
     for k_kd in k_tkd:
-        quest.decode(0, np.array([slot]), torch.zeros(1, quest.heads, HEAD_DIM, dtype=k_tkd.dtype), *[k_kd[None]] * 2)
+        quest.decode(0, np.array([slot]), q_1hd, *[k_kd[None]] * 2)
         quest.meter.take(np.array([slot]))
     return slot
 

@@ -27,7 +27,7 @@ def test_paged_decode_gives_the_logits_of_transformers(smollm2: Model, smollm2_r
         layers=spec.layers, kv_heads=spec.kv_heads, head_dim=spec.head_dim, slots=1, max_length=len(tokens),
         pages=spec.layers * spec.kv_heads * pages_for(len(tokens) + 1), dtype=torch.float32, device=torch.device("cpu"),
     )  # fmt: skip
-    backend = Vanilla(Parts(rows, Meter(rows, 1), decode_attention(rows, spec.heads), spec.heads))
+    backend = Vanilla(Parts(rows, Meter(rows, 1), decode_attention(rows, spec.heads)))
     slot = rows.open()
     slots, positions = np.array([slot]), torch.arange(len(tokens))
     x_td = decoder.hidden(tokens[:split], positions[:split], lambda i, q, k, v: backend.prefill(i, slot, q, k, v))
