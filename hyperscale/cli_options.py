@@ -139,7 +139,9 @@ class SweepOptions:
             compression_ratios=_list("--cr", self.cr),
             backend_options=parse_options(self.backend_option) if self.backend_option else (),
             grid=self._grid(),
-            memory_budget=self.memory_budget and _parsed("--memory-budget", parse_bytes, self.memory_budget),
+            memory_budget=(
+                None if self.memory_budget is None else _parsed("--memory-budget", parse_bytes, self.memory_budget)
+            ),
             output_dir=self.output_dir or Path("results") / folder_name(self.model, tasks),
         )
 

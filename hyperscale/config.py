@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from hyperscale.engines.base import Sampling
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p", "seed")
 IDENTITY_FIELDS = ("model", "revision", "dtype", *SAMPLING_FIELDS, "batch_invariant")
@@ -36,7 +40,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     model: str = Field(min_length=1)
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = "auto"
 
     tasks: tuple[str, ...] = Field(min_length=1)
     data: Path | None = None
@@ -55,9 +59,9 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     """Threads generated per problem, at least the largest width. More threads, tighter points."""
 
     temperature: float = Field(default=0.6, ge=0, allow_inf_nan=False)
-    top_p: float = Field(default=0.95, gt=0, le=1)
+    top_p: float = Field(default=0.95, gt=0, le=1, allow_inf_nan=False)
     top_k: int = Field(default=0, ge=0)
-    min_p: float = Field(default=0.0, ge=0, lt=1)
+    min_p: float = Field(default=0.0, ge=0, lt=1, allow_inf_nan=False)
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     memory_budget: int | None = Field(default=None, ge=1)
@@ -88,8 +92,15 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
 
         for name in names:
             if name not in backend_names():
-                raise ValueError(unknown("backend", name, backend_names()))
+                raise ValueError(f"--backends: {unknown('backend', name, backend_names())}")
         return names
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            raise ValueError(f"--device {device!r}: must be auto, cpu, cuda or cuda:N")
+        return device
 
     @model_validator(mode="after")
     def _consistent(self) -> SweepConfig:
@@ -141,7 +152,7 @@ def make_config(**fields: Any) -> SweepConfig:
     try:
         return SweepConfig(**fields)
     except ValidationError as error:
-        raise ValueError("; ".join(_one_line(detail) for detail in error.errors())) from None
+        raise ValueError("; ".join(dict.fromkeys(_one_line(detail) for detail in _details(error)))) from None
 
 
 def stable_hash(value: Mapping[str, Any]) -> str:
@@ -152,19 +163,53 @@ def stable_hash(value: Mapping[str, Any]) -> str:
 
 def unknown(kind: str, name: str, known: Collection[str]) -> str:
     """Message for a name that is not among `known`, with the one that was perhaps meant."""
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+    lower = {entry.lower(): entry for entry in known}
+    near = get_close_matches(name.lower(), lower, n=1)
+    hint = f"did you mean {lower[near[0]]!r}?" if near else f"known: {', '.join(sorted(known))}"
     return f"unknown {kind} {name!r}; {hint}"
+
+
+_WORDS = {
+    "bool_parsing": "must be true or false",
+    "extra_forbidden": "is nothing that a sweep takes",
+    "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "has too many digits",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+}
+
+
+def wording(detail: ErrorDetails) -> str:
+    """What pydantic finds wrong with a value, as a user is told."""
+    words = _WORDS.get(detail["type"])
+    return detail["msg"].removeprefix("Value error, ") if words is None else words.format(**detail.get("ctx", {}))
 
 
 _FLAGS = {"compression_ratios": "cr", "problem_ids": "problem-id", "grid": "widths/--lengths"}
 
 
-def _one_line(detail: Any) -> str:
-    message = detail["msg"].removeprefix("Value error, ")
+def _details(error: ValidationError) -> list[ErrorDetails]:
+    """All that is wrong, once: pydantic also calls a list short whose entries it refused."""
+    return [detail for detail in error.errors() if not (detail["type"] == "too_short" and detail["input"])]
+
+
+def _one_line(detail: ErrorDetails) -> str:
     if not detail["loc"] or detail["type"] == "value_error":
-        return message
-    field = str(detail["loc"][0])
+        return wording(detail)
+    flag = _flag(*detail["loc"])
     if detail["type"] == "missing":
-        return f"--{_FLAGS.get(field, field.replace('_', '-'))} is missing"
-    return f"--{_FLAGS.get(field, field.replace('_', '-'))} {detail['input']!r}: {message}"
+        return f"{flag} is missing"
+    return f"{flag} {detail['input']!r}: {wording(detail)}"
+
+
+def _flag(field: int | str, *place: int | str) -> str:
+    if field == "grid" and len(place) == 2:
+        return "--lengths" if place[1] else "--widths"
+    return f"--{_FLAGS.get(str(field), str(field).replace('_', '-'))}"

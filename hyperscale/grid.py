@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import product
 
 from hyperscale.backends import backend_class
+from hyperscale.backends.settings import make_settings
 from hyperscale.config import OptionValue, SweepConfig
 from hyperscale.sizes import format_tokens
 
@@ -124,7 +126,9 @@ def _runs(config: SweepConfig, backend: str) -> Iterator[Run]:
         for ratio in (_trained_ratio(config, backend),) if gated else config.compression_ratios:
             yield Run(backend, ratio, None, length_caps(config.grid, config.pool), config.grid, options)
     else:
+        settings = make_settings(backend, dict(options))
         for budget, lengths in sorted(_budgets(config).items()):
+            backend_class(backend).check_budget(budget, settings)
             points = tuple(point for point in config.grid if point[1] in lengths)
             yield Run(backend, None, budget, length_caps(points, config.pool), points, options)
 
@@ -154,10 +158,11 @@ def _budgets(config: SweepConfig) -> dict[int, set[int]]:
     """Every B = L / CR of the grid, with the lengths that it serves."""
     budgets: dict[int, set[int]] = {}
     for length, ratio in product(config.lengths, config.compression_ratios):
-        budget = length / ratio
-        if budget != int(budget):
+        # As the user wrote it: 33 / 1.1 is 30 tokens, whatever floats make of it.
+        budget = length / Fraction(str(ratio))
+        if budget.denominator != 1:
             raise ValueError(
-                f"--cr {ratio:g} at L = {format_tokens(length)} is a budget of {budget:,.2f} tokens: "
+                f"--cr {ratio:.15g} at L = {format_tokens(length)} is a budget of {length / ratio:,.6g} tokens: "
                 "L / CR must be a whole number"
             )
         budgets.setdefault(int(budget), set()).add(length)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +16,9 @@ from hyperscale.grid import Run, plan_runs
 from hyperscale.sizes import format_bytes, format_tokens
 from hyperscale.tasks import load_problems, load_task
 
+if TYPE_CHECKING:
+    from hyperscale.model.spec import ModelSpec
+
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -24,6 +28,8 @@ class CacheCost:
 
     token_bytes: int | None
     note: str
+    spec: ModelSpec | None = None
+    dtype: str = "bfloat16"
 
     def of(self, tokens: int) -> str:
         """Bytes of so many tokens, in words."""
@@ -50,6 +56,8 @@ def cache_cost(config: SweepConfig) -> CacheCost:
         token_bytes,
         f"KV cache: {format_bytes(token_bytes)} a token ({spec.layers} layers x {spec.kv_heads} KV heads x "
         f"{spec.head_dim} x 2 in {dtype}{assumed})",
+        spec,
+        dtype,
     )
 
 
@@ -60,17 +68,23 @@ def print_plan(config: SweepConfig, problems: dict[str, int | None]) -> None:
     """
     runs, cost = plan_runs(config), cache_cost(config)
     console = Console(highlight=False, markup=False, emoji=False)
-    for table in (_points(config), *(_run(run, cost) for run in runs)):
+    for table in (_points(config), *(_run(config, run, cost) for run in runs)):
         console.print(table)
-    for line in (*_tasks(runs, problems), cost.note, *_batch(config, cost)):
+    for line in (*_tasks(runs, problems), cost.note, _batch(config)):
         console.print(line, soft_wrap=True)
 
 
-def batch_threads(config: SweepConfig, cost: CacheCost) -> int | None:
-    """Threads at the grid's largest L that the memory budget holds at once, at most --max-batch."""
-    if config.memory_budget is None or cost.token_bytes is None:
+def batch_threads(config: SweepConfig, run: Run, cost: CacheCost) -> int | None:
+    """Threads at the run's largest L that the memory budget holds at once, at most --max-batch; None if not known."""
+    import torch
+
+    from hyperscale.engines import memory
+
+    if config.memory_budget is None or cost.spec is None:
         return None
-    return min(config.max_batch, config.memory_budget // (cost.token_bytes * max(config.lengths)))
+    shape = memory.cache_shape(cost.spec, getattr(torch, cost.dtype), backend_class(run.backend))
+    reserve = memory.reserve_for(cost.spec, run.backend, dict(run.options), run.cache_budget)
+    return memory.batch_threads(shape, config.memory_budget, config.max_batch, max(run.length_caps), reserve)
 
 
 def count_problems(config: SweepConfig) -> dict[str, int | None]:
@@ -101,7 +115,7 @@ def _points(config: SweepConfig) -> Table:
     return table
 
 
-def _run(run: Run, cost: CacheCost) -> Table:
+def _run(config: SweepConfig, run: Run, cost: CacheCost) -> Table:
     table = Table(title=f"run: {run.name}", title_justify="left", show_header=False)
     table.add_row("covers", f"{len(run.points)} points{_covered(run)}")
     table.add_row("threads a problem", f"{len(run.length_caps)}: {run.describe_caps()} (threads x cap on L)")
@@ -114,6 +128,8 @@ def _run(run: Run, cost: CacheCost) -> Table:
     beside = pages_for(tokens) * policy.page_overhead
     note = ", uncompressed" if tokens == held else ""
     table.add_row("KV cache of a thread", f"at most {cost.of(tokens + beside)}{note}")
+    if (threads := batch_threads(config, run, cost)) is not None:
+        table.add_row("threads at once", f"{threads}, at L = {format_tokens(held)}")
     return table
 
 
@@ -134,12 +150,8 @@ def _tasks(runs: tuple[Run, ...], problems: dict[str, int | None]) -> Iterator[s
             yield f"{task}: {count:,} problems, at most {count * a_problem:,} tokens in all"
 
 
-def _batch(config: SweepConfig, cost: CacheCost) -> Iterator[str]:
-    threads = batch_threads(config, cost)
+def _batch(config: SweepConfig) -> str:
     if config.memory_budget is None:
-        yield f"batch: up to {config.max_batch} threads; --memory-budget sets what their KV cache may take"
-    elif threads is not None:
-        yield (
-            f"batch: --memory-budget {format_bytes(config.memory_budget)} holds {threads} threads at "
-            f"L = {format_tokens(max(config.lengths))} (--max-batch {config.max_batch})"
-        )
+        return f"batch: up to {config.max_batch} threads; --memory-budget sets what their KV cache may take"
+    held = format_bytes(config.memory_budget)
+    return f"batch: what --memory-budget {held} holds, at most --max-batch {config.max_batch} threads"

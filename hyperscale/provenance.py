@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -75,41 +75,48 @@ def _pools(runs: Sequence[Run]) -> dict[str, int]:
 
 
 def opened(
-    old: Manifest | None, config: SweepConfig, tasks: Mapping[str, dict[str, Any]], session: dict[str, Any]
+    old: Manifest | None,
+    config: SweepConfig,
+    tasks: Mapping[str, dict[str, Any]],
+    session: dict[str, Any],
+    sampled: Collection[tuple[str, str]],
 ) -> Manifest:
     """Manifest of a folder in which `session` starts; ValueError with a diff if it holds another sweep.
 
-    Tasks, backends and sessions add up. What the model adds to the identity is kept until `identify` compares it.
+    `sampled`: (task, backend) of every sample in it. What has no sample may change, and is
+    forgotten if it is not named again; else tasks, backends and sessions add up. What the model adds to the identity
+    is kept until `identify` compares it.
     """
     if old is None:
         old = {"created": now(), "identity": {}, "tasks": {}, "sessions": []}
     known = old["identity"].get("model", {})
-    both = old["tasks"].keys() & tasks.keys()
+    held = {name: task for name, task in old["tasks"].items() if any(name == of for of, _ in sampled)}
+    used = {name: of for name, of in old.get("backends", {}).items() if any(name == of for _, of in sampled)}
     options = {name: config.options_of(name) for name in config.backends}
-    used = old.get("backends", {})
+    both = held.keys() & tasks.keys()
     if old["identity"]:
         shared = used.keys() & options.keys()
         check_identity(
             {
                 "config": old["identity"]["config"],
-                **{name: old["tasks"][name]["identity"] for name in both},
-                **{name: used[name] for name in shared},
+                "tasks": {name: held[name]["identity"] for name in both},
+                "backends": {name: used[name] for name in shared},
             },
             {
                 "config": config.identity(),
-                **{name: tasks[name]["identity"] for name in both},
-                **{name: options[name] for name in shared},
+                "tasks": {name: tasks[name]["identity"] for name in both},
+                "backends": {name: options[name] for name in shared},
             },
         )
     # Points of other runs are not made again, but their tables are: they need the pools that they had.
-    pools = {name: old["tasks"][name]["pools"] | tasks[name]["pools"] for name in both}
+    pools = {name: held[name]["pools"] | tasks[name]["pools"] for name in both}
     merged = {name: {**task, "pools": pools.get(name, task["pools"])} for name, task in tasks.items()}
     return {
         "created": old["created"],
         "identity": {"config": config.identity(), "model": known},
         "config": config.model_dump(mode="json", exclude={"output_dir", "data"}),
         "partial": any(task["partial"] for task in tasks.values()),
-        "tasks": {**old["tasks"], **merged},
+        "tasks": {**held, **merged},
         "backends": {**used, **options},
         "sessions": [*old["sessions"], session],
     }

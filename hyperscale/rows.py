@@ -12,7 +12,7 @@ from hyperscale.tasks import Problem
 
 Row = dict[str, Any]
 
-_STEP_COLUMNS = ("step_reads", "step_live", "step_pages", "step_shared", "step_micros")
+_STEP_COLUMNS = ("step_reads", "step_live", "step_pages", "step_micros")
 
 
 def sample_row(problem: Problem, chain: Chain, text: str, text_ends: list[int], shape: CacheShape) -> Row:
@@ -30,6 +30,7 @@ def sample_row(problem: Problem, chain: Chain, text: str, text_ends: list[int], 
         "text_ends": text_ends,
         **{name: getattr(chain, name) for name in _STEP_COLUMNS},
         "row_live": chain.row_live,
+        "page_shared": chain.page_shared,
         "prefill_seconds": chain.prefill_seconds,
         "batch_threads": chain.batch_threads,
     }
@@ -50,6 +51,7 @@ def empty_row(problem: Problem, thread: int, length_cap: int, prompt_tokens: int
         "text_ends": [],
         **{name: [] for name in _STEP_COLUMNS},
         "row_live": [],
+        "page_shared": [],
         "prefill_seconds": 0.0,
         "batch_threads": 0.0,
     }

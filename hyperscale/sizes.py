@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 _BINARY = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _DECIMAL = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -54,7 +55,7 @@ def _parse(text: str, units: dict[str, int], meant: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower().replace("_", ""))
     if match is None or match[2] not in units:
         raise ValueError(f"{text!r} is no size in {meant}")
-    size = float(match[1]) * units[match[2]] if "." in match[1] else int(match[1]) * units[match[2]]
-    if size != int(size):
+    size = Fraction(match[1]) * units[match[2]]
+    if size.denominator != 1:
         raise ValueError(f"{text!r} is not a whole number of {meant}")
     return int(size)

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hyperscale.backends import backend_class, backend_names
-from hyperscale.backends.settings import defaults
-from hyperscale.config import unknown
+from hyperscale.backends.settings import defaults, plain
+from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.spec import FAMILIES, ROPE_TYPES
 from hyperscale.rows import records
 from hyperscale.sizes import format_bytes, format_tokens
@@ -108,25 +108,19 @@ def print_backends() -> None:
     for name in backend_names():
         policy = backend_class(name)
         given = "nothing" if name == "vanilla" else "B = L / CR" if policy.knows_length else "CR"
-        table.add_row(name, given, policy.frees, ", ".join(f"{k}={_plain(v)}" for k, v in defaults(name).items()))
+        table.add_row(name, given, policy.frees, ", ".join(f"{k}={plain(v)}" for k, v in defaults(name).items()))
     _console().print(table)
 
 
 def print_backend(name: str) -> None:
     """A backend: what it does, and its settings as --backend-option takes them."""
-    if name not in backend_names():
-        raise ValueError(unknown("backend", name, backend_names()))
     policy = backend_class(name)
     print(f"{name}\n\n{inspect.getdoc(inspect.getmodule(policy))}\n\nfrees: {policy.frees}")
     settings = defaults(name)
     if settings:
         print(f"\nsettings, with their defaults\n\n{inspect.getdoc(policy.Settings)}\n")
     for field, value in settings.items():
-        print(f"  --backend-option {name}.{field}={_plain(value)}")
-
-
-def _plain(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        print(f"  --backend-option {name}.{field}={plain(value)}")
 
 
 def print_models() -> None:
@@ -155,7 +149,17 @@ def print_model(model: str, revision: str | None) -> None:
         ("KV cache a token", f"{format_bytes(2 * per_token)} in 16 bit, {format_bytes(4 * per_token)} in float32"),
     ):
         table.add_row(name, str(value))
+    if spec.gates is not None:
+        table.add_row("gates", _gates(spec.gates))
     _console().print(table)
+
+
+def _gates(gates: GateSpec) -> str:
+    trained = "ratio unknown" if gates.ratio is None else f"ratio {gates.ratio:g}"
+    return (
+        f"{gates.form}, {trained}, window {format_tokens(gates.window)} tokens, decision shift {gates.decision_shift}, "
+        f"scale {gates.scale:g}, bias {gates.bias:g}"
+    )
 
 
 def _console() -> Console:

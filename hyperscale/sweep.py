@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from hyperscale import provenance
+from hyperscale.backends import backend_class
+from hyperscale.backends.settings import make_settings
 from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Job
 from hyperscale.executors.base import Executor
@@ -67,6 +69,7 @@ def sweep(
         judge = stack.enter_context(Judge(config.seed, pool))
         work = _Sweep(config, runs, sources, store, judge, interrupt, progress, load, command)
         parts = [work.prepare(source, run) for source in sources for run in runs]
+        work.check_prompts(parts)
         for part in parts:
             work.generate(part)
         return work.finish()
@@ -100,19 +103,20 @@ class _Sweep:
         self._load = load
         self._executor: Executor | None = None
         self._boards: dict[str, Board] = {}
+        self._prompts: dict[tuple[str, str], tuple[int, ...]] = {}
         self._began = time.monotonic()
         self._session = provenance.new_session(command)
         tasks = {source.task.name: provenance.describe_task(source.task, source.loaded, runs) for source in sources}
         # A folder without a sample, as a failed start leaves it, is nobody's yet.
-        holds_samples = bool(store.keys("samples"))
-        old = store.read_manifest() if holds_samples else None
-        if holds_samples and old is None:
+        sampled = set(store.read("samples", ["task", "backend"]).itertuples(index=False, name=None))
+        old = store.read_manifest() if sampled else None
+        if sampled and old is None:
             raise ValueError(
                 f"{config.output_dir} holds samples but no manifest.json, which tells how they were drawn: "
                 "restore it, or choose another --output-dir"
             )
         # On disk only once the loaded model is checked too: a refused sweep leaves the folder as it was.
-        self._manifest = provenance.opened(old, config, tasks, self._session)
+        self._manifest = provenance.opened(old, config, tasks, self._session, sampled)
         keys = [(task, run.backend, ratio) for task in tasks for run in runs for ratio in run.ratios]
         self._tables = Tables(store, keys)
 
@@ -136,6 +140,20 @@ class _Sweep:
                 self._submit(cases.pop(problem_id))
         return _Part(run, run_id, problems, todo.generate, cases, board)
 
+    def check_prompts(self, parts: Sequence[_Part]) -> None:
+        """ValueError if a prompt still to run does not suit its backend: told before the first part generates."""
+        for part in parts:
+            policy, settings = backend_class(part.run.backend), make_settings(part.run.backend, dict(part.run.options))
+            for problem_id, caps in part.lacking.items():
+                if self.interrupt.requested:
+                    return
+                prompt = len(self._prompt(part.problems[problem_id]))
+                if prompt < max(caps.values()):
+                    try:
+                        policy.check_prompt(prompt, part.run.cache_budget, settings)
+                    except ValueError as error:
+                        raise ValueError(f"{part.problems[problem_id].task} {problem_id}: {error}") from None
+
     def generate(self, part: _Part) -> None:
         """Generate what a part lacks while nobody interrupts; each chain is on disk before it counts."""
         self.progress.start(part.board)
@@ -146,7 +164,7 @@ class _Sweep:
         shape = engine.cache_shape
         jobs = []
         for problem_id, caps in list(part.lacking.items()):
-            problem, prompt = part.problems[problem_id], executor.prompt_tokens(part.problems[problem_id])
+            problem, prompt = part.problems[problem_id], self._prompt(part.problems[problem_id])
             room = {thread: cap for thread, cap in caps.items() if cap > len(prompt)}
             if room:
                 jobs.append(Job(problem.task, problem_id, prompt, room))
@@ -220,6 +238,12 @@ class _Sweep:
             self._session["hardware"] = provenance.hardware()
             self.store.write_manifest(self._manifest)
         return self._executor
+
+    def _prompt(self, problem: Problem) -> tuple[int, ...]:
+        key = problem.task, problem.id
+        if key not in self._prompts:
+            self._prompts[key] = self._loaded().prompt_tokens(problem)
+        return self._prompts[key]
 
     def _pinned(self) -> SweepConfig:
         """The config, at the revision that the folder's samples come from: a branch may have moved since."""

@@ -86,11 +86,20 @@ def _others(store: Store, runs: Sequence[RunKey]) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path)
         found = pd.MultiIndex.from_frame(frame[columns])
+        # Samples of a backend that is bound to a budget have no ratio: L / B = CR follows from each L.
+        budgets = _budgets(frame.assign(cache_budget=(frame["length"] / frame["compression_ratio"]).round()))
     except (pa.ArrowException, OSError, KeyError) as error:
         raise ValueError(
             f"{path} is damaged ({error}): restore it, or delete it and sweep each of its tasks and backends "
             "again, which makes its rows anew without generating"
         ) from error
+    samples = store.read("samples", [*columns, "cache_budget"])
     named = pd.MultiIndex.from_frame(frame[_RUN]).isin(list(runs))
-    sampled = found.isin(pd.MultiIndex.from_frame(store.read("samples", columns)))
+    sampled = found.isin(pd.MultiIndex.from_frame(samples[columns])) | budgets.isin(_budgets(samples))
     return frame[sampled & ~named]
+
+
+def _budgets(frame: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(
+        frame[["task", "backend", "cache_budget", "problem_id"]].astype({"cache_budget": float})
+    )

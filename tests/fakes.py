@@ -76,7 +76,7 @@ class FakeEngine:
             step_pages=-(-steps // PAGE) * rows,
             step_micros=np.full(len(steps), 100, dtype=np.int64),
             row_live=np.full(rows, prompt + len(tokens), dtype=np.int64),
-            step_shared=np.full(len(steps), prompt // PAGE * rows, dtype=np.int64),
+            page_shared=np.full(prompt // PAGE * rows, len(steps), dtype=np.int64),
             prefill_seconds=0.01,
             batch_threads=5.0,
         )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from hyperscale.cli import app, run
 from hyperscale.cli_options import SweepOptions, folder_name
 from hyperscale.tasks import task_names
 from tests.fakes import FakeExecutor, Interrupted, write_task
+from tests.gated_models import write_gated_model
 
 COMMANDS = ("sweep", "plan", "figures", "tasks", "backends", "models")
 
@@ -98,7 +100,8 @@ def test_plan_and_dry_run_tell_the_cost_and_touch_nothing(
     assert "6 problems, at most 960 tokens" in out
     assert "512 B a token" in out  # 2 x 2 layers x 2 KV heads x 16 dimensions x 4 bytes
     assert "32 KiB" in out  # x 64 tokens
-    assert "1 MiB holds 32 threads at L = 64" in out
+    assert re.search(r"threads at once .* 32, at L = 64", out)
+    assert "what --memory-budget 1 MiB holds" in out
     assert not (tmp_path / "out").exists()
 
 
@@ -188,6 +191,20 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "task": (["plan", "--model", "m", "-t", "gsm9k", "--budget", "8k"], "did you mean 'gsm8k'"),
     "backend": (["plan", "--model", "m", "-t", "gsm8k", "--budget", "8k", "--backends", "vanila"], "'vanilla'"),
     "ratio": (["plan", "--model", "m", "-t", "gsm8k", "--budget", "8k", "--cr", "x"], "--cr"),
+    "no width": (
+        ["plan", "--model", "m", "-t", "gsm8k", "--widths", "0", "--lengths", "4k"],
+        "error: --widths 0: must",
+    ),
+    "no length": (
+        ["plan", "--model", "m", "-t", "gsm8k", "--widths", "1,2", "--lengths", "4k,0"],
+        "error: --lengths 0: must be at least 1\n",
+    ),
+    "memory": (
+        ["plan", "--model", "m", "-t", "gsm8k", "--budget", "8k", "--memory-budget", ""],
+        "--memory-budget: '' is no size in bytes",
+    ),
+    "upper case": (["plan", "--model", "m", "-t", "gsm8k", "--budget", "8k", "--backends", "TOVA"], "mean 'tova'?"),
+    "shown backend": (["backends", "Tova"], "did you mean 'tova'?"),
     "infinite": (
         ["plan", "--model", "m", "-t", "gsm8k", "--budget", "8k", "--temperature", "inf"],
         "--temperature inf",
@@ -297,6 +314,29 @@ def test_models_lists_forms_and_inspects_one(capsys: pytest.CaptureFixture[str],
     out = capsys.readouterr().out
     assert "llama" in out
     assert "256 B in 16 bit, 512 B in float32" in out
+
+
+@pytest.mark.parametrize(
+    ("layout", "said"),
+    [
+        ("published", "borrowed, ratio 8, window 6 tokens, decision shift 1, scale 100, bias -5"),
+        ("ours-linear", "linear, ratio unknown, window 3 tokens, decision shift 1, scale 10, bias -5"),
+    ],
+)
+def test_models_shows_the_gates_of_a_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], layout: str, said: str
+) -> None:
+    write_gated_model(tmp_path / "gated", layout)
+    assert run(["models", str(tmp_path / "gated")]) == 0
+    assert said in capsys.readouterr().out
+
+
+def test_a_dry_run_with_force_moves_nothing(tmp_path: Path, fake: None) -> None:
+    arguments = sweep_arguments(tmp_path / "out", write_task(tmp_path))
+    assert run(arguments) == 0
+    before = sorted(tmp_path.rglob("*"))
+    assert run([*arguments, "--force", "--dry-run"]) == 0
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,52 @@ def test_a_budget_that_is_no_whole_number_is_refused() -> None:
         plan_runs(make(grid=((1, 64),), backends=("tova",), compression_ratios=(3,)))
 
 
+@pytest.mark.parametrize(
+    ("ratio", "length", "budget"), [(1.1, 33, 30), (1.4, 21, 15), (2.8, 21504, 7680), (2.5, 40, 16)]
+)
+def test_a_budget_that_only_floats_make_a_fraction_is_a_whole_number(ratio, length, budget):
+    [run] = plan_runs(make(grid=((1, length),), backends=("tova",), compression_ratios=(ratio,)))
+    assert run.cache_budget == budget
+    assert run.ratios == (ratio,)
+
+
+def test_where_the_prompt_leaves_no_room_a_covered_point_is_the_point_generated_alone(tmp_path, model, task):
+    """Whatever the rest of the run did, a point at which nothing is run costs nothing."""
+    backends = ["--backends", "vanilla,tova", "--cr", "4", "--widths", "2"]
+    covering = sweep_tiny(tmp_path / "covering", model, task, *backends, "--lengths", "16,64")
+    alone = sweep_tiny(tmp_path / "alone", model, task, *backends, "--lengths", "16")
+    found = [
+        pd.read_parquet(folder / "outcomes.parquet").query("length == 16").sort_values(["backend", "problem_id"])
+        for folder in (covering, alone)
+    ]
+    left, right = (frame[[*UNTIMED, "seconds", "batch_threads"]].reset_index(drop=True) for frame in found)
+    assert len(left) == 6
+    pd.testing.assert_frame_equal(left, right)
+    assert (left[["kv_reads", "peak_tokens", "peak_bytes", "seconds", "batch_threads"]] == 0).all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--backend-option", "tova.sink_tokens=16"],
+            "tova: a budget of 16 tokens a row has no room for sink_tokens 16",
+        ),
+        (["--backend-option", "tova.protect_prompt=true"], "sums 0: tova.protect_prompt: a prompt of 23 tokens"),
+        (["--memory-budget", "18kB"], "cannot hold one thread of 64 tokens under vanilla"),
+    ],
+)
+def test_what_one_run_cannot_do_is_told_before_any_generates(tmp_path, model, task, options, message, capsys):
+    """TOVA at B = 16 is the second run; vanilla is the greediest, and comes last where memory lacks."""
+    names = "tova,vanilla" if "--memory-budget" in options else "vanilla,tova"
+    folder = sweep_tiny(
+        tmp_path / "out", model, task, "--backends", names, "--cr", "4", "--widths", "1", "--lengths", "64", *options,
+        exit_code=2,
+    )  # fmt: skip
+    assert message in capsys.readouterr().err
+    assert not list(folder.glob("samples/*.parquet"))
+
+
 @pytest.mark.parametrize("backend", BOUND)
 @pytest.mark.parametrize(("length", "ratio"), [(64, 2), (128, 4)])
 def test_a_covered_point_is_the_point_generated_alone(tmp_path, model, task, grid, backend, length, ratio):
@@ -72,7 +118,7 @@ def test_a_covered_point_is_the_point_generated_alone(tmp_path, model, task, gri
     for long, short in zip(rows(covering), rows(table(alone, "samples")), strict=True):
         kept = min(long["generated_tokens"], length - long["prompt_tokens"])
         assert short["tokens"] == long["tokens"][:kept]
-        for name in ("step_reads", "step_live", "step_pages", "step_shared"):
+        for name in ("step_reads", "step_live", "step_pages"):
             assert short[name] == long[name][:kept]
     point = f"backend == '{backend}' and compression_ratio == {ratio} and width == 2 and length == {length}"
     found = [pd.read_parquet(folder / "outcomes.parquet").query(point) for folder in (grid, alone)]

@@ -16,7 +16,7 @@ from tests.folders import rows, table
 from tests.sums import sweep_tiny, write_sums
 from tests.tiny_models import write_tiny_model
 
-COUNTED = ["tokens", "text", "finish_reason", "step_reads", "step_live", "step_pages", "step_shared"]
+COUNTED = ["tokens", "text", "finish_reason", "step_reads", "step_live", "step_pages", "page_shared"]
 UNTIMED = ["accuracy", "tied", "kv_reads", "peak_tokens", "peak_bytes", "mean_length", "truncated_share", "pool"]
 
 
@@ -52,7 +52,7 @@ def test_a_covered_point_is_the_point_generated_alone(tmp_path, model, task, gri
         kept = min(covering["generated_tokens"], length - covering["prompt_tokens"])
         assert single["tokens"] == covering["tokens"][:kept]
         assert single["text"] == covering["text"][: covering["text_ends"][kept - 1]]
-        for name in ("step_reads", "step_live", "step_pages", "step_shared"):
+        for name in ("step_reads", "step_live", "step_pages"):
             assert single[name] == covering[name][:kept]
     if width == 4:  # the grid's pool is then the point's own
         found = [

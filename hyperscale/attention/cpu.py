@@ -130,7 +130,9 @@ class CpuAttention:
         self.rows, self.group = rows, heads // rows.kv_heads
         # Each worker has its own; a page of scores is a whole cache line, so that two never write to one.
         slots = rows.table.shape[-1] * PAGE_SIZE
-        workers = numba.get_num_threads()
+        # A parallel kernel sets OpenMP's count to numba's own, for torch too: one that the user made smaller stays.
+        workers = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+        numba.set_num_threads(workers)
         self._scores: NDArray[np.float32] = np.empty((workers, self.group, slots), np.float32)
         self._scores_of_one: NDArray[np.float32] = np.empty((workers, 1, slots), np.float32)
         self._scale = np.float32(1 / math.sqrt(rows.head_dim))

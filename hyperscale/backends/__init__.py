@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from hyperscale.config import unknown
+
 if TYPE_CHECKING:
     from hyperscale.backends.base import Backend
 
@@ -26,8 +28,8 @@ def backend_names() -> list[str]:
 
 
 def backend_class(name: str) -> type[Backend]:
-    """The backend of this name; ValueError names the known ones."""
+    """The backend of this name; ValueError names the one that was perhaps meant."""
     if name not in _REGISTRY:
-        raise ValueError(f"unknown backend {name!r}; known: {', '.join(_REGISTRY)}")
+        raise ValueError(unknown("backend", name, _REGISTRY))
     module, _, attribute = _REGISTRY[name].partition(":")
     return cast("type[Backend]", getattr(import_module(module), attribute))

@@ -21,6 +21,7 @@ attends: a token that is given up after step t lies in its slot until the token 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -77,6 +78,7 @@ class Backend(ABC):
         self.settings = self.Settings() if settings is None else settings
         assert self.knows_length == (parts.budget is not None)
         self.budget = parts.budget
+        self.check_budget(parts.budget, self.settings)
 
     def begin(self, slot: int, key: int) -> None:  # noqa: B027 - most policies remember nothing
         """A new, empty sequence. `key` is a number of its own (64 bits), the same in every run of the sweep."""
@@ -97,6 +99,14 @@ class Backend(ABC):
         """Attend one new token of each sequence, store and evict by the policy, tell the meter. Returns out_nhd."""
 
     @classmethod  # noqa: B027
+    def check_budget(cls, budget: int | None, settings: Any) -> None:
+        """ValueError if the policy cannot work with this budget."""
+
+    @classmethod  # noqa: B027
+    def check_prompt(cls, prompt: int, budget: int | None, settings: Any) -> None:
+        """ValueError if a prompt of so many tokens cannot be held."""
+
+    @classmethod  # noqa: B027
     def check_gates(cls, gates: GateSpec | None) -> None:
         """ValueError if the policy needs gates that the checkpoint does not have."""
 
@@ -104,6 +114,11 @@ class Backend(ABC):
     def row_tokens(cls, length_cap: int, budget: int | None) -> int:
         """Most KV tokens that one row of a sequence can hold."""
         return length_cap if budget is None else min(length_cap, budget)
+
+    @classmethod
+    def expectation(cls, gates: GateSpec | None, settings: Any) -> Callable[[int], int] | None:
+        """KV tokens that a row is expected to hold of so many, on average; None where `row_tokens` is certain."""
+        return None
 
     @classmethod
     def prompt_pages(cls, prompt: int, budget: int | None) -> int:

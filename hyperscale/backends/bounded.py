@@ -55,12 +55,7 @@ class Bounded(Backend):
         super().__init__(parts, settings)
         assert self.budget is not None
         self.room: int = self.budget
-        self.recent = self.recent_window()
-        if self.settings.sink_tokens + self.recent > self.room:
-            raise ValueError(
-                f"a budget of {self.room} tokens a row has no room for sink_tokens {self.settings.sink_tokens} "
-                f"beside the last {self.recent} (recent_window); the newest token always takes one place"
-            )
+        self.recent = self.recent_window(self.settings, self.room)
         layers, slots, kv_heads, pages = self.rows.table.shape
         # By layer, slot of the sequence, and row. Memory is mapped when it is first written to.
         self.seen: NDArray[np.int64] = np.zeros((layers, slots), np.int64)
@@ -73,17 +68,36 @@ class Bounded(Backend):
         self.victims: NDArray[np.int64] = np.zeros((layers, slots, kv_heads), np.int64)
         """Place of the token that the next one overwrites, once the row is full."""
 
-    def recent_window(self) -> int:
+    @classmethod
+    def recent_window(cls, settings: Any, budget: int) -> int:
         """Last tokens that every row holds: 1 or more."""
-        return max(int(self.settings.recent_window), 1)
+        return max(int(settings.recent_window), 1)
+
+    @classmethod
+    def check_budget(cls, budget: int | None, settings: Any) -> None:
+        """ValueError if what is always kept does not fit."""
+        assert budget is not None
+        recent = cls.recent_window(settings, budget)
+        if settings.sink_tokens + recent > budget:
+            raise ValueError(
+                f"{cls.name}: a budget of {budget} tokens a row has no room for sink_tokens {settings.sink_tokens} "
+                f"beside the last {recent} (recent_window); the newest token always takes one place"
+            )
+
+    @classmethod
+    def check_prompt(cls, prompt: int, budget: int | None, settings: Any) -> None:
+        """ValueError if the budget has no room for a prompt that is protected."""
+        assert budget is not None
+        recent = cls.recent_window(settings, budget)
+        if settings.protect_prompt and prompt + recent > budget:
+            raise ValueError(
+                f"{cls.name}.protect_prompt: a prompt of {prompt} tokens, beside the last {recent}, does not fit a "
+                f"budget of {budget} tokens a row; raise --lengths, lower --cr or turn protect_prompt off"
+            )
 
     def dense_prompt(self, prompt: int) -> int:
-        """Until the budget is reached. ValueError if it has no room for a prompt that is protected."""
-        if self.settings.protect_prompt and prompt + self.recent > self.room:
-            raise ValueError(
-                f"protect_prompt: a prompt of {prompt} tokens, beside the last {self.recent}, does not fit a budget "
-                f"of {self.room} tokens a row; raise --lengths, lower --cr or turn protect_prompt off"
-            )
+        """Until the budget is reached."""
+        self.check_prompt(prompt, self.budget, self.settings)
         return min(prompt, self.room)
 
     def begin(self, slot: int, key: int) -> None:

@@ -13,6 +13,7 @@ means of a slot's last 12 tokens at most.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from hyperscale.attention.dense import causal_attention
 from hyperscale.backends.base import Backend, Parts
-from hyperscale.model.gate_spec import KEY, GateSpec
+from hyperscale.model.gate_spec import GATES, KEY, GateSpec
 
 LEAST = 2.0**-7
 """Added to every importance, as in the released code, so that no weight vanishes."""
@@ -76,9 +77,17 @@ class DMC(Backend):
         """ValueError if the checkpoint was not trained to merge."""
         if gates is None or gates.form != "dmc":
             raise ValueError(
-                "the dmc backend merges what a model's gates say: use a checkpoint retrofitted with DMC, and a "
-                f'gates.json (or {KEY} in config.json) that says {{"form": "dmc"}}'
+                "the dmc backend merges what a model's gates say: use a checkpoint folder retrofitted with DMC, and a "
+                f'{GATES} in it (or {KEY} in config.json) that says {{"form": "dmc"}}'
             )
+
+    @classmethod
+    def expectation(cls, gates: GateSpec | None, settings: Any) -> Callable[[int], int] | None:
+        """What the checkpoint's ratio leaves."""
+        if gates is None or gates.ratio is None:
+            return None
+        ratio = gates.ratio
+        return lambda length: math.ceil(length / ratio)
 
     def fork(self, source: int, slot: int, key: int) -> None:
         """The newest slots go on from the same sums."""

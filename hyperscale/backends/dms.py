@@ -7,6 +7,8 @@ model, gives each token of each KV head a logit; above 0 the token is evicted, b
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +19,9 @@ from torch import Tensor
 
 from hyperscale.attention.sparse import windowed_attention
 from hyperscale.backends.base import Backend, Parts
+from hyperscale.backends.rows import PAGE_SIZE
 from hyperscale.floats import compiled
-from hyperscale.model.gate_spec import KEY, GateSpec
+from hyperscale.model.gate_spec import GATES, KEY, GateSpec
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,9 @@ class DMS(Backend):
         self.check_gates(parts.gates)
         assert parts.gates is not None
         chosen, gates = self.settings, parts.gates
-        self.window = gates.window if chosen.window < 0 else chosen.window
+        # Nothing leaves a window that is as long as a row can be: a longer one would only take memory.
+        longest = self.rows.table.shape[-1] * PAGE_SIZE
+        self.window = min(gates.window if chosen.window < 0 else chosen.window, longest)
         shift = gates.decision_shift if chosen.decision_shift < 0 else chosen.decision_shift
         self.lag = shift + (self.window if chosen.immediate else 0)
         """How many tokens after a token the one comes that decides its fate: 0 to window + 1."""
@@ -92,8 +97,16 @@ class DMS(Backend):
             found = "has no gates" if gates is None else "has the gates of DMC"
             raise ValueError(
                 f"the dms backend evicts what a model's gates say, and this checkpoint {found}: use one retrofitted "
-                f"with DMS, such as nvidia/Qwen3-8B-DMS-8x, or put a gates.json (or {KEY} in config.json) beside it"
+                f"with DMS, such as nvidia/Qwen3-8B-DMS-8x, or put {GATES} into its folder (or {KEY} into config.json)"
             )
+
+    @classmethod
+    def expectation(cls, gates: GateSpec | None, settings: Any) -> Callable[[int], int] | None:
+        """The window, and what the checkpoint's ratio leaves of the tokens before it."""
+        if gates is None or gates.ratio is None:
+            return None
+        ratio, recent = gates.ratio, 1 + (gates.window if settings.window < 0 else settings.window)
+        return lambda length: length if length <= recent else recent + math.ceil((length - recent) / ratio)
 
     def begin(self, slot: int, key: int) -> None:
         """Nothing was seen."""

@@ -48,11 +48,10 @@ class H2O(Bounded):
         self.mass: NDArray[np.float32] = np.zeros(self.positions.shape, np.float32)
         """Attention gathered by the token in each place of a row."""
 
-    def recent_window(self) -> int:
+    @classmethod
+    def recent_window(cls, settings: Any, budget: int) -> int:
         """Half of the budget, rounded up, unless the settings say otherwise."""
-        if self.settings.recent_window == HALF:
-            return self.room - self.room // 2
-        return super().recent_window()
+        return budget - budget // 2 if settings.recent_window == HALF else super().recent_window(settings, budget)
 
     def fork(self, source: int, slot: int, key: int) -> None:
         """Copy what each place has gathered."""

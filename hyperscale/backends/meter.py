@@ -24,8 +24,6 @@ class StepCounts(NamedTuple):
     """KV tokens held after the step."""
     pages: NDArray[np.int64]
     """Pages held after the step that are the sequence's own."""
-    shared: NDArray[np.int64]
-    """Pages held after the step that are still those of its prompt."""
 
 
 class Meter:
@@ -41,7 +39,7 @@ class Meter:
 
     def take(self, slots: NDArray[np.int64]) -> StepCounts:
         """The counts of the step that just ran; the next step starts from zero."""
-        counts = StepCounts(self._reads[slots], self._rows.live(slots), self._rows.own[slots], self._rows.shared[slots])
+        counts = StepCounts(self._reads[slots], self._rows.live(slots), self._rows.own[slots])
         self._reads[slots] = 0
         return counts
 

@@ -65,7 +65,7 @@ def _lay_out(chosen_nhc, table, lengths_n, slots, page_size, pages_nhp, tokens_n
 class Quest(Backend):
     """Attend the newest page and, for each query head, the other pages with the highest bound on a score.
 
-    A query head attends B // page_size pages, one at least; a sequence that has no more is attended whole. Pages
+    A query head attends B // page_size pages; a sequence that has no more is attended whole. Pages
     that several heads of a group attend are read once.
     """
 
@@ -80,8 +80,18 @@ class Quest(Backend):
         super().__init__(parts, settings)
         assert self.budget is not None
         self._page_size = self.settings.page_size
-        self._pages = max(1, self.budget // self._page_size)
+        self._pages = self.budget // self._page_size
         self.bounds = PageBounds(self.rows, self._page_size)
+
+    @classmethod
+    def check_budget(cls, budget: int | None, settings: QuestSettings) -> None:
+        """ValueError if it is less than a page: what is read is whole pages."""
+        assert budget is not None
+        if budget < settings.page_size:
+            raise ValueError(
+                f"quest: a budget of {budget} tokens a row is less than a page (page_size {settings.page_size}): raise "
+                "--lengths or lower --cr"
+            )
 
     @classmethod
     def row_tokens(cls, length_cap: int, budget: int | None) -> int:

@@ -11,6 +11,7 @@ The bookkeeping (page table, lengths, references) lives in host memory; keys and
 from __future__ import annotations
 
 import mmap
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -25,13 +26,29 @@ PAGE_SIZE = 16
 """KV tokens a page. Physical memory exceeds live tokens by at most one page a row."""
 
 
+OWN, NEVER = -1, 2**31 - 1
+"""When a row copied a page that it was forked with: pages of its own are marked, and those that it still shares."""
+
 # What Python maps by default is shared memory, which takes no huge pages.
 _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
 
 
 @compiled()
 def _claim(  # type: ignore[no-untyped-def]
-    slots, places_nk, table, inherited, lengths, references, free, free_count, own, shared, pages, offsets, copies
+    slots,
+    places_nk,
+    table,
+    copied_at,
+    lengths,
+    steps,
+    references,
+    free,
+    free_count,
+    own,
+    shared,
+    pages,
+    offsets,
+    copies,
 ):
     """Find the page of each row's place for the next token; returns how many shared pages must be copied first.
 
@@ -40,6 +57,8 @@ def _claim(  # type: ignore[no-untyped-def]
     copied = 0
     for i in range(slots.shape[0]):
         s = slots[i]
+        step = steps[s]
+        steps[s] += 1
         for h in range(table.shape[1]):
             place = places_nk[i, h]
             p, offset = place // PAGE_SIZE, place % PAGE_SIZE
@@ -48,7 +67,7 @@ def _claim(  # type: ignore[no-untyped-def]
                 page = free[free_count[0]]
                 references[page] = 1
                 table[s, h, p] = page
-                inherited[s, h, p] = False
+                copied_at[s, h, p] = OWN
                 own[s] += 1
             else:
                 page = table[s, h, p]
@@ -61,8 +80,8 @@ def _claim(  # type: ignore[no-untyped-def]
                     copied += 1
                     references[page] = 1
                     table[s, h, p] = page
-                if inherited[s, h, p]:
-                    inherited[s, h, p] = False
+                if copied_at[s, h, p] == NEVER:
+                    copied_at[s, h, p] = step
                     own[s] += 1
                     shared[s] -= 1
             pages[i, h], offsets[i, h] = table[s, h, p], offset
@@ -72,14 +91,41 @@ def _claim(  # type: ignore[no-untyped-def]
 
 @compiled()
 def _put(  # type: ignore[no-untyped-def]
-    k_nkd, v_nkd, k_ptd, v_ptd, slots, places_nk, table, inherited, lengths, references, free, free_count, own, shared
+    k_nkd,
+    v_nkd,
+    k_ptd,
+    v_ptd,
+    slots,
+    places_nk,
+    table,
+    copied_at,
+    lengths,
+    steps,
+    references,
+    free,
+    free_count,
+    own,
+    shared,
 ):
     """`_claim` and the writing, in one call: at a batch of one, calls are what takes time."""
     n, kv_heads, head_dim = k_nkd.shape
     pages, offsets = np.empty((n, kv_heads), np.int64), np.empty((n, kv_heads), np.int64)
     copies = np.empty((n * kv_heads, 2), np.int64)
     copied = _claim(
-        slots, places_nk, table, inherited, lengths, references, free, free_count, own, shared, pages, offsets, copies
+        slots,
+        places_nk,
+        table,
+        copied_at,
+        lengths,
+        steps,
+        references,
+        free,
+        free_count,
+        own,
+        shared,
+        pages,
+        offsets,
+        copies,
     )
     for source, target in copies[:copied]:
         k_ptd[target] = k_ptd[source]
@@ -122,7 +168,10 @@ class Rows:
         """Pages of each slot that it does not owe to the sequence it was forked from."""
         self.shared: NDArray[np.int64] = np.zeros(slots, np.int64)
         """Pages of each slot that are still those of the sequence it was forked from."""
-        self._inherited: NDArray[np.bool_] = np.zeros(self.table.shape, np.bool_)
+        self._copied_at: NDArray[np.int32] = np.full(self.table.shape, OWN, np.int32)
+        # Of what a slot was forked with: pages of each row. And tokens put into its rows since.
+        self._forked_pages: NDArray[np.int64] = np.zeros((layers, slots, kv_heads), np.int64)
+        self._steps: NDArray[np.int32] = np.zeros((layers, slots), np.int32)
         self._references: NDArray[np.int32] = np.zeros(pages, np.int32)
         self._free: NDArray[np.int32] = np.arange(pages - 1, -1, -1, dtype=np.int32)
         self._free_count: NDArray[np.int64] = np.array([pages], np.int64)
@@ -134,6 +183,11 @@ class Rows:
         return self.pages - int(self._free_count[0])
 
     @property
+    def free_pages(self) -> int:
+        """Pages that no row refers to."""
+        return int(self._free_count[0])
+
+    @property
     def free_slots(self) -> int:
         """Sequences that can still be opened."""
         return len(self._free_slots)
@@ -141,6 +195,15 @@ class Rows:
     def live(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
         """KV tokens held by each of these sequences, summed over layers and KV heads."""
         return self.lengths[:, slots].sum(axis=(0, 2), dtype=np.int64)
+
+    def most_new_pages(self, slots: Sequence[int]) -> NDArray[np.int64]:
+        """Most pages that the next token can take of the pool, of each of these sequences: one a row at most.
+
+        A row takes one where its pages are full, or where it writes to one that it shares.
+        """
+        lengths = self.lengths[:, list(slots)]
+        full = (lengths % PAGE_SIZE == 0).sum(axis=(0, 2), dtype=np.int64)
+        return np.minimum(full + self.shared[list(slots)], self.layers * self.kv_heads)
 
     def open(self) -> int:
         """A slot for a new, empty sequence."""
@@ -150,12 +213,14 @@ class Rows:
     def fork(self, source: int) -> int:
         """A slot whose rows share all pages of `source`; a page is copied when either side writes to it."""
         slot = self.open()
-        used = pages_for(int(self.lengths[:, source].max()))
+        self._forked_pages[:, slot] = -(-self.lengths[:, source] // PAGE_SIZE)
+        used = int(self._forked_pages[:, slot].max())
         self.table[:, slot, :, :used] = self.table[:, source, :, :used]
         self.lengths[:, slot] = self.lengths[:, source]
+        self._steps[:, slot] = 0
         held = self._held(source)
         np.add.at(self._references, held, 1)
-        self._inherited[:, slot, :, :used] = True
+        self._copied_at[:, slot, :, :used] = NEVER
         self.own[slot], self.shared[slot] = 0, len(held)
         return slot
 
@@ -165,6 +230,15 @@ class Rows:
         self.lengths[:, slot] = 0
         self.own[slot] = self.shared[slot] = 0
         self._free_slots.append(slot)
+
+    def steps_shared(self, slot: int) -> NDArray[np.int64]:
+        """For each page that a slot was forked with, row by row: tokens put into the row before it copied the page.
+
+        `NEVER` where it still shares it.
+        """
+        copied_at = self._copied_at[:, slot]
+        pages = np.arange(copied_at.shape[-1])
+        return copied_at[pages < self._forked_pages[:, slot, :, None]].astype(np.int64)
 
     def open_slots(self) -> list[int]:
         """Every slot that is open."""
@@ -191,8 +265,8 @@ class Rows:
 
     def _books(self, layer: int, slots: NDArray[np.int64], places_nk: NDArray[np.integer]) -> tuple[NDArray[Any], ...]:
         return (
-            slots, places_nk, self.table[layer], self._inherited[layer], self.lengths[layer], self._references,
-            self._free, self._free_count, self.own, self.shared,
+            slots, places_nk, self.table[layer], self._copied_at[layer], self.lengths[layer], self._steps[layer],
+            self._references, self._free, self._free_count, self.own, self.shared,
         )  # fmt: skip
 
     def _put_on_device(self, k_nkd: Tensor, v_nkd: Tensor, books: tuple[NDArray[Any], ...]) -> None:
@@ -218,7 +292,7 @@ class Rows:
         taken = self._free[self._free_count[0] : self._free_count[0] + need].reshape(self.kv_heads, count)
         self._references[taken] = 1
         self.table[layer, slot, :, first : first + count] = taken
-        self._inherited[layer, slot, :, first : first + count] = False
+        self._copied_at[layer, slot, :, first : first + count] = OWN
         self.lengths[layer, slot] += tokens
         self.own[slot] += need
         index = torch.from_numpy(taken.ravel().astype(np.int64)).to(self.device)
@@ -237,7 +311,7 @@ class Rows:
         taken = self._free[self._free_count[0] : self._free_count[0] + count].copy()
         self._references[taken] = 1
         self.table[layer, slot, head, :count] = taken
-        self._inherited[layer, slot, head, :count] = False
+        self._copied_at[layer, slot, head, :count] = OWN
         self.lengths[layer, slot, head] = tokens
         self.own[slot] += count
         index = torch.from_numpy(taken.astype(np.int64)).to(self.device)

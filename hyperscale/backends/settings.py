@@ -8,8 +8,11 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from hyperscale.backends import backend_class
-from hyperscale.config import OptionValue, unknown
+from hyperscale.backends import backend_class, backend_names
+from hyperscale.config import OptionValue, unknown, wording
+
+MOST = 2**31 - 1
+"""Largest whole number that a setting may be: backends keep positions in 32 bits."""
 
 
 def parse_options(texts: Iterable[str]) -> tuple[tuple[str, str, OptionValue], ...]:
@@ -19,11 +22,14 @@ def parse_options(texts: Iterable[str]) -> tuple[tuple[str, str, OptionValue], .
     """
     chosen: dict[tuple[str, str], OptionValue] = {}
     for text in texts:
-        name, equals, value = text.partition("=")
-        backend, dot, field = name.strip().partition(".")
-        if not (equals and dot):
+        name, equals, given = text.partition("=")
+        backend, _, field = (part.strip() for part in name.partition("."))
+        if not (backend and field and equals):
             raise ValueError(f"--backend-option {text!r}: expected BACKEND.FIELD=VALUE, such as tova.sink_tokens=4")
-        chosen[backend, field] = _value(backend, field, value.strip())
+        value = _value(backend, field, given.strip())
+        first = chosen.setdefault((backend, field), value)
+        if first != value:
+            raise ValueError(f"--backend-option {backend}.{field}: given as {plain(first)} and as {plain(value)}")
     for backend in {backend for backend, _ in chosen}:
         make_settings(backend, {field: value for (name, field), value in chosen.items() if name == backend})
     return tuple(
@@ -47,9 +53,15 @@ def defaults(backend: str) -> dict[str, OptionValue]:
     return {field.name: getattr(settings, field.name) for field in fields(settings)}
 
 
+def plain(value: object) -> str:
+    """A setting as `parse_options` reads it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _value(backend: str, field: str, text: str) -> OptionValue:
-    kind = backend_class(backend).Settings
-    hints = get_type_hints(kind)
+    if backend not in backend_names():
+        raise ValueError(f"--backend-option {backend}.{field}: {unknown('backend', backend, backend_names())}")
+    hints = get_type_hints(backend_class(backend).Settings)
     if field not in hints:
         if not hints:
             raise ValueError(f"--backend-option {backend}.{field}: {backend} has no settings")
@@ -57,5 +69,7 @@ def _value(backend: str, field: str, text: str) -> OptionValue:
     try:
         value: OptionValue = TypeAdapter(hints[field]).validate_strings(text)
     except ValidationError as error:
-        raise ValueError(f"--backend-option {backend}.{field}={text}: {error.errors()[0]['msg']}") from None
+        raise ValueError(f"--backend-option {backend}.{field}={text}: {wording(error.errors()[0])}") from None
+    if isinstance(value, int) and abs(value) > MOST:
+        raise ValueError(f"--backend-option {backend}.{field}={text}: must be between -{MOST:,} and {MOST:,}")
     return value

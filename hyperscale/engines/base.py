@@ -57,15 +57,16 @@ class Chain:
     """KV tokens held after the step, summed over layers and KV heads, prompt included."""
     step_pages: NDArray[np.int64]
     """Pages held after the step by this thread alone, all layers and heads."""
-    step_shared: NDArray[np.int64]
-    """Pages held after the step that are still those of the prompt, which its threads hold together: copied when a
-    policy writes to them."""
     step_micros: NDArray[np.int64]
-    """Wall-clock microseconds of the step divided by the number of threads that ran in it."""
+    """Wall-clock microseconds of the step divided by the number of threads that ran in it. Step 0 also bears what was
+    spent on the thread in vain, if the pool ran dry and it was begun again."""
     row_live: NDArray[np.int64]
     """KV tokens that each row held after the last step, layers x KV heads of them, layer by layer."""
+    page_shared: NDArray[np.int64]
+    """For each page of the prefilled prompt, row by row: how many of the thread's decode steps left it shared with the
+    prompt's other threads. The next step wrote to it, and gave the thread a copy of its own."""
     prefill_seconds: float
-    """Wall-clock seconds of the problem's prefill, which its threads share."""
+    """Wall-clock seconds of the problem's (first) prefill, which its threads share."""
     batch_threads: float
     """Threads running together, averaged over this chain's steps."""
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
 import torch
 
+from hyperscale.backends import backend_class
 from hyperscale.backends.base import Backend
 from hyperscale.backends.rows import PAGE_SIZE, pages_for
-from hyperscale.engines.base import CacheShape, Job
-from hyperscale.engines.threads import Prompt
+from hyperscale.backends.settings import make_settings
+from hyperscale.config import OptionValue
+from hyperscale.engines.base import CacheShape
 from hyperscale.model.spec import ModelSpec
 
 # What the weights' activations, the logits and the operating system may still take.
@@ -48,12 +51,14 @@ def _cgroup_room() -> float:
 
 @dataclass(frozen=True)
 class Reserve:
-    """Most pages that sequences can need, all layers and KV heads, under one backend."""
+    """Most pages that sequences can need, all layers and KV heads, under one backend; and what they are expected to."""
 
     rows: int
     """Rows of one sequence: layers x KV heads."""
     policy: type[Backend]
     budget: int | None
+    expects: Callable[[int], int] | None = None
+    """KV tokens that a row is expected to hold of so many, where only gates know; see `Backend.expected_tokens`."""
 
     def prompt(self, tokens: int) -> int:
         """A prefilled prompt's."""
@@ -63,11 +68,25 @@ class Reserve:
         """A thread's, beside those it shares with its prompt."""
         return self.rows * self.policy.thread_pages(prompt, length_cap, self.budget)
 
+    def expected(self, prompt: int, length_cap: int | None = None) -> int:
+        """What admission counts on: a thread's pages, a prompt's without a cap. The most, where that is certain."""
+        most = self.prompt(prompt) if length_cap is None else self.thread(prompt, length_cap)
+        if self.expects is None:
+            return most
+        return min(most, self.rows * pages_for(self.expects(prompt if length_cap is None else length_cap)))
+
     def least(self, length_cap: int) -> int:
         """Those of a thread of `length_cap` tokens and its prompt, whatever the prompt's length."""
         # A prompt that ends within a page costs its thread a copy of that page.
         alone = self.rows * (pages_for(self.policy.row_tokens(length_cap, self.budget)) + 1)
         return 2 * alone if self.policy.overwrites else alone
+
+
+def reserve_for(spec: ModelSpec, backend: str, options: Mapping[str, OptionValue], cache_budget: int | None) -> Reserve:
+    """What sequences of this model can need under a backend, and what they are expected to."""
+    policy = backend_class(backend)
+    expects = policy.expectation(spec.gates, make_settings(backend, options))
+    return Reserve(spec.layers * spec.kv_heads, policy, cache_budget, expects)
 
 
 def pool_pages(shape: CacheShape, memory_budget: int, max_batch: int, length_cap: int, reserve: Reserve) -> int:
@@ -86,41 +105,6 @@ def pool_pages(shape: CacheShape, memory_budget: int, max_batch: int, length_cap
     return min(pages, least * (max_batch + 1))
 
 
-class Reservations:
-    """Pages promised to running threads: one is admitted only if all it can ever need is still free."""
-
-    def __init__(self, pages: int, reserve: Reserve) -> None:
-        self._pages, self._reserve = pages, reserve
-        self._taken = 0
-
-    def take_prompt(self, job: Job) -> bool:
-        """Promise the pages of a job's prompt, if those of one of its threads would still fit beside them."""
-        prompt = self._prompt(job)
-        if self._taken + prompt + max(self._thread(job, thread) for thread in job.length_caps) > self._pages:
-            return False
-        self._taken += prompt
-        return True
-
-    def take_thread(self, job: Job, thread: int) -> bool:
-        """Promise the pages that a thread can need beyond its prompt's."""
-        if self._taken + self._thread(job, thread) > self._pages:
-            return False
-        self._taken += self._thread(job, thread)
-        return True
-
-    def give_back(self, prompt: Prompt, thread: int) -> None:
-        """A thread ended; the prompt's pages are free again when the last of its threads has."""
-        prompt.unfinished -= 1
-        self._taken -= self._thread(prompt.job, thread)
-        if not prompt.unfinished:
-            self._taken -= self._prompt(prompt.job)
-
-    def clear(self) -> None:
-        """Nothing runs any more."""
-        self._taken = 0
-
-    def _prompt(self, job: Job) -> int:
-        return self._reserve.prompt(len(job.prompt_tokens))
-
-    def _thread(self, job: Job, thread: int) -> int:
-        return self._reserve.thread(len(job.prompt_tokens), job.length_caps[thread])
+def batch_threads(shape: CacheShape, memory_budget: int, max_batch: int, length_cap: int, reserve: Reserve) -> int:
+    """Threads of `length_cap` tokens that run together, their prompts' pages among their own."""
+    return min(max_batch, memory_budget // shape.page_bytes // reserve.expected(0, length_cap))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hyperscale.backends.rows import Rows
 from hyperscale.engines.base import Chain, FinishReason, Job
 from hyperscale.engines.randomness import Uniforms
 
@@ -23,6 +25,8 @@ class Prompt:
     logits_1v: Tensor
     """Logits after the prompt's last token, from which every thread draws its first."""
     prefill_seconds: float
+    lost: dict[int, float] = field(default_factory=dict)
+    """Seconds spent in vain on threads that are begun again."""
     waiting: deque[int] = field(init=False)
     unfinished: int = field(init=False)
 
@@ -31,20 +35,23 @@ class Prompt:
         self.waiting = deque(sorted(self.job.length_caps, key=lambda thread: -self.job.length_caps[thread]))
         self.unfinished = len(self.waiting)
 
+    def rest(self, threads: Iterable[int]) -> Job:
+        """The job of some of its threads."""
+        return replace(self.job, length_caps={thread: self.job.length_caps[thread] for thread in threads})
+
 
 class Steps:
-    """What each decode step of one thread cost, in arrays: 48 bytes a step, where long chains have 100,000 of them."""
+    """What each decode step of one thread cost, in arrays: 40 bytes a step, where long chains have 100,000 of them."""
 
     def __init__(self) -> None:
-        self.reads, self.live, self.pages, self.shared, self.threads = (array("q") for _ in range(5))
+        self.reads, self.live, self.pages, self.threads = (array("q") for _ in range(4))
         self.seconds = array("d")
 
-    def add(self, reads: int, live: int, pages: int, shared: int, threads: int, seconds: float) -> None:
+    def add(self, reads: int, live: int, pages: int, threads: int, seconds: float) -> None:
         """One more step; see `engines.base.Chain`."""
         self.reads.append(reads)
         self.live.append(live)
         self.pages.append(pages)
-        self.shared.append(shared)
         self.threads.append(threads)
         self.seconds.append(seconds)
 
@@ -57,6 +64,8 @@ class Thread:
     index: int
     slot: int
     uniforms: Uniforms
+    lost: float = 0.0
+    """Seconds spent in vain on it."""
     tokens: list[int] = field(default_factory=list)
     steps: Steps = field(default_factory=Steps)
 
@@ -71,8 +80,8 @@ class Thread:
             return "stop"
         return "length" if self.length >= self.prompt.job.length_caps[self.index] else None
 
-    def chain(self, eos_ids: frozenset[int], row_live: NDArray[np.int64]) -> Chain:
-        """The finished thread, whose rows hold `row_live` tokens."""
+    def chain(self, eos_ids: frozenset[int], rows: Rows) -> Chain:
+        """The finished thread, whose rows are still open."""
         reason, job = self.finish_reason(eos_ids), self.prompt.job
         assert reason is not None
         steps = self.steps
@@ -87,9 +96,9 @@ class Thread:
             step_reads=np.array(steps.reads, np.int64),
             step_live=np.array(steps.live, np.int64),
             step_pages=np.array(steps.pages, np.int64),
-            step_shared=np.array(steps.shared, np.int64),
-            step_micros=_spread(np.array(steps.seconds)),
-            row_live=row_live,
+            step_micros=_spread(np.array([self.lost + steps.seconds[0], *steps.seconds[1:]])),
+            row_live=rows.lengths[:, self.slot].ravel().astype(np.int64),
+            page_shared=np.minimum(rows.steps_shared(self.slot), len(self.tokens)),
             prefill_seconds=self.prompt.prefill_seconds,
             batch_threads=float(np.mean(steps.threads)),
         )

@@ -23,8 +23,9 @@ from hyperscale.backends.meter import Meter
 from hyperscale.backends.rows import PAGE_SIZE, Rows
 from hyperscale.backends.settings import make_settings
 from hyperscale.config import OptionValue
+from hyperscale.engines.admission import Admission, Pending, Queue
 from hyperscale.engines.base import CacheShape, Chain, Job, Sampling
-from hyperscale.engines.memory import Reservations, Reserve, cache_shape, free_bytes, pool_pages
+from hyperscale.engines.memory import cache_shape, free_bytes, pool_pages, reserve_for
 from hyperscale.engines.randomness import Uniforms, sequence_key
 from hyperscale.engines.sampling import draw
 from hyperscale.engines.threads import Prompt, Thread
@@ -63,11 +64,12 @@ class TorchEngine:
         self._decoder, self._eos_ids = model.decoder, model.eos_ids
         self._sampling, self._batch_invariant = sampling, batch_invariant
         self._device, self._length_cap = weight.device, length_cap
-        policy = backend_class(backend)
+        policy, settings = backend_class(backend), make_settings(backend, options or {})
+        policy.check_gates(model.spec.gates)
         self._shape = cache_shape(model.spec, weight.dtype, policy)
-        self._reserve = Reserve(self._shape.rows, policy, cache_budget)
+        reserve = reserve_for(model.spec, backend, options or {}, cache_budget)
         budget = free_bytes(weight.device) if memory_budget is None else memory_budget
-        pages = pool_pages(self._shape, budget, max_batch, length_cap, self._reserve)
+        pages = pool_pages(self._shape, budget, max_batch, length_cap, reserve)
         # Every thread holds a page a row at least.
         self._max_batch = min(max_batch, pages // self._shape.rows)
         slots = self._max_batch + 1
@@ -79,8 +81,8 @@ class TorchEngine:
         self._meter = Meter(self._rows, slots)
         attention = decode_attention(self._rows, model.spec.heads)
         parts = Parts(self._rows, self._meter, attention, cache_budget, model.spec.gates)
-        self._backend = policy(parts, make_settings(backend, options or {}))
-        self._reservations = Reservations(pages, self._reserve)
+        self._backend = policy(parts, settings)
+        self._admission = Admission(self._rows, reserve)
 
     @property
     def cache_shape(self) -> CacheShape:
@@ -98,32 +100,58 @@ class TorchEngine:
         ValueError if the model's logits are not finite.
         """
         assert self._rows.pages_in_use == 0, "one generation at a time: another one of this engine is not at its end"
-        queue, job, prompt = iter(jobs), None, None
+        queue, prompt = Queue(jobs), None
         running: list[Thread] = []
         try:
-            job = next(queue, None)
-            while running or prompt or job:
-                while len(running) < self._max_batch:
-                    if prompt is None:
-                        if job is None or not self._reservations.take_prompt(job):
-                            break
-                        prompt, job = self._prefill(job), next(queue, None)
-                    if not self._reservations.take_thread(prompt.job, prompt.waiting[0]):
-                        break
-                    running.append(self._fork(prompt))
-                    if not prompt.waiting:
-                        self._rows.close(prompt.slot)
-                        prompt = None
-                yield from self._step(running)
+            while running or prompt or queue.peek():
+                prompt = self._admit(queue, prompt, running)
+                able = self._admission.runnable(running)
+                if able:
+                    yield from self._step(running, able)
+                else:
+                    prompt = self._relieve(queue, prompt, running)
         finally:
             # Wherever the work broke off: what is open is closed, what was half counted is forgotten.
             for slot in self._rows.open_slots():
                 self._rows.close(slot)
             self._meter.clear()
-            self._reservations.clear()
+            self._admission.clear()
+
+    def _admit(self, queue: Queue, prompt: Prompt | None, running: list[Thread]) -> Prompt | None:
+        """Begin as many threads as there is room for. Returns the prompt that still has some waiting, if one has."""
+        while len(running) < self._max_batch:
+            if prompt is None:
+                pending = queue.peek()
+                if pending is None or not self._admission.take_prompt(pending.job, running):
+                    break
+                prompt = self._prefill(queue.pop())
+            if not self._admission.take_thread(prompt.job, prompt.waiting[0]):
+                break
+            running.append(self._fork(prompt))
+            if not prompt.waiting:
+                self._rows.close(prompt.slot)
+                prompt = None
+        return prompt
+
+    def _relieve(self, queue: Queue, prompt: Prompt | None, running: list[Thread]) -> Prompt | None:
+        """The oldest thread finds no page: the open prompt gives its own back, else the youngest thread does."""
+        self._admission.grow()
+        if prompt is not None:
+            self._rows.close(prompt.slot)
+            queue.put_back(Pending(prompt.rest(prompt.waiting), prompt.prefill_seconds, prompt.lost))
+            self._admission.give_back(prompt, prompt.waiting, begun=False)
+            return None
+        assert len(running) > 1, "one thread alone must fit: its memory budget was checked"
+        thread = running.pop()
+        self._rows.close(thread.slot)
+        lost = {thread.index: thread.lost + sum(thread.steps.seconds)}
+        queue.put_back(Pending(thread.prompt.rest([thread.index]), thread.prompt.prefill_seconds, lost))
+        self._admission.give_back(thread.prompt, [thread.index])
+        return None
 
     @torch.inference_mode()
-    def _prefill(self, job: Job) -> Prompt:
+    def _prefill(self, pending: Pending) -> Prompt:
+        job = pending.job
         assert all(len(job.prompt_tokens) < cap <= self._length_cap for cap in job.length_caps.values())
         start, slot = time.perf_counter(), self._rows.open()
         self._backend.begin(slot, sequence_key(self._sampling.seed, job.task, job.problem_id, None))
@@ -143,7 +171,13 @@ class TorchEngine:
             self._meter.take(slots)
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        return Prompt(job, slot, logits_1v, time.perf_counter() - start)
+        prompt = Prompt(job, slot, logits_1v, time.perf_counter() - start)
+        if pending.prefill_seconds is not None:
+            # Begun again: its first thread bears what that took.
+            prompt.lost = dict(pending.lost)
+            prompt.lost[prompt.waiting[0]] = prompt.lost.get(prompt.waiting[0], 0.0) + prompt.prefill_seconds
+            prompt.prefill_seconds = pending.prefill_seconds
+        return prompt
 
     @torch.inference_mode()
     def _fork(self, prompt: Prompt) -> Thread:
@@ -153,36 +187,35 @@ class TorchEngine:
         slot = self._rows.fork(prompt.slot)
         key = sequence_key(self._sampling.seed, job.task, job.problem_id, index)
         self._backend.fork(prompt.slot, slot, key)
-        thread = Thread(prompt, index, slot, uniforms)
+        thread = Thread(prompt, index, slot, uniforms, prompt.lost.get(index, 0.0))
         self._sample([thread], prompt.logits_1v)
         return thread
 
     @torch.inference_mode()
-    def _step(self, running: list[Thread]) -> list[Chain]:
-        """Feed every running thread its last token, draw the next of those that go on, remove those that end."""
+    def _step(self, running: list[Thread], able: list[Thread]) -> list[Chain]:
+        """Feed every able thread its last token, draw the next of those that go on, remove those that end."""
         start = time.perf_counter()
-        slots = np.array([thread.slot for thread in running], np.int64)
+        slots = np.array([thread.slot for thread in able], np.int64)
         logits_nv = self._decode(
             slots,
-            torch.tensor([thread.tokens[-1] for thread in running], device=self._device),
-            torch.tensor([thread.length - 1 for thread in running], device=self._device),
+            torch.tensor([thread.tokens[-1] for thread in able], device=self._device),
+            torch.tensor([thread.length - 1 for thread in able], device=self._device),
         )
         counts = self._meter.take(slots)
-        finished = [thread.finish_reason(self._eos_ids) is not None for thread in running]
-        alive = [thread for thread, done in zip(running, finished, strict=True) if not done]
-        ended = [thread for thread, done in zip(running, finished, strict=True) if done]
+        finished = [thread.finish_reason(self._eos_ids) is not None for thread in able]
+        alive = [thread for thread, done in zip(able, finished, strict=True) if not done]
+        ended = [thread for thread, done in zip(able, finished, strict=True) if done]
         if alive:
             self._sample(alive, logits_nv[~torch.tensor(finished)] if ended else logits_nv)
-        share = (time.perf_counter() - start) / len(running)
-        for thread, *step in zip(running, *(x.tolist() for x in counts), strict=True):
-            thread.steps.add(*step, len(running), share)
-        chains = [
-            thread.chain(self._eos_ids, self._rows.lengths[:, thread.slot].ravel().astype(np.int64)) for thread in ended
-        ]
+        share = (time.perf_counter() - start) / len(able)
+        for thread, *step in zip(able, *(x.tolist() for x in counts), strict=True):
+            thread.steps.add(*step, len(able), share)
+        chains = [thread.chain(self._eos_ids, self._rows) for thread in ended]
         for thread in ended:
             self._rows.close(thread.slot)
-            self._reservations.give_back(thread.prompt, thread.index)
-        running[:] = alive
+            self._admission.give_back(thread.prompt, [thread.index])
+        # Those that could not take this step are the youngest.
+        running[:] = alive + running[len(able) :]
         return chains
 
     def _decode(self, slots: NDArray[np.int64], tokens_n: Tensor, positions_n: Tensor) -> Tensor:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from hyperscale.backends import backend_class
 from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Engine
-from hyperscale.grid import Run
+from hyperscale.grid import Run, plan_runs
 from hyperscale.model.chat import encode_prompt, text_and_ends
 from hyperscale.sizes import format_tokens
 from hyperscale.tasks import Problem
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from hyperscale.model.spec import ModelSpec
@@ -33,6 +34,7 @@ class LocalExecutor:
         check_model(config, load_spec(config.model, config.revision))
         self._config = config
         self._model = load_model(config.model, revision=config.revision, dtype=config.dtype, device=config.device)
+        check_memory(config, self._model.spec, self._model.decoder.embed.dtype)
 
     @staticmethod
     def check(config: SweepConfig, *, needed: bool) -> None:
@@ -97,6 +99,22 @@ def check_model(config: SweepConfig, spec: ModelSpec) -> None:
             f"L = {format_tokens(longest)} is beyond the {format_tokens(spec.max_length)} positions of "
             f"{config.model}: lower --lengths or --budget"
         )
+    if config.dtype != "auto":
+        import torch
+
+        check_memory(config, spec, getattr(torch, config.dtype))
+
+
+def check_memory(config: SweepConfig, spec: ModelSpec, dtype: torch.dtype) -> None:
+    """ValueError if --memory-budget does not hold one thread of every run."""
+    from hyperscale.engines.memory import cache_shape, pool_pages, reserve_for
+
+    if config.memory_budget is None:
+        return
+    for run in plan_runs(config):
+        shape = cache_shape(spec, dtype, backend_class(run.backend))
+        reserve = reserve_for(spec, run.backend, dict(run.options), run.cache_budget)
+        pool_pages(shape, config.memory_budget, config.max_batch, max(run.length_caps), reserve)
 
 
 def _weights_sha(decoder: nn.Module) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperscale.model.gate_spec import KEY, GateSpec, gates_from_config, gates_from_fields
+from hyperscale.model.gate_spec import GATES, KEY, GateSpec, gates_from_config, gates_from_fields
 from hyperscale.model.spec import FAMILIES, ModelSpec, spec_from_config, supported
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 
-GATES, GATE_TENSORS = "gates.json", "gates.safetensors"
+GATE_TENSORS = "gates.safetensors"
 
 
 class Folder:
@@ -52,7 +52,7 @@ class Folder:
         from safetensors import SafetensorError, safe_open
 
         gates = self.path / GATE_TENSORS
-        for path in _shards(self.path) + ([gates] if gates.is_file() else []):
+        for path in _shards(self.path) + ([gates] if gates.exists() else []):
             try:
                 with safe_open(path, framework="pt") as shard:
                     for name in shard.keys():  # noqa: SIM118  (not a mapping)
@@ -63,12 +63,12 @@ class Folder:
     def _gates(self) -> GateSpec | None:
         """Gates of the checkpoint: in its config, or in files of ours beside it."""
         beside, config = self.path / GATES, _read_json(self.path / "config.json")
-        own = _read_json(beside) if beside.is_file() else None
+        own = _read_json(beside) if beside.exists() else None
         try:
             gates = gates_from_config(config) if own is None else gates_from_fields(own)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from None
-        if gates is None and (self.path / GATE_TENSORS).is_file():
+        if gates is None and (self.path / GATE_TENSORS).exists():
             raise ValueError(f"{self.path}: {GATE_TENSORS} needs a {GATES}, or {KEY} in config.json, to say its form.")
         return gates
 
@@ -81,7 +81,9 @@ class Folder:
         try:
             return AutoConfig.from_pretrained(self.path, trust_remote_code=False)
         except Exception as error:  # transformers raises types of its own for a bad field
-            raise ValueError(f"{self.path / 'config.json'}: not a valid {family} config: {error}") from None
+            raise ValueError(
+                f"{self.path / 'config.json'}: not a valid {family} config: {' '.join(str(error).split())}"
+            ) from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 FORMS = ("separate", "linear", "borrowed", "dmc")
+GATES = "gates.json"
+"""File in a checkpoint's folder that holds the fields of a `GateSpec`."""
 KEY = "hyperscale_gates"
-"""Where config.json holds the fields of a `GateSpec`, if no gates.json beside it does."""
+"""Where config.json holds them, if that file is not there."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +43,25 @@ class GateSpec:
     decision_shift: int = 1
     """1: a token's fate is decided by the token after it; 0: by itself."""
     ratio: float | None = None
-    """Nominal compression ratio; nothing depends on it."""
+    """Nominal compression ratio. No result depends on it: only how many threads are begun together."""
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
             raise ValueError(f"gates: form {self.form!r}; known: {', '.join(FORMS)}")
         for name in ("scale", "bias"):
-            if not _is_number(getattr(self, name)):
-                raise ValueError(f"gates: {name} must be a number, not {getattr(self, name)!r}")
+            if not _is_finite(getattr(self, name)):
+                raise ValueError(f"gates: {name} must be a finite number, not {getattr(self, name)!r}")
         for name in ("linear_bias", "per_layer"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"gates: {name} must be true or false, not {getattr(self, name)!r}")
-        if not isinstance(self.window, int) or self.window < 0:
+        if not _is_whole(self.window) or self.window < 0:
             raise ValueError(f"gates: window must be a whole number of tokens, not {self.window!r}")
-        if self.decision_shift not in (0, 1):
+        if not _is_whole(self.decision_shift) or self.decision_shift not in (0, 1):
             raise ValueError(f"gates: decision_shift must be 0 or 1, not {self.decision_shift!r}")
-        if self.borrowed_dim not in (0, -1):
+        if not _is_whole(self.borrowed_dim) or self.borrowed_dim not in (0, -1):
             raise ValueError(f"gates: borrowed_dim must be 0 or -1, not {self.borrowed_dim!r}")
-        if self.ratio is not None and not _is_number(self.ratio):
-            raise ValueError(f"gates: ratio must be a number, not {self.ratio!r}")
+        if self.ratio is not None and not (_is_finite(self.ratio) and self.ratio >= 1):
+            raise ValueError(f"gates: ratio must be a number of 1 or more, not {self.ratio!r}")
 
     @property
     def learned(self) -> bool:
@@ -99,9 +102,11 @@ def _nvidia(config: Mapping[str, Any]) -> GateSpec:
     if per not in ("head", "layer"):
         raise ValueError(f"config.json: dms_alpha_per must be head or layer, not {per!r}")
     offset = config.get("dms_initial_alpha_offset", 5.0)
-    if not _is_number(offset):
-        raise ValueError(f"config.json: dms_initial_alpha_offset must be a number, not {offset!r}")
-    separate = bool(config.get("dms_separate_alpha", False))
+    if not _is_finite(offset):
+        raise ValueError(f"config.json: dms_initial_alpha_offset must be a finite number, not {offset!r}")
+    separate = config.get("dms_separate_alpha", False)
+    if not isinstance(separate, bool):
+        raise ValueError(f"config.json: dms_separate_alpha must be true or false, not {separate!r}")
     return GateSpec(
         form="separate" if separate else "borrowed",
         scale=config.get("dms_alpha_scale", 100.0),
@@ -113,5 +118,12 @@ def _nvidia(config: Mapping[str, Any]) -> GateSpec:
     )
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite(value: object) -> bool:
+    # Every whole number is finite, and one beyond the range of floats is none that a gate can use.
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hyperscale.model.gate_spec import GATES
 from hyperscale.model.spec import ModelSpec, spec_from_config, supported
 from hyperscale.model.weights import Slot, slots
 
@@ -30,6 +31,8 @@ class GgufFile:
         from gguf import GGUFReader
 
         self.path = path
+        if (beside := path.with_name(GATES)).exists():
+            raise ValueError(f"{beside}: gates go with a checkpoint folder, not with a GGUF file.")
         try:
             self._reader = GGUFReader(path)
             self._architecture = self._field("general.architecture")

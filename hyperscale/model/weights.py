@@ -66,11 +66,14 @@ def slots(spec: ModelSpec) -> dict[str, Slot]:
     return found
 
 
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
 @torch.no_grad()
 def fill(decoder: Decoder, tensors: Iterable[tuple[str, Tensor]], origin: str) -> None:
     """Copy every tensor into its slot, converted to the parameter's dtype and device.
 
-    ValueError if one is missing, has another shape, or is none that this architecture has.
+    ValueError if one is missing, has another shape or kind of number, or is none that this architecture has.
     """
     missing = slots(decoder.spec)
     stored_head: Tensor | None = None
@@ -87,6 +90,12 @@ def fill(decoder: Decoder, tensors: Iterable[tuple[str, Tensor]], origin: str) -
             raise ValueError(
                 f"{origin}: tensor {name} is of shape {tuple(tensor.shape)}; its config asks for {tuple(target.shape)}."
             )
+        if tensor.dtype not in _DTYPES:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise ValueError(f"{origin}: tensor {name} holds {kind}; weights in 16, 32 or 64 bit floats are expected.")
+        if ".gate." in slot.parameter and not tensor.isfinite().all():
+            # A comparison with NaN is false: such a gate would keep everything, and nothing else would show it.
+            raise ValueError(f"{origin}: tensor {name} holds numbers that are not finite.")
         target.copy_(tensor)
     if missing:
         raise ValueError(

@@ -49,7 +49,7 @@ def check_identity(old: dict[str, Any], new: dict[str, Any]) -> None:
     """
     before, after = _flat(json.loads(json.dumps(old))), _flat(json.loads(json.dumps(new)))
     lines = [
-        f"  {key}: {before.get(key, _ABSENT)} -> {after.get(key, _ABSENT)}"
+        f"  {'.'.join(key)}: {before.get(key, _ABSENT)} -> {after.get(key, _ABSENT)}"
         for key in sorted(before.keys() | after.keys())
         if before.get(key, _ABSENT) != after.get(key, _ABSENT)
     ]
@@ -61,11 +61,11 @@ def check_identity(old: dict[str, Any], new: dict[str, Any]) -> None:
         )
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """Nested dicts as {dotted key: JSON of the leaf}."""
+def _flat(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:
+    """Nested dicts as {path of keys: JSON of the leaf}."""
     if not isinstance(value, dict) or not value:
-        return {prefix: json.dumps(value, ensure_ascii=False)}
-    leaves: dict[str, str] = {}
+        return {path: json.dumps(value, ensure_ascii=False)}
+    leaves: dict[tuple[str, ...], str] = {}
     for key, child in value.items():
-        leaves |= _flat(child, f"{prefix}.{key}" if prefix else str(key))
+        leaves |= _flat(child, (*path, key))
     return leaves

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import comb
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ Classes = Callable[[str, Answers], list[int]]
 
 _THREAD = ["model", "backend", "compression_ratio", "cache_budget", "chain"]
 _COSTS = ["prefill_seconds", "batch_threads", "page_bytes"]
-_CHAIN = ["length_cap", "prompt_tokens", "generated_tokens", "finish_reason", "layers", "kv_heads"]
+_CHAIN = ["page_shared", "length_cap", "prompt_tokens", "generated_tokens", "finish_reason", "layers", "kv_heads"]
 
 SAMPLE_COLUMNS = [*SAMPLE_KEY, *_THREAD, *_COSTS, *_CHAIN, *STEP_COLUMNS]
 """The columns of samples that `outcomes` needs: reading only these leaves tokens and texts on disk."""
@@ -38,7 +39,8 @@ class Cut(NamedTuple):
     kv_reads: float
     peak_tokens: float
     pages: int
-    shared: int
+    shared: NDArray[np.bool_]
+    """Of each page of the prompt: whether the thread still shares it."""
     decode_seconds: float
     mean_length: int
     truncated_share: bool
@@ -57,10 +59,10 @@ def outcomes(
 
     The pool at L is the threads with `length_cap` >= L: a thread of a smaller cap that stopped early would
     fit too, but taking it and not its cut-off neighbours would favour short chains (`Store.raise_caps`).
-    A chain longer than L is cut to its first L - P tokens. Where P >= L nothing is generated: no reads, no
-    answer, the prompt as the peak, truncated. Costs are exact expectations over W-subsets of the pool:
-    W times the pool's mean. `classes(task, [(answer, normal), ...])` gives each answer of a pool its
-    equivalence class, -1 where it is missing.
+    A chain longer than L is cut to its first L - P tokens. Where P >= L nothing is run: it costs nothing, and
+    has no answer. Costs are exact expectations over W-subsets of the pool: sums over threads are W times the
+    pool's mean; a page that some of them share counts once if any of the W does. `classes(task,
+    [(answer, normal), ...])` gives each answer of a pool its equivalence class, -1 where it is missing.
     """
     unnamed = set(samples["task"]) - aggregates.keys()
     if unnamed:
@@ -97,6 +99,7 @@ def _pools(samples: pd.DataFrame, grades: pd.DataFrame, lengths: list[int]) -> p
         answer=pools["answer"].astype(object).mask(empty | pools["answer"].isna(), None),
         normal=pools["normal"].astype(object).mask(empty | pools["normal"].isna(), None),
         correct=pools["correct"].eq(True) & ~empty,
+        **{name: pools[name].mask(empty, 0.0) for name in ("prefill_seconds", "batch_threads")},
     ).sort_values([*_POOL, "thread"], ignore_index=True)
 
 
@@ -117,9 +120,9 @@ def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
                 length=length,
                 generated=cut,
                 kv_reads=reads[last] / rows if ran else 0.0,
-                peak_tokens=peaks[last] / rows if ran else float(prompt),
+                peak_tokens=peaks[last] / rows if ran else 0.0,
                 pages=int(pages[last]) if ran else 0,
-                shared=int(row["step_shared"][max(last, 0)]) if total else 0,
+                shared=np.asarray(row["page_shared"]) >= cut if ran else np.zeros(0, np.bool_),
                 decode_seconds=micros[last] * 1e-6 if ran else 0.0,
                 mean_length=prompt + cut,
                 truncated_share=prompt + total > length or row["finish_reason"] == "length",
@@ -130,19 +133,27 @@ def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
 def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
     """One row a pool and W: sums over W threads are W times the pool's mean."""
     first = ["model", "backend", "compression_ratio", "page_bytes"]
-    mean = ["kv_reads", "peak_tokens", "pages", "shared", "decode_seconds", "prefill_seconds"]
+    mean = ["kv_reads", "peak_tokens", "pages", "decode_seconds", "prefill_seconds"]
     mean += ["mean_length", "truncated_share", "realised_ratio", "batch_threads"]
     spread: dict[str, Any] = dict.fromkeys(first, "first") | dict.fromkeys(mean, "mean")
     groups = pools.astype(dict.fromkeys(mean, float)).groupby(_POOL, as_index=False)
-    costs = groups.agg(spread).merge(groups.size().rename(columns={"size": "pool"}), on=_POOL)
+    costs = groups.agg(spread).assign(sharers=[np.sum(group["shared"].tolist(), axis=0) for _, group in groups])
+    costs = costs.merge(groups.size().rename(columns={"size": "pool"}), on=_POOL)
     costs = costs.merge(grid, on="length").query("width <= pool").reset_index(drop=True)
     width = costs["width"]
+    shared = [_union(*row) for row in zip(costs["sharers"], costs["pool"], width, strict=True)]
     return costs.assign(
         kv_reads=width * costs["kv_reads"],
         peak_tokens=width * costs["peak_tokens"],
-        peak_bytes=(costs["shared"] + width * costs["pages"]) * costs["page_bytes"],
+        peak_bytes=(np.array(shared) + width * costs["pages"]) * costs["page_bytes"],
         seconds=costs["prefill_seconds"] + width * costs["decode_seconds"],
     )
+
+
+def _union(sharers: NDArray[np.int64], pool: int, width: int) -> float:
+    """Pages that at least one of W threads shares, expected over W-subsets; `sharers` of the pool share each page."""
+    counts = np.bincount(sharers, minlength=pool + 1)
+    return sum(int(counts[n]) * (1 - comb(pool - n, width) / comb(pool, width)) for n in range(1, pool + 1))
 
 
 def _scores(

@@ -17,7 +17,7 @@ from hyperscale.results.schema import GRADE_KEY, SAMPLE_KEY, arrow_schema
 KEYS: dict[str, tuple[str, ...]] = {"samples": SAMPLE_KEY, "grades": GRADE_KEY}
 """The tables that grow by appending, each with the columns that name a row."""
 
-STEP_COLUMNS = ("step_reads", "step_live", "step_pages", "step_shared", "step_micros")
+STEP_COLUMNS = ("step_reads", "step_live", "step_pages", "step_micros")
 
 
 def chain_digest(tokens: ArrayLike) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Column(NamedTuple):
@@ -48,9 +48,9 @@ SAMPLES = [
     Column("step_reads", pa.list_(pa.int64()), "tokens", "KV tokens attended at each decode step, summed over layers and KV heads."),
     Column("step_live", pa.list_(pa.int64()), "tokens", "KV tokens held after each decode step, summed over layers and KV heads, prompt included."),
     Column("step_pages", pa.list_(pa.int64()), "pages", "Pages held after each decode step by this thread alone, all layers and KV heads."),
-    Column("step_shared", pa.list_(pa.int64()), "pages", "Pages held after each decode step that are still those of the prompt: its threads hold them together, until a policy writes to one and has a copy of its own. A prompt's partly filled page is each thread's own."),
-    Column("step_micros", pa.list_(pa.int64()), "microseconds", "Wall-clock time of each decode step divided by the threads that ran in it."),
+    Column("step_micros", pa.list_(pa.int64()), "microseconds", "Wall-clock time of each decode step divided by the threads that ran in it. The first also bears what was spent on the thread in vain, where gates kept more than was expected, the memory ran out and the thread was begun again."),
     Column("row_live", pa.list_(pa.int64()), "tokens", "KV tokens that each row held after the last decode step, layer by layer and KV head by KV head: sequence length over these is the compression reached by layer and head."),
+    Column("page_shared", pa.list_(pa.int64()), "steps", "For each page of the prefilled prompt, layer by layer and KV head by KV head: after how many of the thread's decode steps the prompt's threads still held it together; the next step wrote to it, and the thread has a copy of its own since."),
     Column("prefill_seconds", pa.float64(), "seconds", "Wall-clock time of the problem's prefill, shared by its threads."),
     Column("batch_threads", pa.float64(), "threads", "Threads that ran together, mean over this thread's decode steps."),
     Column("layers", pa.int32(), "", "Layers of the model."),
@@ -92,8 +92,8 @@ OUTCOMES = [
     Column("accuracy", pa.float64(), "0..1", "maj@W (expected over ties) or pass@W of the problem, mean over W-subsets of its pool of threads."),
     Column("tied", pa.float64(), "0..1", "Share of the W-subsets whose vote was tied; null where nothing is voted."),
     Column("kv_reads", pa.float64(), "tokens", "KV tokens attended, summed over decode steps and the W threads, mean over layers and KV heads; prefill not counted. Expected over W-subsets."),
-    Column("peak_tokens", pa.float64(), "tokens", "Most KV tokens that a thread held after a step (prompt counted; the prompt alone where it leaves L no room), mean over layers and KV heads, summed over the W threads. Expected over W-subsets."),
-    Column("peak_bytes", pa.float64(), "bytes", "Bytes of pages in use at the end of the W threads, where they are most, all layers and KV heads: each thread's own, and once those that they still share; 0 where the prompt leaves L no room and nothing was run."),
+    Column("peak_tokens", pa.float64(), "tokens", "Most KV tokens that a thread held after a step (prompt counted), mean over layers and KV heads, summed over the W threads. Expected over W-subsets. 0 where the prompt leaves L no room and nothing is run."),
+    Column("peak_bytes", pa.float64(), "bytes", "Bytes of pages in use at the end of the W threads, where they are most, all layers and KV heads: each thread's own, and once every page of the prompt that at least one of them still shares. Expected over W-subsets; 0 where the prompt leaves L no room."),
     Column("seconds", pa.float64(), "seconds", "Machine time of the problem: its prefill and, for each of W threads, its share of every step that it ran in."),
     Column("mean_length", pa.float64(), "tokens", "Sequence length reached (prompt and generated), mean over threads."),
     Column("truncated_share", pa.float64(), "0..1", "Share of threads that L cut off."),

@@ -65,7 +65,7 @@ def test_the_engines_tokens_are_those_of_the_merged_sequence(merging: tuple[Gate
 
 @pytest.mark.parametrize("gates", [None, GateSpec("borrowed")])
 def test_other_checkpoints_are_refused(gates: GateSpec | None) -> None:
-    with pytest.raises(ValueError, match=r'a checkpoint retrofitted with DMC, and a gates.json.*"form": "dmc"'):
+    with pytest.raises(ValueError, match=r'a checkpoint folder retrofitted with DMC, and a gates.json.*"form": "dmc"'):
         DMC.check_gates(gates)
 
 

@@ -65,6 +65,14 @@ def test_settings_override_the_checkpoint(tmp_path: Path, settings: DMSSettings)
     np.testing.assert_allclose(logits_tv.numpy(), expected_tv, atol=1e-4)
 
 
+def test_a_window_beyond_the_sequence_keeps_all_and_takes_no_memory(gated: tuple[GatedQwen3, Model]) -> None:
+    reference, model = gated
+    expected_tv, _, _ = replace(reference, evicts=False)(TOKENS.tolist())
+    for settings in (DMSSettings(window=10**12), DMSSettings(window=10**12, immediate=True)):
+        logits_tv, _ = step_logits(model, new_backend(model, "dms", settings), TOKENS, 11)
+        np.testing.assert_allclose(logits_tv.numpy(), expected_tv, atol=1e-4)
+
+
 def test_vanilla_runs_on_the_same_checkpoint(gated: tuple[GatedQwen3, Model]) -> None:
     reference, model = gated
     expected_tv, _, _ = replace(reference, evicts=False)(TOKENS.tolist())

@@ -77,6 +77,7 @@ def test_every_step_is_the_references(
     kernel, page_size, budget, dense_layers, count_metadata_reads, group, dtype, seed
 ):
     fields = QuestSettings(page_size, dense_layers, count_metadata_reads)
+    budget = max(budget, page_size)
     bench = Bench(Case("quest", fields), budget, Shape(group=group, dtype=dtype, max_length=160), kernel)
     assert isinstance(bench.backend, Quest)
     bench.backend.bounds.quick = kernel is CpuAttention
@@ -198,6 +199,13 @@ def test_pages_that_several_heads_attend_are_read_once():
 def test_settings_that_make_no_sense_are_refused(field, value):
     with pytest.raises(ValueError, match=field):
         QuestSettings(**{field: value})
+
+
+def test_a_budget_of_less_than_a_page_is_refused():
+    Quest.check_budget(16, QuestSettings())
+    for budget, chosen in ((15, QuestSettings()), (32, QuestSettings(page_size=48))):
+        with pytest.raises(ValueError, match=rf"budget of {budget} tokens a row is less than a page"):
+            Quest.check_budget(budget, chosen)
 
 
 def test_memory_is_that_of_the_full_sequence():

@@ -7,7 +7,7 @@ import pytest
 
 from hyperscale.backends import backend_class, backend_names
 from hyperscale.backends.rows import PAGE_SIZE, pages_for
-from hyperscale.engines.base import Chain
+from hyperscale.engines.base import Chain, Job
 from hyperscale.engines.memory import Reserve
 from hyperscale.engines.torch_engine import TorchEngine
 from hyperscale.model.load import Model, load_model
@@ -78,7 +78,7 @@ def test_a_chain_cut_at_a_length_is_what_this_cap_gives_at_the_same_budget(model
     short = by_key(list(engine(model, name, length_cap=70).generate(jobs(cap=70))))
     for key, chain in by_key(chains[name]).items():
         kept = min(len(chain.tokens), 70 - chain.prompt_tokens)
-        for column in ("tokens", "step_reads", "step_live", "step_pages", "step_shared"):
+        for column in ("tokens", "step_reads", "step_live", "step_pages"):
             assert getattr(short[key], column).tolist() == getattr(chain, column)[:kept].tolist()
 
 
@@ -111,3 +111,25 @@ def test_a_protected_prompt_that_does_not_fit_is_refused(model):
         with pytest.raises(ValueError, match=r"protect_prompt: a prompt of (16|31) tokens"):
             list(ours.generate(jobs()))
         assert ours.pages_in_use == 0
+
+
+@each_backend
+@pytest.mark.parametrize("prompt", [5, 16, 20, 47, 48])
+def test_pages_of_a_problem_are_the_pages_really_in_use(model, monkeypatch, name, prompt):
+    """Each thread's own, and once what at least one still shares, against the pool's count at every step."""
+    for threads in (1, 2, 5):
+        ours = engine(with_eos(model, frozenset()), name)
+        step, in_use = ours._step, list[int]()
+
+        def watched(running, able, step=step, ours=ours, in_use=in_use):
+            done = step(running, able)
+            in_use.append(ours.pages_in_use)
+            return done
+
+        monkeypatch.setattr(ours, "_step", watched)
+        job = Job("task", "p", tuple(range(20, 20 + prompt)), dict.fromkeys(range(threads), CAP))
+        chains = list(ours.generate([job]))
+        # After the last step the pages are given back.
+        for last, pages in enumerate(in_use[:-1]):
+            shared = np.any([chain.page_shared > last for chain in chains], axis=0).sum()
+            assert pages == shared + sum(chain.step_pages[last] for chain in chains)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,16 @@ def test_a_plain_checkpoint_has_no_gates(tmp_path: Path) -> None:
         ({"form": "linear", "windows": 3}, "unknown field 'windows'; known: .*window"),
         ({"form": "linear", "window": -1}, "window must be a whole number"),
         ({"form": "linear", "window": 1.5}, "window must be a whole number"),
-        ({"form": "linear", "scale": "100"}, "scale must be a number"),
+        ({"form": "linear", "window": True}, "window must be a whole number"),
+        ({"form": "linear", "scale": "100"}, "scale must be a finite number"),
+        ({"form": "linear", "scale": 10**400}, "scale must be a finite number"),
+        ({"form": "linear", "scale": float("nan")}, "scale must be a finite number"),
+        ({"form": "linear", "bias": float("inf")}, "bias must be a finite number"),
+        ({"form": "linear", "decision_shift": 1.0}, "decision_shift must be 0 or 1"),
+        ({"form": "borrowed", "borrowed_dim": -1.0}, "borrowed_dim must be 0 or -1"),
+        ({"form": "borrowed", "borrowed_dim": False}, "borrowed_dim must be 0 or -1"),
+        ({"form": "linear", "ratio": 0.5}, "ratio must be a number of 1 or more"),
+        ({"form": "linear", "ratio": float("nan")}, "ratio must be a number of 1 or more"),
         ({"form": "linear", "decision_shift": 2}, "decision_shift must be 0 or 1"),
         ({"form": "borrowed", "borrowed_dim": 3}, "borrowed_dim must be 0 or -1"),
         ({"form": "linear", "per_layer": 1}, "per_layer must be true or false"),
@@ -190,11 +200,44 @@ def test_declarations_that_are_refused(tmp_path: Path, declared: dict[str, Any],
         load_spec(str(folder))
 
 
+def test_gates_that_would_be_overlooked_are_refused(tmp_path: Path) -> None:
+    """A folder where a file is expected; gates beside a GGUF file, whose reader knows none."""
+    folder = write_tiny_model(tmp_path / "model")
+    for name, match in (("gates.json", "not readable as JSON"), ("gates.safetensors", "needs a gates.json")):
+        (folder / name).mkdir()
+        with pytest.raises(ValueError, match=match):
+            load_spec(str(folder))
+        (folder / name).rmdir()
+    (folder / "gates.json").write_text('{"form": "borrowed"}')
+    (folder / "m.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ValueError, match="gates go with a checkpoint folder"):
+        load_spec(str(folder / "m.gguf"))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda x: x * float("nan"), "not finite"),
+        (lambda x: x.to(torch.complex64), "holds complex64"),
+        (lambda x: x.to(torch.int8), "holds int8"),
+        (lambda x: x.to(torch.float8_e4m3fn), "holds float8_e4m3fn"),
+    ],
+)
+def test_gates_of_other_numbers_are_refused(tmp_path: Path, change: Callable[[Tensor], Tensor], match: str) -> None:
+    folder = write_gated_model(tmp_path, "ours-linear").folder
+    tensors = load_file(folder / "gates.safetensors")
+    name = next(iter(tensors))
+    save_file(tensors | {name: change(tensors[name]).contiguous()}, folder / "gates.safetensors")
+    with pytest.raises(ValueError, match=f"{name} holds .*{match.removeprefix('holds ')}"):
+        load_model(str(folder), device="cpu")
+
+
 def test_published_keys_that_are_refused(tmp_path: Path) -> None:
     folder = write_gated_model(tmp_path, "adapter").folder
     for fields, match in (
         ({"dms_alpha_per": "token"}, "dms_alpha_per must be head or layer"),
-        ({"dms_initial_alpha_offset": None}, "dms_initial_alpha_offset must be a number"),
+        ({"dms_initial_alpha_offset": None}, "dms_initial_alpha_offset must be a finite number"),
+        ({"dms_separate_alpha": "false"}, "dms_separate_alpha must be true or false"),
         ({"dms_window_size": "512"}, "window must be a whole number"),
     ):
         edit(folder, **(ADAPTER | fields))

@@ -24,7 +24,7 @@ def outcome(
     for name in ("mean_length", "truncated_share", "realised_ratio"):
         known = [thread[name] for thread in threads if not isnan(thread[name])]
         expected[name] = sum(known) / len(known) if known else float("nan")
-    expected["batch_threads"] = sum(sample["batch_threads"] for sample in pool) / len(pool)
+    expected["batch_threads"] = sum(sample["batch_threads"] for sample in pool if steps_run(sample, length)) / len(pool)
     expected["pool"] = len(pool)
     return expected
 
@@ -40,11 +40,15 @@ def steps_run(sample: dict[str, Any], length: int) -> int:
     return count
 
 
+def pages_shared(sample: dict[str, Any], length: int) -> set[int]:
+    steps = steps_run(sample, length)
+    return {page for page, until in enumerate(sample["page_shared"]) if until >= steps} if steps else set()
+
+
 def thread_outcome(sample: dict[str, Any], length: int) -> dict[str, float]:
     steps = steps_run(sample, length)
     rows = sample["layers"] * sample["kv_heads"]
     reads, peak, pages, micros, ratio = 0, 0, 0, 0, float("nan")
-    shared = int(sample["step_shared"][max(steps - 1, 0)]) if len(sample["step_shared"]) else 0
     for step in range(steps):
         reads += int(sample["step_reads"][step])
         peak = max(peak, int(sample["step_live"][step]))
@@ -54,9 +58,8 @@ def thread_outcome(sample: dict[str, Any], length: int) -> dict[str, float]:
     whole = sample["finish_reason"] == "stop" and steps == sample["generated_tokens"]
     return {
         "kv_reads": reads / rows,
-        "peak_tokens": peak / rows if steps else sample["prompt_tokens"],
+        "peak_tokens": peak / rows,
         "pages": pages,
-        "shared": shared,
         "seconds": micros / 1e6,
         "mean_length": sample["prompt_tokens"] + steps,
         "truncated_share": 0.0 if whole else 1.0,
@@ -68,6 +71,9 @@ def subset_outcome(
     subset: list[dict[str, Any]], answers: dict[tuple[int, int], tuple[str | None, bool]], length: int
 ) -> dict[str, float]:
     threads = [thread_outcome(sample, length) for sample in subset]
+    shared: set[int] = set()
+    for sample in subset:
+        shared |= pages_shared(sample, length)
     ballot: dict[str, list[bool]] = {}
     for sample in subset:
         answer, correct = answers.get((sample["thread"], length), (None, False))
@@ -75,13 +81,12 @@ def subset_outcome(
             ballot.setdefault(answer, []).append(correct)
     most = max((len(votes) for votes in ballot.values()), default=0)
     leaders = [votes[0] for votes in ballot.values() if len(votes) == most]
-    prefill = sum(sample["prefill_seconds"] for sample in subset) / len(subset)
+    prefill = sum(sample["prefill_seconds"] for sample in subset if steps_run(sample, length)) / len(subset)
     return {
         "accuracy": sum(leaders) / len(leaders) if leaders else 0.0,
         "tied": 1.0 if len(leaders) > 1 else 0.0,
         "kv_reads": sum(thread["kv_reads"] for thread in threads),
         "peak_tokens": sum(thread["peak_tokens"] for thread in threads),
-        "peak_bytes": sum(thread["shared"] / len(threads) + thread["pages"] for thread in threads)
-        * subset[0]["page_bytes"],
+        "peak_bytes": (len(shared) + sum(thread["pages"] for thread in threads)) * subset[0]["page_bytes"],
         "seconds": prefill + sum(thread["seconds"] for thread in threads),
     }

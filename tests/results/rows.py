@@ -37,7 +37,7 @@ def sample_row(problem: str = "p", thread: int = 0, cap: int = 64, **changes: An
         "step_reads": held,
         "step_live": held,
         "step_pages": 6 * (1 + np.arange(generated, dtype=np.int64) // 4),
-        "step_shared": np.full(generated, 6 * -(-prompt // 4), dtype=np.int64),
+        "page_shared": np.full(6 * -(-prompt // 4), generated, dtype=np.int64),
         "step_micros": np.full(generated, 1000, dtype=np.int64),
         "row_live": np.full(4, generated, dtype=np.int64),
         "prefill_seconds": 0.5,

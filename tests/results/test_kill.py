@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -17,10 +16,8 @@ import pytest
 
 from hyperscale.results import files
 from hyperscale.results.store import Store
+from tests.processes import PROCESSES
 from tests.results.rows import grade_row, sample_row
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.results.test_kill"])
 
 
 def work(folder: Path, log: Path, start: int) -> None:

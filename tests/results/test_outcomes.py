@@ -38,6 +38,7 @@ def graded(samples: Rows, lengths: list[int], **verdict: Any) -> Rows:
 def tables(draw: st.DrawFn) -> tuple[Rows, Rows]:
     """Threads of one problem with any traces, caps and grades."""
     prompt = draw(st.integers(1, 10))
+    pages = draw(st.integers(0, 6))
     samples, grades = [], []
     for thread in range(draw(st.integers(1, 5))):
         cap = draw(st.sampled_from([8, 12, 16]))
@@ -58,6 +59,9 @@ def tables(draw: st.DrawFn) -> tuple[Rows, Rows]:
             batch_threads=draw(st.floats(1, 8)),
             **steps,
         )
+        # All threads of a problem were forked with the same pages.
+        shared = st.lists(st.integers(0, total), min_size=pages, max_size=pages)
+        sample["page_shared"] = np.array(draw(shared) if total else [], dtype=np.int64)
         samples.append(sample)
         for at in (8, 12, 16):
             if at <= cap and draw(st.integers(0, 9)):
@@ -132,14 +136,12 @@ def test_early_stoppers_of_a_small_cap_stay_out_of_a_longer_pool() -> None:
 
 
 @pytest.mark.parametrize("aggregate", ["majority", "pass"])
-def test_a_prompt_that_leaves_no_room_costs_its_prompt_and_scores_nothing(aggregate: str) -> None:
+def test_a_prompt_that_leaves_no_room_costs_and_scores_nothing(aggregate: str) -> None:
     empty = [sample_row("p", t, 32, prompt_tokens=40, generated_tokens=0, finish_reason="length") for t in range(2)]
     frame = computed(empty, graded(empty, [32], correct=True), [(1, 16), (2, 32)], aggregate)
     for row in frame.to_dict("records"):
         assert (row["accuracy"], row["kv_reads"], row["truncated_share"]) == (0, 0, 1)
-        assert row["peak_tokens"] == row["width"] * 40
-        assert row["peak_bytes"] == 0
-        assert row["seconds"] == 0.5
+        assert (row["peak_tokens"], row["peak_bytes"], row["seconds"], row["batch_threads"]) == (0, 0, 0, 0)
         assert np.isnan(row["realised_ratio"])
 
 

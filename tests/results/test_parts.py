@@ -82,7 +82,6 @@ def test_step_columns_are_small(store: Store) -> None:
         "step_reads": steps,
         "step_live": steps,
         "step_pages": steps // 1440,
-        "step_shared": steps * 0,
         "step_micros": noise,
     }
     store.append("samples", [sample_row("p", t, 8192, generated_tokens=length, **row) for t in range(8)])
