@@ -2,66 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from itertools import pairwise
-from typing import Any
 
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.patheffects import withStroke
 
 from hyperscale.figures import style
-from hyperscale.figures.labels import Box, Label, Segment, place
+from hyperscale.figures.labels import STRICT, Box, Label, Segment, place
+from hyperscale.figures.markers import Drawn
 
 LABEL_POINTS = 6.0
 GAP_POINTS = 3.6
-MARKER_POINTS = 5.0
-LEADER_GAPS = 3
+LEADER_GAPS = 1.6
 """A label that stands farther off than so many gaps is tied to its point by a line."""
 
 
 def label_points(
     axes: Axes,
-    points: pd.DataFrame,
-    optimal: pd.Series,
+    drawn: Drawn,
     column: str,
     looks: dict[str, style.Look],
     chance: float,
     *,
     rising: bool,
+    everything: bool,
+    strict: bool,
 ) -> None:
-    """Label the panel's points with their W–L (and CR), frontiers first, where there is room.
+    """Label the panel's points with their W–L, frontiers first, where there is room.
 
-    `points` are drawn already, at (`column`, accuracy in percent); `optimal` says which are on a frontier,
-    and `rising` whether frontiers climb to the right, which leaves their upper left side free.
+    `drawn` are drawn already, at (`column`, `percent`). `rising` says whether frontiers climb to the right, which
+    leaves their upper left side free. Dominated points get a label only with `everything`; with `strict` a label
+    that would cover a frontier's marker is dropped.
     """
     pixel = axes.figure.dpi / 72
-    several = style.several_ratios(points)
-    ordered = points.sort_values(["backend", column], kind="stable")
-    names = [point_name(point, several) for point in ordered.to_dict("records")]
-    xy = axes.transData.transform(ordered[[column]].assign(y=100 * ordered["accuracy"]).to_numpy(float))
-    sizes = {name: _measure(axes, name) for name in names}
-    markers = [Box.around(x, y, MARKER_POINTS * pixel, MARKER_POINTS * pixel) for x, y in xy]
-    bounds = Box(*axes.bbox.extents)
+    xy = axes.transData.transform(drawn[[column, "percent"]].to_numpy(float))
+    markers = [Box.around(x, y, size * pixel, size * pixel) for (x, y), size in zip(xy, drawn["size"], strict=True)]
+    best = drawn["best"].tolist()
+    solid = [marker for marker, first in zip(markers, best, strict=True) if first or everything]
+    faint = [marker for marker, first in zip(markers, best, strict=True) if not (first or everything)]
+    shown = _shared(drawn if everything else drawn[drawn["best"]])
+    sizes = {name: _measure(axes, name) for name in {name for _, name, _ in shown}}
     chance_box = _label_chance(axes, chance, markers) if chance > 0 else None
-    needed = optimal[ordered.index].tolist()
     centres = place(
-        [Label(x, y, *sizes[name], must) for (x, y), name, must in zip(xy, names, needed, strict=True)],
-        bounds=bounds,
-        markers=markers,
-        lines=_lines(axes, ordered, optimal, column, chance),
+        [Label(xy[at][0], xy[at][1], *sizes[name], best[at]) for at, name, _ in shown],
+        bounds=Box(*axes.bbox.extents),
+        markers=solid,
+        faint=faint,
+        lines=_lines(axes, drawn, column, chance, intervals=not strict),
         taken=[chance_box] if chance_box else [],
         gap=GAP_POINTS * pixel,
         lean=135 if rising else 45,
+        most=STRICT if strict else math.inf,
     )
-    for (x, y), centre, name, must, backend in zip(xy, centres, names, needed, ordered["backend"], strict=True):
+    for (at, name, backends), centre in zip(shown, centres, strict=True):
         if centre is None:
             continue
-        colour = _darker(looks[backend].colour)
+        x, y = xy[at]
+        # One label for several backends at one place is nobody's colour.
+        colour = looks[backends[0]].dark if len(backends) == 1 else style.INK
         width, height = sizes[name]
         apart = max(abs(centre[0] - x) - width / 2, abs(centre[1] - y) - height / 2)
-        leader = {"arrowstyle": "-", "linewidth": 0.4, "color": colour, "alpha": 0.6, "shrinkA": 0, "shrinkB": 2}
+        leader = {"arrowstyle": "-", "linewidth": 0.4, "color": colour, "alpha": 0.7, "shrinkA": 0, "shrinkB": 2}
         axes.annotate(
             name,
             tuple(axes.transData.inverted().transform((x, y))),
@@ -71,7 +73,7 @@ def label_points(
             va="center",
             fontsize=LABEL_POINTS,
             color=colour,
-            alpha=1.0 if must else 0.6,
+            alpha=1.0 if best[at] else 0.65,
             path_effects=[withStroke(linewidth=1.4, foreground="white")],
             arrowprops=leader if apart > LEADER_GAPS * GAP_POINTS * pixel else None,
             zorder=4,
@@ -79,10 +81,20 @@ def label_points(
         )
 
 
-def point_name(point: Mapping[Any, Any], several_ratios: bool) -> str:
-    """`4–16K`, or `4–16K–8` where points of different compression ratios must be told apart."""
-    name, ratio = f"{point['width']}–{style.length(point['length'])}", point["compression_ratio"]
-    return f"{name}–{ratio:g}" if several_ratios and ratio != 1 else name
+def point_name(width: int, length: int) -> str:
+    """`4–16K`: W, and the cap on L. Its backend is told by colour, its compression ratio by the marker."""
+    return f"{width}–{style.length(length)}"
+
+
+def _shared(points: Drawn) -> list[tuple[int, str, list[str]]]:
+    """Labels to set: (row of the point, text, backends). Points at one place with one W–L share theirs."""
+    found: dict[tuple[int, bool, str], tuple[int, list[str]]] = {}
+    columns = (points[name] for name in ("place", "best", "width", "length", "backend"))
+    for row, where, best, width, length, backend in zip(points.index, *columns, strict=True):
+        _, backends = found.setdefault((where, best, point_name(width, length)), (int(row), []))
+        if backend not in backends:
+            backends.append(backend)
+    return [(row, name, backends) for (_, _, name), (row, backends) in found.items()]
 
 
 def _measure(axes: Axes, text: str) -> tuple[float, float]:
@@ -115,26 +127,22 @@ def _label_chance(axes: Axes, chance: float, markers: list[Box]) -> Box:
     return box
 
 
-def _lines(axes: Axes, points: pd.DataFrame, optimal: pd.Series, column: str, chance: float) -> list[Segment]:
-    """What a label should not cross: frontiers, the intervals on them, the chance level."""
+def _lines(axes: Axes, drawn: Drawn, column: str, chance: float, *, intervals: bool) -> list[Segment]:
+    """What a label should not cross: frontiers, the intervals on them if asked for, the chance level."""
 
     def pixels(x: float, y: float) -> tuple[float, float]:
         at = axes.transData.transform((x, y))
         return float(at[0]), float(at[1])
 
     segments: list[Segment] = []
-    for _, pool in points[optimal[points.index]].groupby("backend"):
-        corners = [pixels(x, 100 * y) for x, y in zip(pool[column], pool["accuracy"], strict=True)]
+    for _, pool in drawn[drawn["best"]].groupby("backend"):
+        line = pool.sort_values(column)
+        corners = [pixels(x, y) for x, y in zip(line[column], line["percent"], strict=True)]
         segments += [(*start, *end) for start, end in pairwise(corners)]
-        known = pool.dropna(subset=["accuracy_low", "accuracy_high"])
+        known = line.dropna(subset=["accuracy_low", "accuracy_high"]) if intervals else line.iloc[:0]
         whiskers = zip(known[column], known["accuracy_low"], known["accuracy_high"], strict=True)
         segments += [(*pixels(x, 100 * low), *pixels(x, 100 * high)) for x, low, high in whiskers]
     if chance > 0:
         left, right = axes.get_xlim()
         segments.append((*pixels(left, 100 * chance), *pixels(right, 100 * chance)))
     return segments
-
-
-def _darker(colour: str) -> tuple[float, float, float]:
-    red, green, blue = to_rgb(colour)
-    return 0.7 * red, 0.7 * green, 0.7 * blue

@@ -46,14 +46,16 @@ class Label(NamedTuple):
     width: float
     height: float
     needed: bool
-    """A needed label may cover markers and lines or stand apart; another is dropped rather than that."""
+    """A needed label may cross lines, cover markers or stand apart; another is dropped rather than that."""
 
 
 Segment = tuple[float, float, float, float]
 DISTANCES = (1.0, 2.2, 3.6, 5.2)
 """Tried gaps between point and label, in units of the smallest."""
 _TURNS = (0, 45, -45, 90, -90, 135, -135, 180)
-_COVERS_MARKER, _MISLEADS, _COVERS_LINE, _DISTANCE, _TURN = 6.0, 4.0, 2.0, 1.5, 0.2
+_COVERS_MARKER, _MISLEADS, _COVERS_LINE, _COVERS_FAINT, _DISTANCE, _TURN = 6.0, 4.0, 2.0, 1.4, 1.5, 0.2
+STRICT = 5.5
+"""A `most` that lets no label cover a marker."""
 
 
 def place(
@@ -62,21 +64,24 @@ def place(
     bounds: Box,
     markers: Sequence[Box],
     lines: Sequence[Segment],
+    faint: Sequence[Box] = (),
     taken: Sequence[Box] = (),
     gap: float,
     lean: float = 135.0,
+    most: float = math.inf,
 ) -> list[tuple[float, float] | None]:
     """Centres of the labels, or None for one that finds no room.
 
     Placed labels lie in `bounds` and overlap neither each other nor `taken`. Needed labels choose first, in
-    their order; each takes the candidate that covers least and stands nearest. `lean` is the direction to try
-    first, in degrees: where the drawing is empty. Deterministic.
+    their order; each takes the candidate that covers least and stands nearest, and a label whose best costs
+    `most` or more is dropped. `faint` are markers that a needed label had better not cover, yet may. `lean` is the
+    direction to try first, in degrees: where the drawing is empty. Deterministic.
     """
     centres: list[tuple[float, float] | None] = [None] * len(labels)
     boxes = list(taken)
     for index in sorted(range(len(labels)), key=lambda i: not labels[i].needed):
         label = labels[index]
-        best = math.inf
+        best = most
         for number, distance in enumerate(DISTANCES if label.needed else DISTANCES[:1]):
             for rank, turn in enumerate(_TURNS):
                 x, y = _beside(label, gap * distance, lean + turn)
@@ -87,9 +92,11 @@ def place(
                 own = box.distance(label.x, label.y)
                 nearer = sum(box.distance(*marker.centre) < own - 0.5 for marker in markers)
                 crossed = sum(crosses(line, box) for line in lines)
-                if (covered or crossed or nearer) and not label.needed:
+                hidden = sum(box.overlaps(marker) for marker in faint)
+                if (covered or crossed or nearer or hidden) and not label.needed:
                     continue
                 cost = _COVERS_MARKER * covered + _MISLEADS * bool(nearer) + _COVERS_LINE * crossed
+                cost += _COVERS_FAINT * hidden
                 cost += _DISTANCE * number + _TURN * rank
                 if cost < best:
                     best, centres[index] = cost, (x, y)

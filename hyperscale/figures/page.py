@@ -1,53 +1,68 @@
-"""A figure's page: panels in rows and columns between a title, a legend and notes, all sized in inches."""
+"""A figure's page: panels between a title, a legend and notes, all placed in inches."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from hyperscale.figures import style
 
 LEFT, RIGHT, TOP, BOTTOM = 0.62, 0.2, 0.1, 0.1
-COLUMN_GAP, ROW_GAP, AXIS_ROOM, COLUMN_HEAD = 0.48, 0.66, 0.6, 0.42
-TITLE_LINE, LEGEND_LINE, NOTE_LINE, LEGEND_COLUMN = 0.2, 0.17, 0.125, 1.32
+EDGE = 0.22
+"""Where title, legend and notes begin: left of the panels, whose tick labels and axis title stand there too."""
+AXIS_ROOM, PANEL_HEAD = 0.6, 0.42
+TITLE_LINE, LEGEND_LINE, NOTE_LINE = 0.2, 0.17, 0.125
 TITLE_POINTS, NOTE_POINTS = 9.5, 6.5
 
 
+class Page(NamedTuple):
+    """A figure and where its panels begin, in inches from its top."""
+
+    figure: Figure
+    top: float
+
+    def panel(self, x: float, y: float, width: float, height: float, name: str = "") -> Axes:
+        """Axes of that size, in inches, with its upper left corner at (x, y) of the room for panels."""
+        across, down = self.figure.get_size_inches()
+        box = (LEFT + x) / across, 1 - (self.top + y + height) / down, width / across, height / down
+        return self.figure.add_axes(box, label=name)
+
+
 def make_page(
-    rows: int,
-    columns: int,
-    panel: tuple[float, float],
+    width: float,
+    height: float,
     *,
     title: str,
-    legend: Sequence[Artist] = (),
+    legend: Sequence[Sequence[Line2D]] = (),
     notes: Sequence[str] = (),
-    row_gap: float = ROW_GAP,
-) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with rows x columns panels of `panel` (width, height) inches, and its axes by row.
+    head_room: float = 0.0,
+) -> Page:
+    """A page with room for panels of `width` x `height` inches, their axis titles and heads beside it.
 
+    Each of `legend`'s groups begins a line of its own. `head_room` is left free between legend and panels.
     Positions are fixed at once, so that labels can be placed by measured sizes; nothing moves afterwards.
     """
-    width = LEFT + columns * panel[0] + (columns - 1) * COLUMN_GAP + RIGHT
-    inside = width - LEFT - RIGHT + 0.4
+    across = LEFT + width + RIGHT
+    inside = across - EDGE - RIGHT
     title_lines = _wrap(title, inside, TITLE_POINTS, bold=True)
     note_lines = [line for note in notes for line in _wrap(note, inside, NOTE_POINTS)]
-    legend_columns = max(1, int(inside / LEGEND_COLUMN))
-    legend_rows = -(-len(legend) // legend_columns)
-    head = TOP + TITLE_LINE * len(title_lines) + LEGEND_LINE * legend_rows + COLUMN_HEAD
-    foot = AXIS_ROOM + NOTE_LINE * len(note_lines) + BOTTOM
-    height = head + rows * panel[1] + (rows - 1) * row_gap + foot
+    below_title = TOP + TITLE_LINE * len(title_lines)
+    rows = [row for group in legend for row in _legend_rows(group, inside)]
+    top = below_title + LEGEND_LINE * len(rows) + head_room + PANEL_HEAD
+    down = top + height + AXIS_ROOM + NOTE_LINE * len(note_lines) + BOTTOM
 
-    figure = Figure(figsize=(width, height), dpi=style.DPI, facecolor="white")
+    figure = Figure(figsize=(across, down), dpi=style.DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    edge = (LEFT - 0.4) / width
+    edge = EDGE / across
     figure.text(
         edge,
-        1 - TOP / height,
+        1 - TOP / down,
         "\n".join(title_lines),
         ha="left",
         va="top",
@@ -55,85 +70,86 @@ def make_page(
         fontweight="bold",
         color=style.INK,
     )
-    if legend:
+    for number, row in enumerate(rows):
         figure.legend(
-            handles=list(legend),
+            handles=row,
             loc="upper left",
-            bbox_to_anchor=(edge, 1 - (TOP + TITLE_LINE * len(title_lines)) / height),
-            ncols=min(legend_columns, len(legend)),
+            bbox_to_anchor=(edge, 1 - (below_title + LEGEND_LINE * number) / down),
+            ncols=len(row),
             borderpad=0.0,
             borderaxespad=0.0,
-            handlelength=1.8,
+            # Lines show their dashes; marks stand close to their words.
+            handlelength=2.6 if any(key.get_linestyle() != "None" for key in row) else 0.9,
             columnspacing=1.4,
             handletextpad=0.5,
         )
-    for number, line in enumerate(reversed(note_lines)):
+    for number, line in enumerate(note_lines):
         figure.text(
             edge,
-            (BOTTOM + NOTE_LINE * number) / height,
+            (BOTTOM + NOTE_LINE * (len(note_lines) - 1 - number)) / down,
             line,
             ha="left",
             va="bottom",
             fontsize=NOTE_POINTS,
             color=style.MUTED,
         )
-    axes = [
-        [
-            figure.add_axes(
-                (
-                    (LEFT + column * (panel[0] + COLUMN_GAP)) / width,
-                    1 - (head + row * (panel[1] + row_gap) + panel[1]) / height,
-                    panel[0] / width,
-                    panel[1] / height,
-                )
-            )
-            for column in range(columns)
-        ]
-        for row in range(rows)
-    ]
-    return figure, axes
+    return Page(figure, top)
 
 
-def head_column(axes: Axes, title: str, subtitle: str) -> None:
-    """Title of a column of panels, over its topmost: a task and what its numbers rest on."""
-    axes.annotate(
-        title,
-        (0, 1),
-        xytext=(0, 15),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=8.5,
-        fontweight="bold",
-        color=style.INK,
-    )
-    axes.annotate(
-        subtitle,
-        (0, 1),
-        xytext=(0, 5.5),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=6.5,
-        color=style.MUTED,
-    )
+def head_panel(axes: Axes, title: str, subtitle: str, *, lift: float = 0.0) -> None:
+    """Title over the first panel of a block, `lift` points higher: a task and what its numbers rest on."""
+    words: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate(title, (0, 1), xytext=(0, 15 + lift), **words, fontsize=8.5, fontweight="bold", color=style.INK)
+    axes.annotate(subtitle, (0, 1), xytext=(0, 5.5 + lift), **words, fontsize=6.5, color=style.MUTED)
 
 
-def label_row(figure: Figure, axes: Sequence[Axes], text: str) -> None:
-    """One x-axis label for neighbouring panels, centred below; its bracket takes a second line if need be."""
-    left, right = axes[0].get_position(), axes[-1].get_position()
+def label_below(figure: Figure, axes: Sequence[Axes], text: str) -> None:
+    """One x-axis label for panels, centred below them all; its bracket takes a second line if need be."""
+    boxes = [each.get_position() for each in axes]
+    left, right = min(box.x0 for box in boxes), max(box.x1 for box in boxes)
     label = figure.text(
-        (left.x0 + right.x1) / 2,
-        left.y0 - 0.24 / figure.get_figheight(),
+        (left + right) / 2,
+        min(box.y0 for box in boxes) - 0.24 / figure.get_figheight(),
         text,
         ha="center",
         va="top",
         fontsize=7.5,
         color=style.INK,
     )
-    if label.get_window_extent().width > (right.x1 - left.x0) * figure.bbox.width:
+    if label.get_window_extent().width > (right - left) * figure.bbox.width:
         label.set_text(text.replace(" (", "\n(", 1))
+
+
+def label_left(figure: Figure, axes: Sequence[Axes], text: str) -> None:
+    """One y-axis label for panels above each other, centred left of them."""
+    top, bottom = axes[0].get_position(), axes[-1].get_position()
+    figure.text(
+        EDGE / figure.get_figwidth(),
+        (top.y1 + bottom.y0) / 2,
+        text,
+        rotation=90,
+        ha="left",
+        va="center",
+        fontsize=7.5,
+        color=style.INK,
+    )
+
+
+def _legend_rows(keys: Sequence[Line2D], inches: float) -> list[list[Line2D]]:
+    """The keys in rows of at most that width, in their order: matplotlib would fill columns."""
+    rows: list[list[Line2D]] = [[]]
+    used = 0.0
+    for key in keys:
+        width = (0.34 if key.get_linestyle() == "None" else 0.52) + len(str(key.get_label())) * 0.5 * 7.5 / 72
+        if rows[-1] and used + width > inches:
+            rows.append([])
+            used = 0.0
+        rows[-1].append(key)
+        used += width
+    return rows
 
 
 def _wrap(text: str, inches: float, points: float, *, bold: bool = False) -> list[str]:
     """Lines of at most that width, by the mean width of a letter of the font."""
-    letter = points / 72 * (0.62 if bold else 0.51)
+    letter = points / 72 * (0.62 if bold else 0.53)
     return textwrap.wrap(text, max(20, int(inches / letter)))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
+from matplotlib.colors import to_rgb
 from matplotlib.ticker import MaxNLocator
 
 RC: dict[str, Any] = {
@@ -43,24 +43,61 @@ MUTED = "#666666"
 
 
 class Look(NamedTuple):
-    """How a backend is drawn in every figure."""
+    """How a backend is drawn in every figure: its colour, and the dashes of its frontier (matplotlib's)."""
 
     title: str
     colour: str
-    marker: str
+    dash: str | tuple[float, tuple[float, ...]]
+
+    @property
+    def pale(self) -> tuple[float, float, float]:
+        """The colour of what stands back: mixed with white, so that what lies beneath does not tint it."""
+        red, green, blue = (PALE * part + 1 - PALE for part in to_rgb(self.colour))
+        return red, green, blue
+
+    @property
+    def dark(self) -> tuple[float, float, float]:
+        """The colour of words, which are thin."""
+        red, green, blue = (0.7 * part for part in to_rgb(self.colour))
+        return red, green, blue
 
 
-# Okabe and Ito's colours, which the colour-blind tell apart; every backend has a marker of its own too.
+class Mark(NamedTuple):
+    """How a compression ratio is drawn: a marker, and its size beside a circle's to look as large."""
+
+    marker: str | tuple[int, int, int]
+    scale: float
+
+
+PALE = 0.5
+
+# Hues that stay apart in simulated colour blindness (Machado 2009), pale ones too; each has dashes of its own besides.
 _LOOKS = {
-    "vanilla": Look("Vanilla", "#3c3c3c", "o"),
-    "dms": Look("DMS", "#0072b2", "D"),
-    "quest": Look("Quest", "#e69f00", "s"),
-    "tova": Look("TOVA", "#009e73", "^"),
-    "h2o": Look("H2O", "#cc79a7", "v"),
-    "dmc": Look("DMC", "#56b4e9", "P"),
-    "random": Look("Random", "#d55e00", "X"),
+    "vanilla": Look("Vanilla", "#2b2b2b", "solid"),
+    "dms": Look("DMS", "#1f5fd0", (0, (7, 1))),
+    "quest": Look("Quest", "#f0a500", (0, (4, 1.5))),
+    "tova": Look("TOVA", "#009e73", (0, (6, 1.2, 1, 1.2))),
+    "h2o": Look("H2O", "#c2188f", (0, (2, 1))),
+    "dmc": Look("DMC", "#5cc3f0", (0, (4, 1, 1, 1, 1, 1))),
+    "random": Look("Random", "#a33b00", (0, (1, 1.2))),
 }
-_SPARE = [("#8c6d31", "h"), ("#7b4ea3", "<"), ("#a0522d", ">"), ("#5f7f00", "p"), ("#800000", "d")]
+_SPARE: list[tuple[str, tuple[float, tuple[float, ...]]]] = [
+    ("#8c6d31", (0, (9, 2))),
+    ("#7b4ea3", (0, (3, 3))),
+    ("#5f7f00", (0, (9, 1, 3, 1))),
+    ("#a0522d", (0, (2, 3))),
+    ("#800000", (0, (5, 1, 1, 1, 5, 3))),
+]
+
+_MARKS = {
+    1.0: Mark("o", 1.0),
+    2.0: Mark("^", 1.15),
+    4.0: Mark("s", 0.92),
+    8.0: Mark("D", 0.86),
+    16.0: Mark("P", 1.2),
+    32.0: Mark("X", 1.2),
+}
+_SPARE_MARKS = [Mark("v", 1.15), Mark("p", 1.15), Mark("<", 1.15), Mark("*", 1.45), Mark(">", 1.15), Mark("h", 1.1)]
 
 
 def looks(backends: Iterable[str]) -> dict[str, Look]:
@@ -69,6 +106,20 @@ def looks(backends: Iterable[str]) -> dict[str, Look]:
     others = sorted(names - _LOOKS.keys())
     spare = {name: Look(name, *_SPARE[i % len(_SPARE)]) for i, name in enumerate(others)}
     return {name: look for name, look in {**_LOOKS, **spare}.items() if name in names}
+
+
+def marks(ratios: Iterable[float]) -> dict[float, Mark]:
+    """Mark of each compression ratio, rising; no two are alike. Usual ratios keep theirs in every figure."""
+    found = sorted(set(ratios))
+    others = [ratio for ratio in found if ratio not in _MARKS]
+    stars = [Mark((rays, 1, 0), 1.3) for rays in range(4, 4 + len(others))]
+    spare = dict(zip(others, _SPARE_MARKS + stars, strict=False))
+    return {ratio: _MARKS.get(ratio) or spare[ratio] for ratio in found}
+
+
+def cache_name(title: str, ratio: float) -> str:
+    """A backend at a compression ratio: `DMS, CR 4`; the uncompressed one by its name alone."""
+    return title if ratio == 1 else f"{title}, CR {ratio:g}"
 
 
 def tokens(count: float) -> str:
@@ -100,8 +151,3 @@ def octave_ticks(low: float, high: float, most: int = 8) -> list[float]:
         if len(inside) >= 3:
             return inside
     return [float(tick) for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
-
-
-def several_ratios(points: pd.DataFrame) -> bool:
-    """Whether some backend has points of more than one compression ratio, so that labels must say which."""
-    return bool((points.groupby("backend")["compression_ratio"].nunique() > 1).any())

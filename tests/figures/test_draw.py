@@ -36,6 +36,14 @@ def test_draw_writes_every_figure_in_every_format(tmp_path: Path) -> None:
     assert all(path.read_bytes()[:4] == (b"%PDF" if path.suffix == ".pdf" else b"\x89PNG") for path in paths)
 
 
+def test_pdf_fonts_can_be_edited_and_searched(tmp_path: Path) -> None:
+    results = save(points_table(SEVERAL, tasks=("gsm8k",)), tmp_path / "results")
+    for path in draw(results, tmp_path / "plots", ("pdf",)):
+        content = path.read_bytes()
+        assert b"/Type3" not in content
+        assert b"/TrueType" in content or b"/CIDFontType2" in content
+
+
 def test_redrawing_gives_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     results = save(points_table(SEVERAL, tasks=("gsm8k",)), tmp_path / "results")
     kinds = ("png", "pdf", "svg")

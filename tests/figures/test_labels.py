@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperscale.figures.labels import Box, Label, Segment, crosses, place
+from hyperscale.figures.labels import STRICT, Box, Label, Segment, crosses, place
 
 BOUNDS = Box(0, 0, 300, 200)
 COORDINATE = st.floats(0, 200)
@@ -56,6 +56,17 @@ def test_needed_labels_choose_before_the_others() -> None:
 def test_a_label_without_room_is_dropped() -> None:
     label = Label(10, 10, 400, 10, needed=True)
     assert place([label], bounds=BOUNDS, markers=[], lines=[], gap=4) == [None]
+
+
+def test_a_strict_label_covers_no_marker_and_avoids_faint_ones() -> None:
+    label = Label(150, 100, 40, 10, needed=True)
+    wall = [Box(0, 0, 300, 200)]
+    assert place([label], bounds=BOUNDS, markers=wall, lines=[], gap=4) != [None]
+    assert place([label], bounds=BOUNDS, markers=wall, lines=[], gap=4, most=STRICT) == [None]
+    above = Box(0, 104, 300, 200)
+    (centre,) = place([label], bounds=BOUNDS, markers=[], faint=[above], lines=[], gap=4, lean=90, most=STRICT)
+    assert centre is not None
+    assert not Box.around(*centre, 40, 10).overlaps(above)
 
 
 @given(SEGMENT, st.tuples(COORDINATE, COORDINATE, st.floats(1, 50), st.floats(1, 50)))

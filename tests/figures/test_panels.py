@@ -1,56 +1,21 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
-import matplotlib
-import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
-from hyperscale.figures import FIGURES, style
-from hyperscale.figures.data import FigureData
+from hyperscale.figures import style
 from tests.analysis.synthetic import points_table
+from tests.figures.pages import COSTS, SEVERAL, SINGLE, corners, labels, make, marked, panel, words
 from tests.reference import frontier as reference
 
-COSTS = ("kv_reads", "peak_tokens", "throughput")
-SINGLE = {"vanilla": [1.0]}
-
-
-SEVERAL = {"vanilla": [1.0], "dms": [4.0, 8.0], "quest": [4.0]}
-
-
-def make(name: str, points: pd.DataFrame, sampling: str = "") -> Figure:
-    titles = {task: task.upper() for task in points["task"].unique()}
-    with matplotlib.rc_context(style.RC):
-        page = FIGURES[name](FigureData("org/model", points, titles, sampling))
-        page.draw_without_rendering()
-    return page
-
-
-def panel(page: Figure, points: pd.DataFrame, task: str, cost: str) -> Axes:
-    tasks = sorted(points["task"].unique())
-    return page.axes[COSTS.index(cost) * len(tasks) + tasks.index(task)]
-
-
-def corners(line: Line2D) -> list[tuple[float, float]]:
-    return [(float(x), float(y)) for x, y in np.asarray(line.get_xydata(), dtype=float)]
-
-
-def marked(axes: Axes, gid: str) -> list[tuple[float, float]]:
-    """(x, y) of every marker that the panel holds under that name."""
-    return [xy for line in axes.lines if line.get_gid() == gid for xy in corners(line)]
-
-
-def words(page: Figure) -> str:
-    return "\n".join(text.get_text() for text in page.findobj(Text))
-
-
-def labels(axes: Axes) -> list[Text]:
-    return [text for text in axes.texts if text.get_gid() in ("label", "chance label")]
+MANY = {"vanilla": [1.0], "dms": [4.0, 8.0], "quest": [4.0, 8.0], "tova": [4.0]}
 
 
 def best_of(points: pd.DataFrame, cost: str) -> set[tuple[float, float]]:
@@ -74,7 +39,7 @@ def test_every_point_is_drawn_once_and_frontiers_stand_out(
     for task in tasks:
         of_task = points[points["task"] == task]
         for cost in COSTS:
-            axes = panel(page, points, task, cost)
+            axes = panel(page, task, cost)
             best, dominated = marked(axes, "frontier points"), marked(axes, "dominated points")
             assert set(best) == best_of(of_task, cost)
             assert len(best) + len(dominated) == len(of_task)
@@ -86,12 +51,8 @@ def test_every_point_is_drawn_once_and_frontiers_stand_out(
 
 
 def expected_names(points: pd.DataFrame) -> set[str]:
-    """Every label a panel may hold: W–L, and CR where several of its backend's stand beside each other."""
-    several = points.groupby("backend")["compression_ratio"].nunique().max() > 1
-    return {
-        f"{w}–{n // 1024}K" + (f"–{cr:g}" if several and cr != 1 else "")
-        for w, n, cr in zip(points["width"], points["length"], points["compression_ratio"], strict=True)
-    }
+    """Every label a panel may hold: W–L. The CR is told by the marker."""
+    return {f"{w}–{style.length(n)}" for w, n in zip(points["width"], points["length"], strict=True)}
 
 
 @pytest.mark.parametrize("widths", [(1, 2), (1, 2, 4, 8), (1, 2, 3, 4, 5, 6, 7, 8, 16, 32)])
@@ -125,7 +86,7 @@ def test_two_points_are_both_labelled() -> None:
 
 def test_words_on_the_page_need_no_caption() -> None:
     points = points_table(SEVERAL)
-    text = words(make("pareto", points, sampling="temperature 0.6, seed 0"))
+    text = words(make("pareto", points, sampling="temperature 0.6, seed 0")).replace("\n", " ")
     for phrase in (
         "org/model: accuracy against KV-cache cost",
         "KV-cache reads per problem (tokens, mean over layers and KV heads)",
@@ -164,7 +125,7 @@ def test_points_that_are_not_finite_are_left_out_with_a_note() -> None:
     page = make("pareto", points)
     left_out = {"kv_reads": 2, "peak_tokens": 1, "throughput": 2}
     for cost, count in left_out.items():
-        axes = panel(page, points, "gsm8k", cost)
+        axes = panel(page, "gsm8k", cost)
         drawn = marked(axes, "frontier points") + marked(axes, "dominated points")
         assert len(drawn) == len(points) - count
     note = "2 of 12 points of GSM8K in reads; 1 of 12 points of GSM8K in peak; 2 of 12 points of GSM8K in throughput"
@@ -173,7 +134,7 @@ def test_points_that_are_not_finite_are_left_out_with_a_note() -> None:
 
 def test_a_panel_without_a_finite_point_says_so() -> None:
     points = points_table(SINGLE, tasks=("gsm8k",)).assign(throughput=math.nan)
-    axes = panel(make("pareto", points), points, "gsm8k", "throughput")
+    axes = panel(make("pareto", points), "gsm8k", "throughput")
     assert [text.get_text() for text in axes.texts] == ["no finite point"]
 
 
@@ -187,35 +148,99 @@ def test_incomplete_points_are_hollow_and_named() -> None:
             line for line in axes.lines if "points" in (line.get_gid() or "") and line.get_markerfacecolor() == "white"
         ]
         assert sum(len(corners(line)) for line in hollow) == int((points["width"] >= 4).sum())
-    assert "*" in words(make("grid", points))
 
 
 def test_intervals_that_are_missing_are_not_drawn_and_do_no_harm() -> None:
     points = points_table(SEVERAL, tasks=("gsm8k",)).assign(accuracy_low=math.nan, accuracy_high=math.nan)
     assert len(make("pareto", points).axes) == len(COSTS)
-    cells = [text for text in make("grid", points).findobj(Text) if text.get_gid() == "interval"]
-    assert cells == []
 
 
-def test_grid_shows_each_point_in_its_cell() -> None:
-    points = points_table(SEVERAL)
-    page = make("grid", points)
-    tasks = sorted(points["task"].unique())
-    caches = [("vanilla", 1.0), ("dms", 4.0), ("dms", 8.0), ("quest", 4.0)]
-    assert len(page.axes) == len(caches) * len(tasks)
-    widths, lengths = sorted(points["width"].unique()), sorted(points["length"].unique())
-    for number, axes in enumerate(page.axes):
-        (backend, ratio), task = caches[number // len(tasks)], tasks[number % len(tasks)]
-        rows = points[
-            (points["task"] == task) & (points["backend"] == backend) & (points["compression_ratio"] == ratio)
-        ]
-        expected = {
-            (lengths.index(n), widths.index(w)): f"{100 * accuracy:.1f}"
-            for w, n, accuracy in zip(rows["width"], rows["length"], rows["accuracy"], strict=True)
+def intervals(axes: Axes) -> set[tuple[float, float, float]]:
+    """(cost, low, high) of every interval in the panel."""
+    lines = [line for line in axes.collections if line.get_gid() == "interval" and isinstance(line, LineCollection)]
+    ends = [segment for line in lines for segment in line.get_segments()]
+    return {(float(end[0][0]), float(end[0][1]), float(end[1][1])) for end in ends if len(end)}
+
+
+@pytest.mark.parametrize("backends", [SINGLE, SEVERAL, MANY])
+def test_intervals_stand_on_frontiers_only(backends: dict[str, list[float]]) -> None:
+    points = points_table(backends, tasks=("gsm8k",))
+    page = make("pareto", points)
+    assert "95 % interval (frontier only)" in words(page)
+    for cost in COSTS:
+        axes = panel(page, "gsm8k", cost)
+        best = best_of(points, cost)
+        drawn = {
+            (x, 100 * low, 100 * high)
+            for x, y, low, high in zip(
+                points[cost], points["accuracy"], points["accuracy_low"], points["accuracy_high"], strict=True
+            )
+            if (x, 100 * y) in best
         }
-        shown = {
-            (int(text.get_position()[0]), int(text.get_position()[1])): text.get_text()
-            for text in axes.texts
-            if text.get_gid() == "accuracy"
+        assert intervals(axes) == drawn
+        assert len(drawn) < len(points)
+
+
+def test_markers_tell_backend_and_ratio() -> None:
+    points = points_table(MANY, tasks=("gsm8k",))
+    looks, marks = style.looks(points["backend"]), style.marks(points["compression_ratio"])
+    assert len({mark.marker for mark in marks.values()}) == 3
+    for cost in COSTS:
+        axes = panel(make("pareto", points), "gsm8k", cost)
+        seen = {
+            (x, y): (line.get_marker(), to_hex(line.get_markerfacecolor()))
+            for line in axes.lines
+            if "points" in (line.get_gid() or "")
+            for x, y in corners(line)
         }
-        assert shown == expected
+        best = best_of(points, cost)
+        for point in points.to_dict("records"):
+            xy, look = (point[cost], 100 * point["accuracy"]), looks[point["backend"]]
+            colour = to_hex(look.colour if xy in best else look.pale)
+            assert seen[xy] == (marks[point["compression_ratio"]].marker, colour)
+
+
+def test_points_that_coincide_are_all_to_be_seen() -> None:
+    points = points_table({name: [4.0] for name in ("dms", "quest", "tova")}, tasks=("gsm8k",))
+    columns = ["accuracy", "accuracy_low", "accuracy_high", *COSTS]
+    dms = points.loc[points["backend"] == "dms", columns].to_numpy()
+    for backend in ("quest", "tova"):
+        points.loc[points["backend"] == backend, columns] = dms
+    for axes in make("pareto", points).axes:
+        sizes: dict[tuple[float, float], list[tuple[float, float]]] = {}
+        for line in axes.lines:
+            if "points" in (line.get_gid() or ""):
+                for xy in corners(line):
+                    sizes.setdefault(xy, []).append((line.get_markersize(), -line.get_zorder()))
+        for at_place in sizes.values():
+            # Three sizes at least a white border apart, the smaller above the larger.
+            assert len(at_place) == 3
+            assert sorted(at_place) == sorted(at_place, key=lambda ring: ring[1])
+            ordered = sorted(size for size, _ in at_place)
+            assert all(larger - smaller > 1.4 for smaller, larger in pairwise(ordered))
+        # One black label serves all three.
+        assert {text.get_color() for text in labels(axes)} == {style.INK}
+        assert len(labels(axes)) <= len(set(marked(axes, "frontier points")))
+
+
+def test_a_crowded_panel_is_wide_and_labels_frontiers_only() -> None:
+    points = points_table(MANY, tasks=("gsm8k", "math500"))
+    page = make("pareto", points)
+    assert len({round(axes.get_position().x0, 6) for axes in page.axes}) == 1
+    assert page.get_figwidth() < 9
+    for task in ("gsm8k", "math500"):
+        for cost in COSTS:
+            axes = panel(page, task, cost)
+            on_frontier = points.loc[
+                [
+                    (x, 100 * y) in best_of(points[points["task"] == task], cost)
+                    for x, y in zip(points[cost], points["accuracy"], strict=True)
+                ]
+            ]
+            names = [text.get_text() for text in labels(axes)]
+            assert set(names) <= expected_names(on_frontier[on_frontier["task"] == task])
+            assert len(names) >= 0.6 * len(set(marked(axes, "frontier points")))
+            assert axes.get_xlabel() == ""
+    few = make("pareto", points_table(SINGLE))
+    assert len({round(axes.get_position().x0, 6) for axes in few.axes}) == len(COSTS)
+    assert [axes.get_ylabel() for axes in few.axes].count("Accuracy (%)") == 2

@@ -39,7 +39,21 @@ def test_backends_keep_their_look_whoever_stands_beside_them() -> None:
     assert list(together) == [*known, "own"]
     assert all(style.looks([name])[name] == together[name] for name in known)
     assert len({look.colour for look in together.values()}) == len(together)
-    assert len({look.marker for look in together.values()}) == len(together)
+    assert len({look.dash for look in together.values()}) == len(together)
+    assert len({look.pale for look in together.values()}) == len(together)
+
+
+def test_every_ratio_has_a_mark_of_its_own() -> None:
+    usual = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
+    together = style.marks([*usual, 3.0, 6.0, 12.0, *(64.0 + i for i in range(12))])
+    assert list(together) == sorted(together)
+    assert len({mark.marker for mark in together.values()}) == len(together) == 21
+    assert all(style.marks([ratio])[ratio] == together[ratio] for ratio in usual)
+
+
+@pytest.mark.parametrize(("ratio", "name"), [(1.0, "DMS"), (4.0, "DMS, CR 4"), (2.5, "DMS, CR 2.5")])
+def test_a_cache_is_named_by_its_ratio(ratio: float, name: str) -> None:
+    assert style.cache_name("DMS", ratio) == name
 
 
 def test_rates_read_as_people_write_them() -> None:
