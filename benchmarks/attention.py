@@ -20,7 +20,9 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from benchmarks.common import paired, print_table
 from hyperscale.attention.base import decode_attention
+from hyperscale.backends.pool import take
 from hyperscale.backends.rows import PAGE_SIZE, Rows, pages_for
+from hyperscale.floats import compiled
 
 RATIOS = (4, 8)
 CONTEXTS = (1024, 4096, 16384, 32768)
@@ -48,6 +50,18 @@ class Shape(NamedTuple):
 SHAPES = (Shape("SmolLM2-135M", 9, 3, 64), Shape("Qwen3-8B", 32, 8, 128))
 
 
+@compiled()
+def _decode(table, used_k, references, free_of, whole, state):  # type: ignore[no-untyped-def]
+    """Take pages in the order of decoding: page after page, each for all rows before the next."""
+    layers, slots, kv_heads = table.shape[:3]
+    for p in range(used_k.max()):
+        for layer in range(layers):
+            for s in range(slots):
+                for k in range(kv_heads):
+                    if p < used_k[k]:
+                        table[layer, s, k, p] = take(table[layer, s, k], p, p, references, free_of, whole, state)
+
+
 class Held(NamedTuple):
     """Rows to attend, in several layers, and the call that attends them all."""
 
@@ -68,13 +82,7 @@ def held(shape: Shape, batch: int, context: int, ratio: int, kind: str) -> Held:
     )  # fmt: skip
     rows.k_ptd.view(torch.int16).random_(15000, 17000)
     rows.v_ptd.view(torch.int16).random_(15000, 17000)
-    # Page after page, each for all rows before the next: the order in which decoding takes them.
-    used_k = -(-lengths // PAGE_SIZE)
-    taken_plnk = np.broadcast_to(
-        np.arange(int(used_k.max()))[:, None, None, None] < used_k, (int(used_k.max()), layers, batch, len(used_k))
-    )
-    number_plnk = np.cumsum(taken_plnk.ravel()).reshape(taken_plnk.shape) - 1
-    rows.table[:] = np.where(taken_plnk, number_plnk, 0).transpose(1, 2, 3, 0)
+    _decode(rows.table, -(-lengths // PAGE_SIZE), *rows.pool.books)
     rows.lengths[:] = lengths
     slots = np.arange(batch)
     attention = decode_attention(rows, shape.heads)

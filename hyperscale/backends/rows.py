@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hyperscale.backends.pool import PagePool, release, take, take_run
 from hyperscale.floats import bits, compiled
 
 PAGE_SIZE = 16
@@ -41,11 +42,12 @@ def _claim(  # type: ignore[no-untyped-def]
     copied_at,
     lengths,
     steps,
-    references,
-    free,
-    free_count,
     own,
     shared,
+    references,
+    free_of,
+    whole,
+    state,
     pages,
     offsets,
     copies,
@@ -62,24 +64,18 @@ def _claim(  # type: ignore[no-untyped-def]
         for h in range(table.shape[1]):
             place = places_nk[i, h]
             p, offset = place // PAGE_SIZE, place % PAGE_SIZE
-            if place == lengths[s, h] and offset == 0:
-                free_count[0] -= 1
-                page = free[free_count[0]]
-                references[page] = 1
-                table[s, h, p] = page
+            used = -(-lengths[s, h] // PAGE_SIZE)
+            if p == used:
+                table[s, h, p] = take(table[s, h], p, used, references, free_of, whole, state)
                 copied_at[s, h, p] = OWN
                 own[s] += 1
             else:
                 page = table[s, h, p]
                 if references[page] > 1:
                     references[page] -= 1
-                    free_count[0] -= 1
-                    copies[copied, 0] = page
-                    page = free[free_count[0]]
-                    copies[copied, 1] = page
+                    table[s, h, p] = take(table[s, h], p, used, references, free_of, whole, state)
+                    copies[copied, 0], copies[copied, 1] = page, table[s, h, p]
                     copied += 1
-                    references[page] = 1
-                    table[s, h, p] = page
                 if copied_at[s, h, p] == NEVER:
                     copied_at[s, h, p] = step
                     own[s] += 1
@@ -101,11 +97,12 @@ def _put(  # type: ignore[no-untyped-def]
     copied_at,
     lengths,
     steps,
-    references,
-    free,
-    free_count,
     own,
     shared,
+    references,
+    free_of,
+    whole,
+    state,
 ):
     """`_claim` and the writing, in one call: at a batch of one, calls are what takes time."""
     n, kv_heads, head_dim = k_nkd.shape
@@ -118,11 +115,12 @@ def _put(  # type: ignore[no-untyped-def]
         copied_at,
         lengths,
         steps,
-        references,
-        free,
-        free_count,
         own,
         shared,
+        references,
+        free_of,
+        whole,
+        state,
         pages,
         offsets,
         copies,
@@ -138,15 +136,6 @@ def _put(  # type: ignore[no-untyped-def]
                 v_ptd[page, offset, c] = v_nkd[i, h, c]
 
 
-@compiled()
-def _unreference(pages, references, free, free_count):  # type: ignore[no-untyped-def]
-    for page in pages:
-        references[page] -= 1
-        if references[page] == 0:
-            free[free_count[0]] = page
-            free_count[0] += 1
-
-
 class Rows:
     """The rows of up to `slots` sequences of at most `max_length` tokens, over a pool of `pages` pages."""
 
@@ -154,7 +143,6 @@ class Rows:
         self, *, layers: int, kv_heads: int, head_dim: int, slots: int, max_length: int, pages: int,
         dtype: torch.dtype, device: torch.device,
     ) -> None:  # fmt: skip
-        assert pages < 2**31
         self.layers, self.kv_heads, self.head_dim, self.pages = layers, kv_heads, head_dim, pages
         self.dtype, self.device = dtype, device
         self.k_ptd = _pool(pages, head_dim, dtype, device)
@@ -172,20 +160,18 @@ class Rows:
         # Of what a slot was forked with: pages of each row. And tokens put into its rows since.
         self._forked_pages: NDArray[np.int64] = np.zeros((layers, slots, kv_heads), np.int64)
         self._steps: NDArray[np.int32] = np.zeros((layers, slots), np.int32)
-        self._references: NDArray[np.int32] = np.zeros(pages, np.int32)
-        self._free: NDArray[np.int32] = np.arange(pages - 1, -1, -1, dtype=np.int32)
-        self._free_count: NDArray[np.int64] = np.array([pages], np.int64)
+        self.pool = PagePool(pages, row_pages)
         self._free_slots = list(range(slots - 1, -1, -1))
 
     @property
     def pages_in_use(self) -> int:
         """Pages that at least one row refers to."""
-        return self.pages - int(self._free_count[0])
+        return self.pages - self.pool.free
 
     @property
     def free_pages(self) -> int:
         """Pages that no row refers to."""
-        return int(self._free_count[0])
+        return self.pool.free
 
     @property
     def free_slots(self) -> int:
@@ -219,14 +205,14 @@ class Rows:
         self.lengths[:, slot] = self.lengths[:, source]
         self._steps[:, slot] = 0
         held = self._held(source)
-        np.add.at(self._references, held, 1)
+        np.add.at(self.pool.references, held, 1)
         self._copied_at[:, slot, :, :used] = NEVER
         self.own[slot], self.shared[slot] = 0, len(held)
         return slot
 
     def close(self, slot: int) -> None:
         """Give the slot and its references to pages back."""
-        _unreference(self._held(slot), self._references, self._free, self._free_count)
+        release(self._held(slot), *self.pool.books)
         self.lengths[:, slot] = 0
         self.own[slot] = self.shared[slot] = 0
         self._free_slots.append(slot)
@@ -261,12 +247,12 @@ class Rows:
             _put(bits(k_nkd.contiguous()), bits(v_nkd.contiguous()), self.k_bits, self.v_bits, *books)
         else:
             self._put_on_device(k_nkd, v_nkd, books)
-        assert self._free_count[0] >= 0, "the pool ran dry: admission must reserve every page that a thread can need"
+        assert self.pool.free >= 0, "the pool ran dry: admission must reserve every page that a thread can need"
 
     def _books(self, layer: int, slots: NDArray[np.int64], places_nk: NDArray[np.integer]) -> tuple[NDArray[Any], ...]:
         return (
             slots, places_nk, self.table[layer], self._copied_at[layer], self.lengths[layer], self._steps[layer],
-            self._references, self._free, self._free_count, self.own, self.shared,
+            self.own, self.shared, *self.pool.books,
         )  # fmt: skip
 
     def _put_on_device(self, k_nkd: Tensor, v_nkd: Tensor, books: tuple[NDArray[Any], ...]) -> None:
@@ -287,11 +273,9 @@ class Rows:
         assert length % PAGE_SIZE == 0
         first, count = length // PAGE_SIZE, pages_for(tokens)
         need = count * self.kv_heads
-        assert need <= self._free_count[0], "the pool ran dry: admission must reserve the prompt's pages"
-        self._free_count[0] -= need
-        taken = self._free[self._free_count[0] : self._free_count[0] + need].reshape(self.kv_heads, count)
-        self._references[taken] = 1
-        self.table[layer, slot, :, first : first + count] = taken
+        assert need <= self.pool.free, "the pool ran dry: admission must reserve the prompt's pages"
+        take_run(self.table[layer, slot], first, count, *self.pool.books)
+        taken = self.table[layer, slot, :, first : first + count]
         self._copied_at[layer, slot, :, first : first + count] = OWN
         self.lengths[layer, slot] += tokens
         self.own[slot] += need
@@ -306,11 +290,9 @@ class Rows:
         """Put t tokens into one row of a sequence, which is empty: rows of a layer may differ in what they keep."""
         tokens, count = k_td.shape[0], pages_for(k_td.shape[0])
         assert self.lengths[layer, slot, head] == 0
-        assert count <= self._free_count[0], "the pool ran dry: admission must reserve the prompt's pages"
-        self._free_count[0] -= count
-        taken = self._free[self._free_count[0] : self._free_count[0] + count].copy()
-        self._references[taken] = 1
-        self.table[layer, slot, head, :count] = taken
+        assert count <= self.pool.free, "the pool ran dry: admission must reserve the prompt's pages"
+        take_run(self.table[layer, slot, head : head + 1], 0, count, *self.pool.books)
+        taken = self.table[layer, slot, head, :count]
         self._copied_at[layer, slot, head, :count] = OWN
         self.lengths[layer, slot, head] = tokens
         self.own[slot] += count
