@@ -23,8 +23,8 @@ from hyperscale.floats import FASTMATH, compiled, exp, to_float
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _NO_MASS = np.empty((0, 0, 0), np.float32)
-_AHEAD = 2
-"""Pages between the one in work and the one that is fetched. Rows lie here and there: no hardware foresees it."""
+_AHEAD = 1
+"""Which page after the one in work is fetched: the extents of a row lie here and there, no hardware foresees them."""
 
 
 @compiled(inline="always")

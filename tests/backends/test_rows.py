@@ -174,3 +174,39 @@ def test_a_pool_that_runs_dry_is_an_invariant_broken():
         rows.extend(layer, slot, *(torch.ones(16, KV_HEADS, HEAD_DIM) for _ in range(2)))
     with pytest.raises(AssertionError, match="ran dry"):
         rows.append(0, np.array([slot]), *(torch.ones(1, KV_HEADS, HEAD_DIM) for _ in range(2)))
+
+
+def test_pages_of_a_row_lie_side_by_side_while_there_are_enough() -> None:
+    """Rows that grow in turns, as in decoding, and one that was prefilled."""
+    rows = new_rows()
+    slots = np.array([rows.open() for _ in range(3)])
+    tokens = torch.zeros(len(slots), KV_HEADS, HEAD_DIM)
+    for _ in range(70):
+        for layer in range(LAYERS):
+            rows.append(layer, slots, tokens, tokens)
+    prefilled = rows.open()
+    for layer in range(LAYERS):
+        rows.extend(layer, prefilled, torch.zeros(64, KV_HEADS, HEAD_DIM), torch.zeros(64, KV_HEADS, HEAD_DIM))
+    # 7 pages are the most of a row here: extents of 4.
+    for slot in (*slots, prefilled):
+        first = rows.table[:, slot, :, :4]
+        assert (np.diff(first) == 1).all()
+        assert (first[..., 0] % 4 == 0).all()
+
+
+def test_every_page_is_handed_out_however_they_were_broken_up() -> None:
+    """Extents that rows began and left are used by others before the pool is dry."""
+    rows = new_rows(pages=LAYERS * KV_HEADS * 9)
+    token = torch.zeros(1, KV_HEADS, HEAD_DIM)
+    for _ in range(3):
+        slots = [np.array([rows.open()]) for _ in range(4)]
+        for slot, tokens in zip(slots, (1, 33, 49, 17), strict=True):  # 1 + 3 + 4 + 2 pages, less the first one
+            for layer in range(LAYERS):
+                for _ in range(tokens if slot[0] != slots[0][0] else 0):
+                    rows.append(layer, slot, token, token)
+        assert rows.free_pages == 0
+        held = [rows.table[:, slot[0], :, : pages_for(int(rows.lengths[0, slot[0], 0]))].ravel() for slot in slots]
+        assert len(set(np.concatenate(held).tolist())) == rows.pages
+        for slot in slots:
+            rows.close(int(slot[0]))
+        assert rows.pages_in_use == 0
