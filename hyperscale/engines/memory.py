@@ -58,7 +58,7 @@ class Reserve:
     policy: type[Backend]
     budget: int | None
     expects: Callable[[int], int] | None = None
-    """KV tokens that a row is expected to hold of so many, where only gates know; see `Backend.expected_tokens`."""
+    """KV tokens that a row is expected to hold of so many, where only gates know; see `Backend.expectation`."""
 
     def prompt(self, tokens: int) -> int:
         """A prefilled prompt's."""
