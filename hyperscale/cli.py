@@ -12,6 +12,7 @@ import typer
 
 from hyperscale import __version__
 from hyperscale.cli_options import SweepOptions, option, takes
+from hyperscale.retrofit.options import RetrofitOptions
 from hyperscale.sizes import parse_list
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -78,6 +79,23 @@ def sweep(
 def plan(options: SweepOptions) -> int:
     """Print points, the runs that cover them, tokens and bytes, without loading a model."""
     return _print_plan(options)
+
+
+@app.command(rich_help_panel="Train")
+@takes(RetrofitOptions)
+def retrofit(options: RetrofitOptions) -> int:
+    """Teach a model to compress its KV cache: a family of DMS or DMC checkpoints. Run again to resume."""
+    config = options.to_config()
+    from hyperscale.retrofit.progress import make_progress
+    from hyperscale.retrofit.run import retrofit as train
+    from hyperscale.retrofit.summary import print_report
+
+    leads = os.environ.get("RANK", "0") == "0"
+    with make_progress(leads) as progress:
+        report = train(config, progress, ["hyperscale", *sys.argv[1:]])
+    if leads:
+        print_report(report)
+    return INTERRUPTED if report.interrupted else 0
 
 
 @app.command(rich_help_panel="Look")

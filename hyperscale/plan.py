@@ -91,7 +91,7 @@ def count_problems(config: SweepConfig) -> dict[str, int | None]:
     """Problems of each task, as far as they can be told without the hub; an upper bound under --limit."""
     counts: dict[str, int | None] = {}
     for task in map(load_task, config.tasks):
-        if config.data is not None or task.rows is not None:
+        if config.data is not None or task.hub_id is None:
             counts[task.name] = len(
                 load_problems(
                     task, data=config.data, limit=config.limit, problem_ids=config.problem_ids, seed=config.seed

@@ -51,6 +51,8 @@ def describe_task(task: Task, loaded: LoadedProblems, runs: Sequence[Run]) -> di
             "dataset_revision": loaded.dataset_revision,
             "dataset": task.hub_id,
             "dataset_config": task.hub_config,
+            # Only where there is one: folders of other tasks, older ones too, keep their identity.
+            **({} if task.generator is None else {"generator": task.generator}),
             "split": task.split,
             "columns": task.columns.model_dump(mode="json"),
             "grader": task.grader,

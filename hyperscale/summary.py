@@ -168,6 +168,8 @@ def _console() -> Console:
 
 
 def _source(task: Task) -> str:
+    if task.generator is not None:
+        return f"generated: {task.problems}"
     return f"{task.hub_id}@{(task.revision or '')[:8]}" if task.hub_id else f"own: {task.rows}"
 
 

@@ -1,4 +1,4 @@
-"""Rows of a task's dataset: from the hub, from a local copy, or from the file beside the task's own."""
+"""Rows of a task's dataset: from the hub, from a local copy, from the file beside the task's own, or generated."""
 
 from __future__ import annotations
 
@@ -25,10 +25,25 @@ class Source(NamedTuple):
 
 
 def read_rows(task: Task, data: Path | None) -> Source:
-    """Rows of the task: its own file; else from the folder `data` where given; else from the hub."""
+    """Rows of the task: generated or its own file; else from the folder `data` where given; else from the hub."""
+    if task.generator is not None:
+        return _generate(task, task.generator)
     if task.rows is not None:
         return _read_file(task.folder / task.rows)
     return _read_hub(task) if data is None else _read_file(_find(task, data))
+
+
+def _generate(task: Task, name: str) -> Source:
+    from hyperscale.procedural import GENERATORS, fixed_set
+
+    assert task.problems is not None, "a generator comes with a number of problems"
+    drawn = fixed_set(GENERATORS[name], task.problems, "train" if task.split == "train" else "test")
+    rows: list[Mapping[str, Any]] = [
+        {"id": str(index), "problem": puzzle.prompt, "answer": puzzle.gold, **puzzle.facts}
+        for index, puzzle in drawn.items()
+    ]
+    content = "".join(json.dumps(row) + "\n" for row in rows)
+    return Source(f"generator {name}", rows, _sha(content.encode()))
 
 
 def _find(task: Task, data: Path) -> Path:
@@ -48,7 +63,7 @@ def _read_file(path: Path) -> Source:
     if not path.is_file():
         raise ValueError(f"data file {path} does not exist")
     content = path.read_bytes()
-    revision = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    revision = _sha(content)
     if path.suffix == ".jsonl":
         return Source(str(path), _parse_lines(path, content), revision)
     if path.suffix == ".parquet":
@@ -60,6 +75,10 @@ def _read_file(path: Path) -> Source:
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{path}: not a readable parquet file: {error}") from None
     raise ValueError(f"{path}: rows are read from .jsonl or .parquet, not from {path.suffix or 'such a file'}")
+
+
+def _sha(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _parse_lines(path: Path, content: bytes) -> list[Mapping[str, Any]]:

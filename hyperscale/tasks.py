@@ -45,12 +45,14 @@ class Task(BaseModel, frozen=True, extra="forbid"):
     """Stem of the file in that folder; the split if not given."""
     rows: str | None = None
     """A .jsonl or .parquet file beside the TOML file, instead of a dataset on the hub."""
+    generator: str | None = None
+    """A generator of `hyperscale.procedural`, instead of a dataset; `problems` says how many it makes."""
     problems: int | None = Field(default=None, gt=0)
     """Problems of the dataset, so that a plan can count them without it."""
     columns: Columns
     prompt: str = Field(min_length=1)
     system: str | None = None
-    grader: Literal["math", "integer", "number", "choice"]
+    grader: Literal["math", "integer", "number", "choice", "countdown"]
     aggregate: Literal["majority", "pass"]
     chance: float = Field(default=0.0, ge=0.0, lt=1.0)
     folder: Path
@@ -58,10 +60,13 @@ class Task(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.hub_id is None) == (self.rows is None):
-            raise ValueError("give either hub_id or rows")
+        given = [name for name in ("hub_id", "rows", "generator") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give one of hub_id, rows and generator, not {' and '.join(given) or 'none'}")
         if self.hub_id is not None and self.revision is None:
             raise ValueError("revision is missing: pin the commit of the dataset")
+        if self.generator is not None:
+            _check_generator(self, self.generator)
         wanted = {"problem", *(LETTERS if self.grader == "choice" else "")}
         if (found := set(_PLACEHOLDER.findall(self.prompt))) != wanted:
             raise ValueError(f"prompt must hold the places {_places(wanted)}, it holds {_places(found)}")
@@ -97,7 +102,7 @@ class Problem:
 class LoadedProblems:
     """Problems of a task. `partial`: a limit or a choice of ids left some out.
 
-    `dataset_revision` is the commit on the hub, or `sha256:` and the hash of the local file.
+    `dataset_revision` is the commit on the hub, or `sha256:` and the hash of the local file or the generated rows.
     """
 
     problems: list[Problem]
@@ -202,6 +207,20 @@ def choice_order(question: str, seed: int) -> tuple[int, ...]:
         return hashlib.sha256(f"{seed}\n{index}\n{question}".encode()).digest()
 
     return tuple(sorted(range(len(LETTERS)), key=key))
+
+
+def _check_generator(task: Task, name: str) -> None:
+    from hyperscale.procedural import GENERATORS
+
+    if name not in GENERATORS:
+        raise ValueError(f"no generator {name!r}{_hint(name, list(GENERATORS))}; generators: {', '.join(GENERATORS)}")
+    if task.problems is None:
+        raise ValueError("problems is missing: say how many the generator shall make")
+    if task.split not in ("train", "test"):
+        raise ValueError(f"split of a generator must be train or test, got {task.split!r}")
+    for field in ("hub_config", "revision", "local", "local_split"):
+        if getattr(task, field) is not None:
+            raise ValueError(f"{field} belongs to a dataset of the hub, a generator has none")
 
 
 def _task_folder() -> Path:

@@ -10,9 +10,9 @@ import pytest
 
 from hyperscale.config import SweepConfig
 from hyperscale.grid import Run
-from hyperscale.provenance import Manifest, opened
+from hyperscale.provenance import Manifest, describe_task, opened
 from hyperscale.sweep import sweep
-from hyperscale.tasks import Problem
+from hyperscale.tasks import Problem, load_problems, load_task
 from tests.fakes import FakeEngine, FakeExecutor, Silent, fake_config, run_fake, write_task
 from tests.test_config import make
 
@@ -79,6 +79,16 @@ def test_the_prompt_of_a_task_named_like_a_backend_is_checked(tmp_path: Path) ->
     task.write_text(task.read_text().replace("Answer:", "Reply:"))
     with pytest.raises(ValueError, match=r"tasks\.tova\.prompt_sha"):
         run_fake(fake_config(tmp_path / "out", task, **fields))
+
+
+def test_a_generator_is_part_of_its_task_s_identity_and_of_no_other_s() -> None:
+    generated, own = (
+        describe_task(task, load_problems(task, limit=1), ())["identity"]
+        for task in map(load_task, ("trace", "arithmetic"))
+    )
+    assert generated["generator"] == "trace"
+    assert generated["dataset_revision"].startswith("sha256:")
+    assert "generator" not in own, "older folders keep theirs"
 
 
 class Refusing(FakeExecutor):

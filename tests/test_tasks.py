@@ -34,6 +34,7 @@ GPQA_ROWS = [
     }
     for i in range(40)
 ]
+GENERATED = 'generator = "trace"\nproblems = 5\n'
 MATH_ROWS = [{"problem": f"What is {i}+{i}?", "answer": str(2 * i), "unique_id": f"test/{i}.json"} for i in range(5)]
 
 
@@ -63,7 +64,7 @@ def own_task(tmp_path: Path) -> Path:
 def test_every_task_is_valid_pinned_and_hashed(name: str) -> None:
     task = load_task(name)
     assert task.name == name
-    assert task.rows is not None or re.fullmatch(r"[0-9a-f]{40}", task.revision or "")
+    assert task.rows or task.generator or re.fullmatch(r"[0-9a-f]{40}", task.revision or "")
     assert task.prompt_sha == hashlib.sha256(json.dumps([task.system, task.prompt]).encode()).hexdigest()
 
 
@@ -232,10 +233,25 @@ def test_a_task_of_ones_own_is_a_toml_file(own_task: Path) -> None:
     ("old", "new", "message"),
     [
         ('title = "Mine"', "", "title: Field required"),
-        ('grader = "number"', 'grader = "numbr"', "grader: Input should be 'math', 'integer', 'number' or 'choice'"),
+        (
+            'grader = "number"',
+            'grader = "numbr"',
+            "grader: Input should be 'math', 'integer', 'number', 'choice' or 'c",
+        ),
         ('title = "Mine"', 'title = "Mine"\ncolour = "red"', "colour: Extra inputs are not permitted"),
-        ('rows = "rows.jsonl"', "", "give either hub_id or rows"),
+        ('rows = "rows.jsonl"', "", "give one of hub_id, rows and generator, not none"),
         ('rows = "rows.jsonl"', 'hub_id = "a/b"', "revision is missing"),
+        ('title = "Mine"', 'title = "Mine"\nhub_id = "a/b"', "not hub_id and rows"),
+        ('title = "Mine"', 'title = "Mine"\ngenerator = "trace"', "not rows and generator"),
+        (
+            'rows = "rows.jsonl"',
+            'generator = "trac"',
+            "no generator 'trac', did you mean 'trace'.; generators: countdown",
+        ),
+        ('rows = "rows.jsonl"', 'generator = "trace"', "problems is missing: say how many the generator shall make"),
+        ('rows = "rows.jsonl"', GENERATED + 'revision = "main"', "revision belongs to a dataset of the hub"),
+        ('rows = "rows.jsonl"', GENERATED + 'local = "x"', "local belongs to a dataset of the hub"),
+        ('rows = "rows.jsonl"', GENERATED + 'split = "dev"', "split of a generator must be train or test, got 'dev'"),
         ("{problem}", "{question}", r"prompt must hold the places \{problem\}, it holds none"),
         ('grader = "number"', 'grader = "choice"', r"places \{problem\} \{A\} \{B\} \{C\} \{D\}, it holds \{problem\}"),
         ('answer = "a"', 'answer = "a"\ndistractors = ["x"]', "columns.distractors must name 3 columns"),
@@ -340,7 +356,8 @@ def test_a_wheel_carries_its_tasks_inside_the_package(tmp_path: Path) -> None:
 
 def test_tasks_load_without_what_is_heavy() -> None:
     script = (
-        "import sys; from hyperscale.tasks import *; load_problems(load_task('arithmetic'))\n"
+        "import sys; from hyperscale.tasks import *\n"
+        "for name in ('arithmetic', 'countdown', 'trace'): load_problems(load_task(name))\n"
         "print([name for name in ('torch', 'transformers', 'datasets', 'pyarrow', 'sympy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -60,7 +60,7 @@ class LocalExecutor:
             "resolved_dtype": str(dtype).removeprefix("torch."),
             "chat_template_sha": self._model.chat_template_sha,
             "answer_prefix": _THINK if opened else "",
-            "weights_sha": _weights_sha(self._model.decoder),
+            "weights_sha": weights_sha(self._model.decoder),
             "gates": None if self._model.spec.gates is None else asdict(self._model.spec.gates),
         }
 
@@ -117,7 +117,7 @@ def check_memory(config: SweepConfig, spec: ModelSpec, dtype: torch.dtype) -> No
         pool_pages(shape, config.memory_budget, config.max_batch, max(run.length_caps), reserve)
 
 
-def _weights_sha(decoder: nn.Module) -> str:
+def weights_sha(decoder: nn.Module) -> str:
     """Digest of a few values of every weight: tells a retrained checkpoint from the one it replaced."""
     digest = hashlib.sha256()
     for weight in decoder.parameters():

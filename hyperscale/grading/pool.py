@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 from pebble import ProcessPool
 
 from hyperscale.grading.choice import choice_answer
+from hyperscale.grading.countdown import countdown_answer, countdown_gold, is_solution
 from hyperscale.grading.extract import visible_text
 from hyperscale.grading.latex import normal_form
 from hyperscale.grading.math import equivalent, math_answer
@@ -23,6 +24,7 @@ from hyperscale.grading.verdict import Extraction, GradeRequest, Verdict
 
 _WORKER_BYTES = 2 << 30
 _CLOSED = "the grading pool is closed"
+_GRADERS = "math, integer, number, choice, countdown"
 
 
 class _Outcome(NamedTuple):
@@ -41,11 +43,13 @@ def extract(grader: str, text: str, *, finished: bool) -> Extraction:
             return number_answer(text, finished=finished)
         case "choice":
             return choice_answer(text, finished=finished)
-    raise ValueError(f"no grader {grader!r}; there are math, integer, number, choice")
+        case "countdown":
+            return countdown_answer(text, finished=finished)
+    raise ValueError(f"no grader {grader!r}; there are {_GRADERS}")
 
 
 def gold_normal(grader: str, gold: str) -> str:
-    """Normal form of a gold answer. ValueError if it lacks the form that the grader demands."""
+    """Normal form of a gold answer; for `countdown`, of the problem. ValueError if the grader demands another form."""
     match grader:
         case "math":
             normal: str | None = normal_form(gold) or None
@@ -55,8 +59,10 @@ def gold_normal(grader: str, gold: str) -> str:
             normal = number_normal(gold)
         case "choice":
             normal = gold if gold in ("A", "B", "C", "D") else None
+        case "countdown":
+            normal = countdown_gold(gold)
         case _:
-            raise ValueError(f"no grader {grader!r}; there are math, integer, number, choice")
+            raise ValueError(f"no grader {grader!r}; there are {_GRADERS}")
     if normal is None:
         raise ValueError(f"gold answer {gold!r} cannot be graded by {grader!r}; check the task's answer column")
     return normal
@@ -184,7 +190,8 @@ def _draft(request: GradeRequest) -> Verdict:
     if text is None:
         return Verdict(None, None, False, "unclosed_think")
     answer, normal = extract(request.grader, text, finished=request.finished)
-    return Verdict(answer, normal, normal is not None and normal == gold, None)
+    right = is_solution(answer, gold) if request.grader == "countdown" else normal is not None and normal == gold
+    return Verdict(answer, normal, right, None)
 
 
 def _outcome(future: Future[bool]) -> _Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Grader = Literal["math", "integer", "number", "choice"]
+Grader = Literal["math", "integer", "number", "choice", "countdown"]
 
 
 class GradeRequest(NamedTuple):
@@ -25,7 +25,7 @@ class Extraction(NamedTuple):
     """An answer found in a chain: as written, and in the normal form by which equal answers are grouped.
 
     `normal` is None where the answer lacks the form that its grader demands (an integer from 0 to 999,
-    a number, a letter): such an answer is wrong, and does not vote.
+    a number, a letter, a sum of three numbers): such an answer is wrong, and does not vote.
     """
 
     answer: str | None

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from hyperscale.model.gates import Gate
 from hyperscale.model.linear import linear
@@ -81,8 +82,11 @@ class Layer(nn.Module):
     def _norm_heads(self, qk_nhd: Tensor) -> Tensor:
         q_nhd, k_nkd = qk_nhd.split((self.heads, self.kv_heads), dim=1)
         shape = (self.head_dim,)
-        q_nhd = F.rms_norm(q_nhd, shape, self.q_norm, self.eps)
-        return torch.cat((q_nhd, F.rms_norm(k_nkd, shape, self.k_norm, self.eps)), dim=1)
+        assert self.q_norm is not None
+        assert self.k_norm is not None
+        # Under autocast weights are float32, products bfloat16; a norm of mixed types would be a slow one.
+        q_nhd = F.rms_norm(q_nhd, shape, self.q_norm.to(q_nhd.dtype), self.eps)
+        return torch.cat((q_nhd, F.rms_norm(k_nkd, shape, self.k_norm.to(k_nkd.dtype), self.eps)), dim=1)
 
 
 def rotate(x_nhd: Tensor, cos_n1d: Tensor, sin_n1d: Tensor) -> Tensor:
@@ -102,6 +106,8 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Layer(spec) for _ in range(spec.layers))
         self.norm = _weight(spec.hidden)
         self.unembed = _optional(not spec.tied, spec.vocab, spec.hidden)
+        self.recompute = False
+        """Training: keep only each layer's input, and compute the layer again when its gradient is due."""
         # Not a buffer: `.to(bfloat16)` must not round the angles.
         self.frequencies_f = torch.tensor(spec.rope_frequencies, dtype=torch.float32, device="cpu")
 
@@ -114,7 +120,8 @@ class Decoder(nn.Module):
         x_nd = F.embedding(tokens_n, self.embed)
         cos_n1d, sin_n1d = self._angles(positions_n, x_nd.dtype)
         for index, layer in enumerate(self.layers):
-            x_nd = layer(x_nd, cos_n1d, sin_n1d, attend, index, gated)
+            inputs = x_nd, cos_n1d, sin_n1d, attend, index, gated
+            x_nd = checkpoint(layer, *inputs, use_reentrant=False) if self.recompute else layer(*inputs)
         return rms_norm(x_nd, self.norm, self.spec.norm_eps)
 
     def logits(self, x_nd: Tensor) -> Tensor:

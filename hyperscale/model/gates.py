@@ -18,6 +18,8 @@ class Gate(nn.Module):
         super().__init__()
         self.spec, self.heads, self.kv_heads, self.eps = gates, spec.heads, spec.kv_heads, spec.norm_eps
         self.group = spec.heads // spec.kv_heads
+        self.kept = 0.0
+        """What a borrowed component still counts in attention: above 0 only while a retrofit fades it out."""
         separate, learned = gates.form == "separate", gates.learned
         self.norm = nn.Parameter(torch.empty(spec.hidden)) if separate else None
         self.projection = nn.Parameter(torch.empty(spec.kv_heads, spec.hidden)) if learned else None
@@ -41,7 +43,7 @@ class Gate(nn.Module):
         return (self._logits(self._raw(x_nd, normed_nd, qk_nhd)),)
 
     def mute(self, qk_nhd: Tensor) -> Tensor:
-        """Queries and keys with their borrowed components at 0."""
+        """Queries and keys with their borrowed components at 0, or at their share `kept`."""
         if self.spec.form == "borrowed":
             heads, dim = slice(0, self.heads, self.group), self.spec.borrowed_dim
         elif self.spec.form == "dmc":
@@ -49,7 +51,7 @@ class Gate(nn.Module):
         else:
             return qk_nhd
         qk_nhd = qk_nhd.clone()
-        qk_nhd[:, heads, dim] = 0
+        qk_nhd[:, heads, dim] = qk_nhd[:, heads, dim] * self.kept if self.kept else 0
         return qk_nhd
 
     def _raw(self, x_nd: Tensor, normed_nd: Tensor, qk_nhd: Tensor) -> Tensor:

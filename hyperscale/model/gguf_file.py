@@ -40,7 +40,7 @@ class GgufFile:
             raise ValueError(f"{path}: not a readable GGUF file (truncated download?): {error}") from None
         if self._architecture not in ARCHITECTURES:
             raise ValueError(f"{path}: unsupported GGUF architecture {self._architecture!r}. {supported()}")
-        self._config = self._read_config()
+        self.config = self._read_config()
 
     @property
     def dtype(self) -> None:
@@ -50,7 +50,7 @@ class GgufFile:
     def spec(self) -> ModelSpec:
         """The model's spec."""
         # GGUF keeps the end of a turn apart from the end of a text.
-        spec = spec_from_config(self._config, self._field("tokenizer.ggml.eot_token_id"))
+        spec = spec_from_config(self.config, self._field("tokenizer.ggml.eot_token_id"))
         divisors = [tensor.data for tensor in self._reader.tensors if tensor.name == _ROPE_DIVISORS]
         if not divisors:
             return spec
@@ -80,7 +80,7 @@ class GgufFile:
         """(name, float32 tensor) under the names of a checkpoint folder."""
         from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-        names = _Names(self._config, self.spec())
+        names = _Names(self.config, self.spec())
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
             tensors = load_gguf_checkpoint(self.path, return_tensors=True, model_to_load=names)["tensors"]
         stored = sum(tensor.name != _ROPE_DIVISORS for tensor in self._reader.tensors)

@@ -1,0 +1,50 @@
+"""log.parquet: one row a step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hyperscale.results.files import replacing
+from hyperscale.results.schema import Column
+
+LOG = "log.parquet"
+
+# One line a column keeps the table readable as a table.
+# fmt: off
+COLUMNS = [
+    Column("step", pa.int64(), "", "Step, from 1; those that fade a borrowed neuron out come first."),
+    Column("compression_ratio", pa.float64(), "", "CR that the step asked for; 1 while a neuron fades."),
+    Column("loss", pa.float64(), "", "kl + aux."),
+    Column("kl", pa.float64(), "nats", "KL(student || teacher), mean over the counted tokens."),
+    Column("aux", pa.float64(), "", "relu(alpha_target - mean alpha of a row), mean over rows."),
+    Column("alpha", pa.float64(), "", "Share given up: mean over rows, layers, KV heads and tokens, noise included."),
+    Column("alpha_target", pa.float64(), "", "1 - 1 / compression_ratio."),
+    Column("layer_ratios", pa.list_(pa.float64()), "", "1 / (1 - alpha) of each layer: compression reached, if no window held tokens back."),  # noqa: E501
+    Column("grad_norm", pa.float64(), "", "Norm of the gradient before it was clipped."),
+    Column("lr", pa.float64(), "", "Learning rate."),
+    Column("tokens", pa.int64(), "tokens", "Tokens of the step that are no padding."),
+    Column("seconds", pa.float64(), "seconds", "Wall-clock time of the step."),
+]
+# fmt: on
+
+Row = dict[str, Any]
+
+_SCHEMA = pa.schema([pa.field(column.name, column.type) for column in COLUMNS])
+
+
+def read_log(folder: Path, last_step: int) -> list[Row]:
+    """Rows up to a step: what was logged beyond the state that a run goes on from will be logged again."""
+    path = folder / LOG
+    if not path.exists():
+        return []
+    return [row for row in pq.read_table(path).to_pylist() if row["step"] <= last_step]
+
+
+def write_log(folder: Path, rows: list[Row]) -> None:
+    """Replace the log."""
+    with replacing(folder / LOG) as aside:
+        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), aside)

@@ -1,0 +1,105 @@
+"""The flags of `hyperscale retrofit`, and the config they make."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated
+
+from hyperscale.cli_options import option
+from hyperscale.retrofit.config import RetrofitConfig, make_retrofit
+from hyperscale.sizes import parse_list, parse_tokens
+
+_MODEL, _GATES, _DATA, _SCHEDULE, _TRAINING, _OUTPUT = "Model", "Gates", "Data", "Schedule", "Training", "Output"
+
+
+@dataclass(frozen=True)
+class RetrofitOptions:
+    """What `hyperscale retrofit` takes, as typed."""
+
+    model: Annotated[str, option(_MODEL, "Hub id, checkpoint folder or .gguf file, without gates.", "--model")]
+    revision: Annotated[str | None, option(_MODEL, "Branch, tag or commit of a hub model.", "--revision")] = None
+    device: Annotated[str, option(_MODEL, "auto, cpu, cuda or cuda:N.", "--device")] = "auto"
+    method: Annotated[str, option(_GATES, "dms: evict; dmc: merge.", "--method")] = "dms"
+    form: Annotated[
+        str | None, option(_GATES, "separate (default), linear or borrowed; dmc has its own.", "--form")
+    ] = None
+    window: Annotated[str, option(_GATES, "Tokens that an eviction waits for.", "--window")] = "256"
+    decision_shift: Annotated[
+        str, option(_GATES, "1: the token after decides a token's fate; 0: itself.", "--decision-shift")
+    ] = "1"
+    immediate: Annotated[
+        bool, option(_GATES, "Ablation: decide when a token leaves the window.", "--immediate/--delayed")
+    ] = False
+    scale: Annotated[float | None, option(_GATES, "Of the logit (default: 100; dmc 1).", "--scale")] = None
+    bias: Annotated[float, option(_GATES, "Of the logit: where it begins.", "--bias")] = -5.0
+    borrowed_dim: Annotated[
+        str, option(_GATES, "Borrowed dimension: 0 (paper) or -1 (released).", "--borrowed-dim")
+    ] = "-1"
+    data: Annotated[Path | None, option(_DATA, "JSONL file of texts.", "--data")] = None
+    dataset: Annotated[str | None, option(_DATA, "Hub dataset of texts.", "--dataset")] = None
+    dataset_config: Annotated[str | None, option(_DATA, "Its configuration.", "--dataset-config")] = None
+    dataset_revision: Annotated[str | None, option(_DATA, "Its branch, tag or commit.", "--dataset-revision")] = None
+    split: Annotated[str, option(_DATA, "Its split.", "--split")] = "train"
+    text_field: Annotated[str, option(_DATA, "Field or column that holds the text.", "--text-field")] = "text"
+    context: Annotated[str, option(_DATA, "Tokens of a row: 4k.", "--context")] = "4k"
+    target_cr: Annotated[float, option(_SCHEDULE, "CR at which training ends.", "--target-cr")] = 8.0
+    save_crs: Annotated[
+        str, option(_SCHEDULE, "Comma list of CRs to save on the way; those above --target-cr fall away.", "--save-crs")
+    ] = "2,3,4,6,8"
+    steps_per_cr: Annotated[int, option(_SCHEDULE, "Steps in which CR rises by 1.", "--steps-per-cr")] = 100
+    fade_steps: Annotated[
+        int | None,
+        option(_SCHEDULE, "Steps before, in which borrowed neurons fade (borrowed: 2000; dmc: 250).", "--fade-steps"),
+    ] = None
+    train: Annotated[str, option(_TRAINING, "all weights, or gates only.", "--train")] = "all"
+    lr: Annotated[float, option(_TRAINING, "Learning rate, constant.", "--lr")] = 3e-5
+    batch_size: Annotated[int, option(_TRAINING, "Rows of a step.", "--batch-size")] = 8
+    micro_batch: Annotated[
+        int | None, option(_TRAINING, "Rows that pass together (default: all of a step's).", "--micro-batch")
+    ] = None
+    clip: Annotated[float, option(_TRAINING, "Greatest norm of the gradient.", "--clip")] = 1.0
+    tau: Annotated[float, option(_TRAINING, "Temperature of the relaxed decisions.", "--tau")] = 0.1
+    autocast: Annotated[
+        bool, option(_TRAINING, "Products in bfloat16, weights in float32.", "--autocast/--no-autocast")
+    ] = False
+    recompute: Annotated[
+        bool, option(_TRAINING, "Activation checkpointing: less memory, a third slower.", "--recompute/--no-recompute")
+    ] = False
+    seed: Annotated[int, option(_TRAINING, "Of the noise and of the text's order.", "--seed")] = 0
+    save_minutes: Annotated[float, option(_OUTPUT, "Minutes between saved states.", "--save-minutes")] = 5.0
+    output_dir: Annotated[
+        Path | None, option(_OUTPUT, "Folder of the run (default: retrofits/MODEL--METHOD).", "--output-dir", "-o")
+    ] = None
+
+    def to_config(self) -> RetrofitConfig:
+        """The validated config; ValueError names the flag at fault."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        given["window"] = _parsed("--window", self.window)
+        given["context"] = _parsed("--context", self.context)
+        for name in ("decision_shift", "borrowed_dim"):
+            given[name] = int(given[name]) if re.fullmatch(r"-?\d", given[name]) else given[name]
+        given["save_crs"] = tuple(ratio for ratio in _ratios(self.save_crs) if ratio <= self.target_cr)
+        given["output_dir"] = self.output_dir or Path("retrofits") / _folder_name(self.model, self.method)
+        return make_retrofit(**given)
+
+
+def _parsed(flag: str, text: str) -> int:
+    try:
+        return parse_tokens(text)
+    except ValueError as error:
+        raise ValueError(f"{flag}: {error}") from None
+
+
+def _ratios(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(entry) for entry in parse_list(text))
+    except ValueError:
+        raise ValueError(f"--save-crs {text}: a comma list of numbers is expected, such as 2,4,8") from None
+
+
+def _folder_name(model: str, method: str) -> str:
+    path = Path(model)
+    name = path.resolve().stem if model.endswith(".gguf") else path.resolve().name if path.is_dir() else model
+    return re.sub(r"[^\w.-]+", "-", f"{name.replace('/', '--')}--{method}")

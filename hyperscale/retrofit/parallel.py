@@ -1,0 +1,90 @@
+"""One process, or several that torchrun started and that share the model (torch's fully_shard)."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Self
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.fsdp import fully_shard
+
+from hyperscale.retrofit.state import State
+from hyperscale.retrofit.student import Student
+
+
+class World:
+    """The processes of a run; one unless torchrun's variables are set. Each takes every size-th row of a step."""
+
+    def __init__(self) -> None:
+        self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+    def __enter__(self) -> Self:
+        if self.size > 1:
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.size > 1:
+            dist.destroy_process_group()
+
+    @property
+    def device(self) -> str:
+        """Device of this process, where each has a GPU."""
+        return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+
+    def shard(self, *models: Student) -> None:
+        """Spread each model over the processes, layer by layer."""
+        if self.size == 1:
+            return
+        mesh = dist.init_device_mesh("cuda" if torch.cuda.is_available() else "cpu", (self.size,))
+        for model in dict.fromkeys(models):
+            for layer in model.decoder.layers:
+                fully_shard(layer, mesh=mesh)
+            fully_shard(model, mesh=mesh)
+
+    def sum(self, x: Tensor) -> Tensor:
+        """Sum over the processes of a small tensor."""
+        if self.size > 1:
+            on_device = x.to(self.device)
+            dist.all_reduce(on_device)
+            return on_device.cpu()
+        return x
+
+    def agree(self, asked: bool) -> bool:
+        """Whether any process asks: all of them get the same answer."""
+        return bool(self.sum(torch.tensor(float(asked)))) if self.size > 1 else asked
+
+    def whole(self, x: Tensor) -> Tensor:
+        """A sharded tensor in one piece; every process must ask."""
+        return x.full_tensor() if hasattr(x, "full_tensor") else x
+
+    def weights(self, decoder: nn.Module) -> dict[str, Tensor]:
+        """The decoder's weights by name, whole."""
+        return {name: self.whole(weight.detach()) for name, weight in decoder.named_parameters()}
+
+    def optimizer_state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """The optimiser's state by parameter name, whole, on the CPU."""
+        return get_optimizer_state_dict(model, optimizer, options=_WHOLE)
+
+    def load(self, model: Student, optimizer: torch.optim.Optimizer, state: State) -> None:
+        """Put a state's weights and optimiser into this world's."""
+        parameters: dict[str, Any] = dict(model.decoder.named_parameters())
+        for name, weight in state.weights.items():
+            target = parameters[name]
+            with torch.no_grad():
+                if self.size > 1:
+                    from torch.distributed.tensor import distribute_tensor
+
+                    weight = distribute_tensor(weight.to(self.device), target.device_mesh, target.placements)
+                target.copy_(weight)
+        set_optimizer_state_dict(model, optimizer, state.optimizer, options=_WHOLE)
+
+
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)

@@ -1,0 +1,43 @@
+"""What `hyperscale retrofit` prints on stdout when it ends."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from hyperscale.model.gate_spec import GATES
+
+if TYPE_CHECKING:
+    from hyperscale.retrofit.run import Report
+
+_RECENT = 10
+"""Steps before a checkpoint over which the table averages."""
+
+
+def print_report(report: Report) -> None:
+    """The family, what each member reached, and how to use it."""
+    console = Console(soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("checkpoint", "CR", "KL", "given up", "asked for"):
+        table.add_column(column, justify="left" if column == "checkpoint" else "right")
+    for path in report.checkpoints:
+        ratio = json.loads((path / GATES).read_text(encoding="utf-8"))["ratio"]
+        rows = [row for row in report.rows if row["compression_ratio"] <= ratio][-_RECENT:]
+        kl, alpha, target = (sum(row[key] for row in rows) / len(rows) for key in ("kl", "alpha", "alpha_target"))
+        table.add_row(path.name, f"{ratio:g}", f"{kl:.4f}", f"{alpha:.3f}", f"{target:.3f}")
+    if report.checkpoints:
+        console.print(table)
+    if report.interrupted:
+        console.print("Stopped before the end: the state is saved. The same command goes on from there.")
+    console.print(f"results: {report.folder}/ (log.parquet, run.json, cr-*/)", highlight=False)
+    if report.checkpoints:
+        last = report.checkpoints[-1]
+        spec = json.loads((last / GATES).read_text(encoding="utf-8"))
+        backend = "dmc" if spec["form"] == "dmc" else "dms"
+        console.print(
+            f"measure it: hyperscale sweep --model {last} --backends {backend} --cr {spec['ratio']:g} --tasks ...",
+            highlight=False,
+        )

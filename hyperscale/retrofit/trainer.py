@@ -1,0 +1,143 @@
+"""One step of a retrofit: passes over the step's rows, the gradient, the optimiser."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hyperscale.model.decoder import Decoder
+from hyperscale.retrofit.batches import Batch, Batches, Layout
+from hyperscale.retrofit.config import RetrofitConfig
+from hyperscale.retrofit.gumbel import Noise
+from hyperscale.retrofit.log import Row
+from hyperscale.retrofit.loss import distillation, shortfall
+from hyperscale.retrofit.parallel import World
+from hyperscale.retrofit.relaxed import FullAttention, RelaxedAttention
+from hyperscale.retrofit.state import State
+from hyperscale.retrofit.student import Student, choose_trained, clear_borrowed, fade, with_gates
+
+
+class Trainer:
+    """Holds student, teacher and optimiser. Steps are counted from 1; `step` is how many were taken."""
+
+    def __init__(self, original: Decoder, config: RetrofitConfig, batches: Batches, world: World) -> None:
+        self.config, self.batches, self.world = config, batches, world
+        self.step = 0
+        self.schedule = config.schedule
+        self.gates = config.gates()
+        self.decoder = with_gates(original, self.gates)
+        choose_trained(self.decoder, config.train)
+        self.decoder.recompute = config.recompute
+        if not config.fade_steps:
+            clear_borrowed(self.decoder)
+        self.student = Student(self.decoder)
+        # Where only gates learn, the student without its gates is the original: no second copy.
+        self.teacher = self.student if config.train == "gates" else Student(original.requires_grad_(False))
+        world.shard(self.student, self.teacher)
+        self._trained = [parameter for parameter in self.decoder.parameters() if parameter.requires_grad]
+        self._optimizer = torch.optim.AdamW(self._trained, lr=config.lr, betas=(0.9, 0.95), weight_decay=0.0)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.decoder.embed.device
+
+    def take_step(self) -> Row:
+        """Take the next step; its row of the log. ValueError if the loss is no number any more."""
+        started = time.monotonic()
+        step = self.step + 1
+        batch = self.batches.batch(step)
+        fade(self.decoder, self.schedule.kept(step))
+        sums = self._backward(step, batch)
+        norm = torch.nn.utils.clip_grad_norm_(self._trained, self.config.clip)
+        row = self._row(step, batch, sums, float(self.world.whole(norm)))
+        if not torch.isfinite(sums).all():
+            raise ValueError(f"the loss is not finite at step {step}: lower --lr, or go without --autocast")
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        if step == self.config.fade_steps:
+            clear_borrowed(self.decoder)
+        self.step = step
+        row["seconds"] = time.monotonic() - started
+        return row
+
+    def state(self) -> State:
+        """What a later session goes on from."""
+        weights = self.world.weights(self.decoder)
+        learned = {name for name, parameter in self.decoder.named_parameters() if parameter.requires_grad}
+        optimizer = self.world.optimizer_state(self.student, self._optimizer)
+        return State(self.step, {name: weights[name] for name in sorted(learned)}, optimizer)
+
+    def restore(self, state: State) -> None:
+        """Go on from a state."""
+        self.world.load(self.student, self._optimizer, state)
+        self.step = state.step
+
+    def weights(self) -> dict[str, Tensor]:
+        """All of the student's weights, whole."""
+        return self.world.weights(self.decoder)
+
+    def _backward(self, step: int, batch: Batch) -> Tensor:
+        """Accumulate the gradient; sums over the step's rows: KL, aux, and 1 + layers sums of alpha."""
+        rows, world = len(batch.tokens_bt), self.world
+        if rows % world.size:
+            raise ValueError(f"{rows} rows a step cannot be shared evenly by {world.size} processes")
+        counted = max(1, int(batch.counted_bt.sum()))
+        mine = batch.rows(world.rank, None, world.size)
+        numbers = range(world.rank, rows, world.size)
+        size = self.config.micro_batch or rows
+        sums = torch.zeros(3 + len(self.decoder.layers), dtype=torch.float64)
+        for start in range(0, len(numbers), size):
+            part = mine.rows(start, start + size).to(self.device)
+            kl, aux, alphas_bl = self._losses(step, part, numbers[start : start + size])
+            # Means over the whole batch, however it is cut; sharding averages gradients over processes.
+            ((kl / counted + aux / rows) * world.size).backward()
+            parts = kl.detach() / counted, aux.detach() / rows, alphas_bl.mean(1).sum() / rows
+            sums[:3] += torch.stack([x.double().cpu() for x in parts])
+            sums[3:] += alphas_bl.sum(0).double().cpu() / rows
+        return world.sum(sums)
+
+    def _losses(self, step: int, part: Batch, numbers: range) -> tuple[Tensor, Tensor, Tensor]:
+        """Sums over some rows of KL and aux, and the mean alpha of each row and layer."""
+        layout, config = Layout.of(part), self.config
+        flat = part.tokens_bt.flatten(), layout.positions_n, part.counted_bt.flatten()
+        present_bt = part.document_bt >= 0
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.autocast):
+            full = FullAttention(layout)
+            # What it uses does not learn, so no graph is kept. Under no_grad its norms would be those of inference,
+            # which round otherwise and whose memory fully_shard cannot free.
+            teacher_nv = self.teacher(*flat, full, False)
+            if step <= config.fade_steps:
+                student_nv = self.student(*flat, full, False)
+                nothing = student_nv.new_zeros(())
+                return (
+                    distillation(student_nv, teacher_nv),
+                    nothing,
+                    nothing.expand(len(numbers), len(self.decoder.layers)),
+                )
+            noise = Noise(config.seed, step, numbers)
+            attend = RelaxedAttention(self.gates, layout, noise, config.tau, config.immediate)
+            student_nv = self.student(*flat, attend, True)
+        alphas = [attend.alphas_bkt[layer] for layer in range(len(self.decoder.layers))]
+        aux, mean_bl = shortfall(alphas, present_bt, self.schedule.share(step))
+        return distillation(student_nv, teacher_nv), aux, mean_bl.detach()
+
+    def _row(self, step: int, batch: Batch, sums: Tensor, norm: float) -> Row:
+        kl, aux, alpha, *layers = sums.tolist()
+        row: dict[str, Any] = {
+            "step": step,
+            "compression_ratio": self.schedule.ratio(step),
+            "loss": kl + aux,
+            "kl": kl,
+            "aux": aux,
+            "alpha": alpha,
+            "alpha_target": self.schedule.share(step),
+            "layer_ratios": [1 / max(1 - share, 1e-9) for share in layers],
+            "grad_norm": norm,
+            "lr": self.config.lr,
+            "tokens": batch.tokens,
+        }
+        return row

@@ -1,0 +1,54 @@
+"""The relaxed decision: its distribution, its gradient, and what its noise depends on."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from hyperscale.retrofit.gumbel import Noise, hard, soft
+
+
+def test_a_share_of_decisions_follows_the_logit() -> None:
+    """P(alpha > 1/2) is the logit's sigmoid: logistic noise, not a single Gumbel variable."""
+    noise_bkt = Noise(0, 1, range(4)).draw(0, 20_000, 2)
+    for logit in (-5.0, -1.0, 0.0, 2.0):
+        decision = soft(torch.full((4, 2, 20_000), logit), noise_bkt, 0.1)
+        expected = 1 / (1 + np.exp(-logit))
+        assert abs(decision.alpha_bkt.mean().item() - expected) < 4 * (expected * (1 - expected) / 160_000) ** 0.5
+
+
+def test_what_stands_in_the_mask_is_soft_and_what_counts_is_hard() -> None:
+    logits_bkt = torch.randn(1, 2, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    logits_bkt.requires_grad_(True)
+    noise_bkt = Noise(0, 1, range(1)).draw(0, 50, 2)
+    decision = soft(logits_bkt, noise_bkt, 0.5)
+    alpha_bkt = torch.sigmoid((logits_bkt + noise_bkt.double()) / 0.5)
+    torch.testing.assert_close(decision.log_kept_bkt, torch.log1p(-alpha_bkt))
+    torch.testing.assert_close(decision.log_given_up_bkt, alpha_bkt.log())
+    torch.testing.assert_close(decision.alpha_bkt, alpha_bkt.round())
+    weights = torch.randn(1, 2, 50, dtype=torch.float64)
+    [straight_through] = torch.autograd.grad((decision.alpha_bkt * weights).sum(), logits_bkt, retain_graph=True)
+    [through_soft] = torch.autograd.grad((alpha_bkt * weights).sum(), logits_bkt)
+    torch.testing.assert_close(straight_through, through_soft)
+
+
+def test_a_mask_stays_finite_where_the_decision_is_certain() -> None:
+    decision = soft(torch.tensor([[[-5000.0, 5000.0]]]), torch.zeros(1, 1, 2), 0.1)
+    torch.testing.assert_close(decision.log_kept_bkt, torch.tensor([[[0.0, -50_000.0]]]))
+
+
+def test_noise_is_a_function_of_who_it_is_for() -> None:
+    whole = Noise(7, 3, range(6)).draw(2, 10, 2)
+    assert torch.equal(Noise(7, 3, range(2, 6, 2)).draw(2, 10, 2), whole[2::2])
+    assert torch.equal(Noise(7, 3, range(6)).draw(2, 16, 2)[..., :10], whole), "padding changed a row's noise"
+    others = [Noise(8, 3, range(6)).draw(2, 10, 2), Noise(7, 4, range(6)).draw(2, 10, 2)]
+    others += [Noise(7, 3, range(6)).draw(1, 10, 2), whole.roll(1, 0)]
+    for other in others:
+        assert not (other == whole).any()
+
+
+def test_hard_decisions_are_those_of_the_backends() -> None:
+    decision = hard(torch.tensor([[[-1.0, 0.0, 1.0]]]))
+    assert decision.alpha_bkt.tolist() == [[[0, 0, 1]]]
+    assert decision.log_kept_bkt.tolist() == [[[0, 0, -np.inf]]]
+    assert decision.log_given_up_bkt.tolist() == [[[-np.inf, -np.inf, 0]]]

@@ -1,0 +1,36 @@
+"""Two processes on CPUs under torchrun: the same losses as one, and a state that either goes on from."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hyperscale.retrofit.log import read_log
+from tests.retrofit.runs import fields, run
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
+    one = run(tmp_path, output_dir=str(tmp_path / "one"))
+    # The first third in one process, the rest in two.
+    more = {"output_dir": str(tmp_path / "two"), "save_crs": ()}
+    run(tmp_path, **more, target_cr=1.5)
+    (tmp_path / "config.json").write_text(json.dumps(fields(tmp_path, **more)))
+    subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone",
+            "-m", "tests.retrofit.runs", str(tmp_path / "config.json"),
+        ],
+        cwd=ROOT, check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    rows = read_log(tmp_path / "two", 12)
+    assert [row["step"] for row in rows] == list(range(1, 13))
+    for left, right in zip(one.rows, rows, strict=True):
+        for key in ("loss", "kl", "alpha", "grad_norm"):
+            assert left[key] == pytest.approx(right[key], rel=2e-2 if key == "grad_norm" else 2e-3, abs=1e-5)
+    assert (tmp_path / "two" / "cr-3" / "model.safetensors").exists()
