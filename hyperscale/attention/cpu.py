@@ -23,8 +23,8 @@ from hyperscale.floats import FASTMATH, compiled, exp, to_float
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _NO_MASS = np.empty((0, 0, 0), np.float32)
-_AHEAD = 1
-"""Which page after the one in work is fetched: the extents of a row lie here and there, no hardware foresees them."""
+_AHEAD = 4096
+"""Bytes after the page in work that are fetched: the extents of a row lie here and there, no hardware foresees them."""
 
 
 @compiled(inline="always")
@@ -92,15 +92,16 @@ def _attend_row(q_gd, out_gd, k_ptd, v_ptd, pages, length, scale, scores_gt):  #
     head, row, block = q_gd.strides[0], scores_gt.strides[0], PAGE_SIZE * scores_gt.itemsize
     k, v, size = k_ptd.ctypes.data, v_ptd.ctypes.data, k_ptd.strides[0]
     lines = -(-size // (LINE * ((group + 2) // 3)))
+    distance = max(1, _AHEAD // size)
     for p in range(used):
-        ahead = p + _AHEAD
+        ahead = p + distance
         fetch = k + pages[ahead] * size if ahead < used else v + pages[min(ahead - used, used - 1)] * size
         _score_page(k_ptd, pages[p], q, head, scores + p * block, row, group, fetch, lines)
     for g in range(group):
         _softmax(scores_gt[g], length, scale)
     out_gd[:] = _ZERO
     for p in range(whole):
-        fetch = v + pages[min(p + _AHEAD, used - 1)] * size
+        fetch = v + pages[min(p + distance, used - 1)] * size
         _mix_page(v_ptd, pages[p], scores + p * block, row, out, head, group, fetch, lines)
     if whole < used:
         _mix_last(out_gd, v_ptd[pages[whole]], scores_gt, length - whole * PAGE_SIZE, whole * PAGE_SIZE)
