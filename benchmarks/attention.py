@@ -51,7 +51,7 @@ SHAPES = (Shape("SmolLM2-135M", 9, 3, 64), Shape("Qwen3-8B", 32, 8, 128))
 
 
 @compiled()
-def _decode(table, used_k, references, free_of, whole, state):  # type: ignore[no-untyped-def]
+def _decode(table, used_k, books):  # type: ignore[no-untyped-def]
     """Take pages in the order of decoding: page after page, each for all rows before the next."""
     layers, slots, kv_heads = table.shape[:3]
     for p in range(used_k.max()):
@@ -59,7 +59,7 @@ def _decode(table, used_k, references, free_of, whole, state):  # type: ignore[n
             for s in range(slots):
                 for k in range(kv_heads):
                     if p < used_k[k]:
-                        table[layer, s, k, p] = take(table[layer, s, k], p, p, references, free_of, whole, state)
+                        table[layer, s, k, p] = take(table[layer, s, k], p, p, books)
 
 
 class Held(NamedTuple):
@@ -82,7 +82,7 @@ def held(shape: Shape, batch: int, context: int, ratio: int, kind: str) -> Held:
     )  # fmt: skip
     rows.k_ptd.view(torch.int16).random_(15000, 17000)
     rows.v_ptd.view(torch.int16).random_(15000, 17000)
-    _decode(rows.table, -(-lengths // PAGE_SIZE), *rows.pool.books)
+    _decode(rows.table, -(-lengths // PAGE_SIZE), rows.pool.books)
     rows.lengths[:] = lengths
     slots = np.arange(batch)
     attention = decode_attention(rows, shape.heads)

@@ -18,11 +18,12 @@ _FREE, _WHOLE, _CURSOR, _EXTENT = 0, 1, 2, 3
 
 
 @compiled()
-def take(row, p, used, references, free_of, whole, state):  # type: ignore[no-untyped-def]
+def take(row, p, used, books):  # type: ignore[no-untyped-def]
     """A free page for page `p` of a row (its pages, of which `used` are in use), with one reference to it.
 
     Where none is free, the count of free pages turns negative: what the caller must never let happen.
     """
+    references, free_of, whole, state = books
     if state[_FREE] <= 0:
         state[_FREE] -= 1
         return 0
@@ -30,7 +31,8 @@ def take(row, p, used, references, free_of, whole, state):  # type: ignore[no-un
     for q in (p - 1, p + 1):
         if 0 <= q < used and q // extent == p // extent and row[q] % extent == q % extent:
             beside = row[q] - q + p
-            if references[beside] == 0:
+            # The pool may end within an extent.
+            if beside < len(references) and references[beside] == 0:
                 page = beside
     if page < 0 and state[_WHOLE] > 0:
         state[_WHOLE] -= 1
@@ -47,8 +49,9 @@ def take(row, p, used, references, free_of, whole, state):  # type: ignore[no-un
 
 
 @compiled()
-def release(pages, references, free_of, whole, state):  # type: ignore[no-untyped-def]
+def release(pages, books):  # type: ignore[no-untyped-def]
     """Take one reference from each of `pages`; those without any are free."""
+    references, free_of, whole, state = books
     extent = state[_EXTENT]
     for page in pages:
         references[page] -= 1
@@ -61,11 +64,11 @@ def release(pages, references, free_of, whole, state):  # type: ignore[no-untype
 
 
 @compiled()
-def take_run(table_kp, first, count, references, free_of, whole, state):  # type: ignore[no-untyped-def]
+def take_run(table_kp, first, count, books):  # type: ignore[no-untyped-def]
     """`count` pages for each of these rows, from its page `first` on."""
     for k in range(table_kp.shape[0]):
         for p in range(first, first + count):
-            table_kp[k, p] = take(table_kp[k], p, p, references, free_of, whole, state)
+            table_kp[k, p] = take(table_kp[k], p, p, books)
 
 
 class PagePool:

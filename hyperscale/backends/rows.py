@@ -35,28 +35,13 @@ _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MA
 
 
 @compiled()
-def _claim(  # type: ignore[no-untyped-def]
-    slots,
-    places_nk,
-    table,
-    copied_at,
-    lengths,
-    steps,
-    own,
-    shared,
-    references,
-    free_of,
-    whole,
-    state,
-    pages,
-    offsets,
-    copies,
-):
+def _claim(slots, places_nk, books, pool, pages, offsets, copies):  # type: ignore[no-untyped-def]
     """Find the page of each row's place for the next token; returns how many shared pages must be copied first.
 
     A place is a row's length (its end) or below it (a slot that is overwritten).
     """
-    copied = 0
+    table, copied_at, lengths, steps, own, shared = books
+    references, copied = pool[0], 0
     for i in range(slots.shape[0]):
         s = slots[i]
         step = steps[s]
@@ -66,14 +51,14 @@ def _claim(  # type: ignore[no-untyped-def]
             p, offset = place // PAGE_SIZE, place % PAGE_SIZE
             used = -(-lengths[s, h] // PAGE_SIZE)
             if p == used:
-                table[s, h, p] = take(table[s, h], p, used, references, free_of, whole, state)
+                table[s, h, p] = take(table[s, h], p, used, pool)
                 copied_at[s, h, p] = OWN
                 own[s] += 1
             else:
                 page = table[s, h, p]
                 if references[page] > 1:
                     references[page] -= 1
-                    table[s, h, p] = take(table[s, h], p, used, references, free_of, whole, state)
+                    table[s, h, p] = take(table[s, h], p, used, pool)
                     copies[copied, 0], copies[copied, 1] = page, table[s, h, p]
                     copied += 1
                 if copied_at[s, h, p] == NEVER:
@@ -86,45 +71,12 @@ def _claim(  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _put(  # type: ignore[no-untyped-def]
-    k_nkd,
-    v_nkd,
-    k_ptd,
-    v_ptd,
-    slots,
-    places_nk,
-    table,
-    copied_at,
-    lengths,
-    steps,
-    own,
-    shared,
-    references,
-    free_of,
-    whole,
-    state,
-):
+def _put(k_nkd, v_nkd, k_ptd, v_ptd, slots, places_nk, books, pool):  # type: ignore[no-untyped-def]
     """`_claim` and the writing, in one call: at a batch of one, calls are what takes time."""
     n, kv_heads, head_dim = k_nkd.shape
     pages, offsets = np.empty((n, kv_heads), np.int64), np.empty((n, kv_heads), np.int64)
     copies = np.empty((n * kv_heads, 2), np.int64)
-    copied = _claim(
-        slots,
-        places_nk,
-        table,
-        copied_at,
-        lengths,
-        steps,
-        own,
-        shared,
-        references,
-        free_of,
-        whole,
-        state,
-        pages,
-        offsets,
-        copies,
-    )
+    copied = _claim(slots, places_nk, books, pool, pages, offsets, copies)
     for source, target in copies[:copied]:
         k_ptd[target] = k_ptd[source]
         v_ptd[target] = v_ptd[source]
@@ -212,7 +164,7 @@ class Rows:
 
     def close(self, slot: int) -> None:
         """Give the slot and its references to pages back."""
-        release(self._held(slot), *self.pool.books)
+        release(self._held(slot), self.pool.books)
         self.lengths[:, slot] = 0
         self.own[slot] = self.shared[slot] = 0
         self._free_slots.append(slot)
@@ -242,24 +194,24 @@ class Rows:
         `places_nk[i, h]` is a slot of the row, at most its length.
         """
         assert (places_nk <= self.lengths[layer, slots]).all()
-        books = self._books(layer, slots, places_nk)
+        claim = self._claim_of(layer, slots, places_nk)
         if self.device.type == "cpu":
-            _put(bits(k_nkd.contiguous()), bits(v_nkd.contiguous()), self.k_bits, self.v_bits, *books)
+            _put(bits(k_nkd.contiguous()), bits(v_nkd.contiguous()), self.k_bits, self.v_bits, *claim)
         else:
-            self._put_on_device(k_nkd, v_nkd, books)
+            self._put_on_device(k_nkd, v_nkd, claim)
         assert self.pool.free >= 0, "the pool ran dry: admission must reserve every page that a thread can need"
 
-    def _books(self, layer: int, slots: NDArray[np.int64], places_nk: NDArray[np.integer]) -> tuple[NDArray[Any], ...]:
-        return (
-            slots, places_nk, self.table[layer], self._copied_at[layer], self.lengths[layer], self._steps[layer],
-            self.own, self.shared, *self.pool.books,
+    def _claim_of(self, layer: int, slots: NDArray[np.int64], places_nk: NDArray[np.integer]) -> tuple[Any, ...]:
+        books = (
+            self.table[layer], self._copied_at[layer], self.lengths[layer], self._steps[layer], self.own, self.shared,
         )  # fmt: skip
+        return slots, places_nk, books, self.pool.books
 
-    def _put_on_device(self, k_nkd: Tensor, v_nkd: Tensor, books: tuple[NDArray[Any], ...]) -> None:
+    def _put_on_device(self, k_nkd: Tensor, v_nkd: Tensor, claim: tuple[Any, ...]) -> None:
         shape = k_nkd.shape[:2]
         pages, offsets = np.empty(shape, np.int64), np.empty(shape, np.int64)
         copies = np.empty((shape[0] * shape[1], 2), np.int64)
-        copied = _claim(*books, pages, offsets, copies)
+        copied = _claim(*claim, pages, offsets, copies)
         source, target = torch.from_numpy(copies[:copied].T.copy()).to(self.device)
         index = torch.from_numpy(pages).to(self.device), torch.from_numpy(offsets).to(self.device)
         for pool_ptd, values_nkd in ((self.k_ptd, k_nkd), (self.v_ptd, v_nkd)):
@@ -274,7 +226,7 @@ class Rows:
         first, count = length // PAGE_SIZE, pages_for(tokens)
         need = count * self.kv_heads
         assert need <= self.pool.free, "the pool ran dry: admission must reserve the prompt's pages"
-        take_run(self.table[layer, slot], first, count, *self.pool.books)
+        take_run(self.table[layer, slot], first, count, self.pool.books)
         taken = self.table[layer, slot, :, first : first + count]
         self._copied_at[layer, slot, :, first : first + count] = OWN
         self.lengths[layer, slot] += tokens
@@ -291,7 +243,7 @@ class Rows:
         tokens, count = k_td.shape[0], pages_for(k_td.shape[0])
         assert self.lengths[layer, slot, head] == 0
         assert count <= self.pool.free, "the pool ran dry: admission must reserve the prompt's pages"
-        take_run(self.table[layer, slot, head : head + 1], 0, count, *self.pool.books)
+        take_run(self.table[layer, slot, head : head + 1], 0, count, self.pool.books)
         taken = self.table[layer, slot, head, :count]
         self._copied_at[layer, slot, head, :count] = OWN
         self.lengths[layer, slot, head] = tokens

@@ -50,7 +50,7 @@ class DeviceRows(Rows):
     def put(
         self, layer: int, slots: NDArray[np.int64], places_nk: NDArray[np.integer], k_nkd: Tensor, v_nkd: Tensor
     ) -> None:
-        self._put_on_device(k_nkd, v_nkd, self._books(layer, slots, places_nk))
+        self._put_on_device(k_nkd, v_nkd, self._claim_of(layer, slots, places_nk))
 
 
 @dataclass
