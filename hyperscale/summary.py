@@ -158,7 +158,7 @@ def _gates(gates: GateSpec) -> str:
     trained = "ratio unknown" if gates.ratio is None else f"ratio {gates.ratio:g}"
     return (
         f"{gates.form}, {trained}, window {format_tokens(gates.window)} tokens, decision shift {gates.decision_shift}, "
-        f"scale {gates.scale:g}, bias {gates.bias:g}"
+        f"scale {gates.scale:g}, bias {gates.bias:g}" + (", immediate" if gates.immediate else "")
     )
 
 

@@ -33,7 +33,8 @@ class DMSSettings:
     decision_shift: int = -1
     """1: a token's fate is decided by the token after it, as in NVIDIA's code; 0: by itself. -1: the checkpoint's."""
     immediate: bool = False
-    """The paper's ablation: the fate is decided only when the token leaves the window, `window` tokens later."""
+    """The paper's ablation: the fate is decided only when the token leaves the window, `window` tokens later. A
+    checkpoint that was trained so needs no setting."""
 
     def __post_init__(self) -> None:
         if self.window < -1:
@@ -81,7 +82,7 @@ class DMS(Backend):
         longest = self.rows.table.shape[-1] * PAGE_SIZE
         self.window = min(gates.window if chosen.window < 0 else chosen.window, longest)
         shift = gates.decision_shift if chosen.decision_shift < 0 else chosen.decision_shift
-        self.lag = shift + (self.window if chosen.immediate else 0)
+        self.lag = shift + (self.window if chosen.immediate or gates.immediate else 0)
         """How many tokens after a token the one comes that decides its fate: 0 to window + 1."""
         size = self.window + 1
         layers, slots, kv_heads = self.rows.lengths.shape

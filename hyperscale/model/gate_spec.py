@@ -42,6 +42,8 @@ class GateSpec:
     """Tokens that a decision waits for: a token is seen by every query at most so far behind it."""
     decision_shift: int = 1
     """1: a token's fate is decided by the token after it; 0: by itself."""
+    immediate: bool = False
+    """Whether they were trained to decide a token's fate only when it leaves the window (the paper's ablation)."""
     ratio: float | None = None
     """Nominal compression ratio. No result depends on it: only how many threads are begun together."""
 
@@ -51,7 +53,7 @@ class GateSpec:
         for name in ("scale", "bias"):
             if not _is_finite(getattr(self, name)):
                 raise ValueError(f"gates: {name} must be a finite number, not {getattr(self, name)!r}")
-        for name in ("linear_bias", "per_layer"):
+        for name in ("linear_bias", "per_layer", "immediate"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"gates: {name} must be true or false, not {getattr(self, name)!r}")
         if not _is_whole(self.window) or self.window < 0:

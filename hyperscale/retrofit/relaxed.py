@@ -39,13 +39,11 @@ class RelaxedAttention:
     `alphas_bkt` holds each layer's decisions after the pass.
     """
 
-    def __init__(
-        self, gates: GateSpec, layout: Layout, noise: Noise | None, tau: float, immediate: bool = False
-    ) -> None:
+    def __init__(self, gates: GateSpec, layout: Layout, noise: Noise | None, tau: float) -> None:
         self._gates, self._layout, self._noise, self._tau = gates, layout, noise, tau
         # DMC: the slot before is overwritten, at once, by the token that merges into it.
         self.window, self.lag = (0, 1) if gates.form == "dmc" else (gates.window, gates.decision_shift)
-        self.lag += self.window if immediate else 0
+        self.lag += self.window if gates.immediate else 0
         self.alphas_bkt: dict[int, Tensor] = {}
 
     def __call__(self, layer: int, q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor, *gates: Tensor) -> Tensor:

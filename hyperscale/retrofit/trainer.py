@@ -119,7 +119,7 @@ class Trainer:
                     nothing.expand(len(numbers), len(self.decoder.layers)),
                 )
             noise = Noise(config.seed, step, numbers)
-            attend = RelaxedAttention(self.gates, layout, noise, config.tau, config.immediate)
+            attend = RelaxedAttention(self.gates, layout, noise, config.tau)
             student_nv = self.student(*flat, attend, True)
         alphas = [attend.alphas_bkt[layer] for layer in range(len(self.decoder.layers))]
         aux, mean_bl = shortfall(alphas, present_bt, self.schedule.share(step))

@@ -65,6 +65,17 @@ def test_settings_override_the_checkpoint(tmp_path: Path, settings: DMSSettings)
     np.testing.assert_allclose(logits_tv.numpy(), expected_tv, atol=1e-4)
 
 
+def test_gates_that_were_trained_to_decide_late_do(gated: tuple[GatedQwen3, Model]) -> None:
+    """A checkpoint's own field does what the setting does, unasked."""
+    reference, model = gated
+    gates = model.spec.gates
+    assert gates is not None
+    late = replace(model, spec=replace(model.spec, gates=replace(gates, immediate=True)))
+    expected_tv, _, _ = replace(reference, immediate=True)(TOKENS.tolist())
+    logits_tv, _ = step_logits(late, new_backend(late, "dms"), TOKENS, 11)
+    np.testing.assert_allclose(logits_tv.numpy(), expected_tv, atol=1e-4)
+
+
 def test_a_window_beyond_the_sequence_keeps_all_and_takes_no_memory(gated: tuple[GatedQwen3, Model]) -> None:
     reference, model = gated
     expected_tv, _, _ = replace(reference, evicts=False)(TOKENS.tolist())

@@ -186,6 +186,7 @@ def test_a_plain_checkpoint_has_no_gates(tmp_path: Path) -> None:
         ({"form": "linear", "decision_shift": 2}, "decision_shift must be 0 or 1"),
         ({"form": "borrowed", "borrowed_dim": 3}, "borrowed_dim must be 0 or -1"),
         ({"form": "linear", "per_layer": 1}, "per_layer must be true or false"),
+        ({"form": "linear", "immediate": 1}, "immediate must be true or false"),
         ({"form": "linear", "ratio": "8x"}, "ratio must be a number"),
     ],
 )

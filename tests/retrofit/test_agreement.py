@@ -48,11 +48,11 @@ seen: list[tuple[Tensor, Tensor]] = []
 
 
 @torch.inference_mode()
-def trainers_logits(model: Model, gates: GateSpec, batch: Batch, immediate: bool = False) -> Tensor:
+def trainers_logits(model: Model, gates: GateSpec, batch: Batch) -> Tensor:
     """logits_btv of the trainer's pass with hard decisions."""
     seen.clear()
     layout = Layout.of(batch)
-    attend = Recorder(gates, layout, None, 0.1, immediate)
+    attend = Recorder(gates, layout, None, 0.1)
     hidden = model.decoder.hidden(batch.tokens_bt.flatten(), layout.positions_n, attend, True)
     return model.decoder.logits(hidden).unflatten(0, batch.tokens_bt.shape)
 
@@ -80,9 +80,9 @@ def test_the_rows_hold_what_the_mask_shows(evicting: Model, settings: DMSSetting
     """After every step, each row of each layer: the set of tokens, found again by their keys."""
     gates = evicting.spec.gates
     assert gates is not None
-    gates = replace(gates, window=settings.window, decision_shift=settings.decision_shift)
-    trainers_logits(evicting, gates, padded([TOKENS.tolist()]), settings.immediate)
-    lag = RelaxedAttention(gates, Layout.of(padded([[0]])), None, 0.1, settings.immediate).lag
+    gates = replace(gates, window=settings.window, decision_shift=settings.decision_shift, immediate=settings.immediate)
+    trainers_logits(evicting, gates, padded([TOKENS.tolist()]))
+    lag = RelaxedAttention(gates, Layout.of(padded([[0]])), None, 0.1).lag
     decided = list(seen)
     backend = new_backend(evicting, "dms", settings)
     slot = backend.rows.open()
