@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator, model_validator
 
 from hyperscale.engines.base import Sampling
 
@@ -28,6 +28,16 @@ MAX_THREADS = 65_536
 """Threads a problem may have: what is asked for by mistake must not fill the memory before it is told."""
 
 
+def _known_device(device: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise ValueError(f"--device {device!r}: must be auto, cpu, cuda or cuda:N")
+    return device
+
+
+Device = Annotated[str, AfterValidator(_known_device)]
+"""--device, checked."""
+
+
 class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     """A validated sweep.
 
@@ -40,7 +50,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     model: str = Field(min_length=1)
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: str = "auto"
+    device: Device = "auto"
 
     tasks: tuple[str, ...] = Field(min_length=1)
     data: Path | None = None
@@ -95,13 +105,6 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(f"--backends: {unknown('backend', name, backend_names())}")
         return names
 
-    @field_validator("device")
-    @classmethod
-    def _known_device(cls, device: str) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-            raise ValueError(f"--device {device!r}: must be auto, cpu, cuda or cuda:N")
-        return device
-
     @model_validator(mode="after")
     def _consistent(self) -> SweepConfig:
         for flag, threads in (("largest width of the grid", self.width), ("--pool", self.pool or 0)):
@@ -152,7 +155,12 @@ def make_config(**fields: Any) -> SweepConfig:
     try:
         return SweepConfig(**fields)
     except ValidationError as error:
-        raise ValueError("; ".join(dict.fromkeys(_one_line(detail) for detail in _details(error)))) from None
+        raise ValueError(in_one_line(error)) from None
+
+
+def in_one_line(error: ValidationError) -> str:
+    """All that is wrong with a config, with the flags at fault."""
+    return "; ".join(dict.fromkeys(_one_line(detail) for detail in _details(error)))
 
 
 def stable_hash(value: Mapping[str, Any]) -> str:
@@ -171,7 +179,7 @@ def unknown(kind: str, name: str, known: Collection[str]) -> str:
 
 _WORDS = {
     "bool_parsing": "must be true or false",
-    "extra_forbidden": "is nothing that a sweep takes",
+    "extra_forbidden": "is no setting that is known",
     "finite_number": "must be a finite number",
     "float_parsing": "must be a number",
     "greater_than": "must be above {gt}",

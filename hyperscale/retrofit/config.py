@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from hyperscale.config import wording
+from hyperscale.config import Device, in_one_line
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.retrofit.schedule import Schedule
 
@@ -26,7 +25,7 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
 
     model: str = Field(min_length=1)
     revision: str | None = None
-    device: str = "auto"
+    device: Device = "auto"
 
     method: Literal["dms", "dmc"] = "dms"
     form: Literal["separate", "linear", "borrowed", "dmc"]
@@ -68,13 +67,6 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
 
     save_minutes: float = Field(default=5.0, ge=0, allow_inf_nan=False)
     output_dir: Path
-
-    @field_validator("device")
-    @classmethod
-    def _known_device(cls, device: str) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-            raise ValueError(f"--device {device!r}: must be auto, cpu, cuda or cuda:N")
-        return device
 
     @field_validator("save_crs")
     @classmethod
@@ -122,7 +114,7 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
         """The gates, as a checkpoint of this ratio declares them."""
         return GateSpec(
             form=self.form, scale=self.scale, bias=self.bias, borrowed_dim=self.borrowed_dim, window=self.window,
-            decision_shift=self.decision_shift, ratio=ratio,
+            decision_shift=self.decision_shift, immediate=self.immediate, ratio=ratio,
         )  # fmt: skip
 
     def identity(self) -> dict[str, Any]:
@@ -135,10 +127,4 @@ def make_retrofit(**fields: Any) -> RetrofitConfig:
     try:
         return RetrofitConfig(**fields)
     except ValidationError as error:
-        lines = []
-        for detail in error.errors():
-            said = wording(detail)
-            if detail["loc"] and detail["type"] != "value_error":
-                said = f"--{str(detail['loc'][0]).replace('_', '-')} {detail['input']!r}: {said}"
-            lines.append(said)
-        raise ValueError("; ".join(dict.fromkeys(lines))) from None
+        raise ValueError(in_one_line(error)) from None
