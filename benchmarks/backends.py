@@ -3,7 +3,7 @@
 Each backend gets the same batch of sequences, and a context of random keys and values, fed to its `prefill` as a
 prompt of that length would be (to run the model over 8 x 8,000 prompt tokens would take minutes and change nothing in
 what a step costs); then real decode steps of the model follow, timed in turns with those of the other backends.
-SmolLM2 has no trained gates: DMS gets random decisions that evict a share 1 - 1/CR of the tokens.
+SmolLM2 has no trained gates: DMS and DMC get random decisions that evict or merge a share 1 - 1/CR of the tokens.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from benchmarks.common import ours, paired, print_table
 from hyperscale.attention.base import decode_attention
 from hyperscale.backends import backend_class
 from hyperscale.backends.base import Backend, Parts
+from hyperscale.backends.dmc import Decided
 from hyperscale.backends.meter import Meter
 from hyperscale.backends.rows import PAGE_SIZE, Rows, pages_for
 from hyperscale.engines.memory import cache_shape
@@ -27,7 +28,7 @@ from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.linear import pack
 from hyperscale.model.load import Model
 
-NAMES = ("vanilla", "quest", "tova", "h2o", "random", "dms")
+NAMES = ("vanilla", "quest", "tova", "h2o", "random", "dms", "dmc")
 STEPS, REPEATS, CHUNK = 4, 5, 64 * PAGE_SIZE
 
 
@@ -50,7 +51,7 @@ def stage(model: Model, name: str, ratio: int, batch: int, context: int) -> Stag
         layers=spec.layers, kv_heads=spec.kv_heads, head_dim=spec.head_dim, slots=batch, max_length=most,
         pages=batch * spec.layers * spec.kv_heads * pages_for(most), dtype=dtype, device=torch.device("cpu"),
     )  # fmt: skip
-    gates = GateSpec("linear", window=256, ratio=ratio)
+    gates = GateSpec("dmc" if name == "dmc" else "linear", window=256, ratio=ratio)
     meter = Meter(rows, batch)
     backend = policy(Parts(rows, meter, decode_attention(rows, spec.heads), budget, gates))
     slots = np.array([rows.open() for _ in range(batch)])
@@ -90,7 +91,12 @@ def _fill(backend: Backend, model: Model, slot: int, context: int, ratio: int, d
 def _decisions(backend: Backend, tokens: int, ratio: int) -> tuple[Tensor, ...]:
     if not backend.gated:
         return ()
-    return (torch.rand(tokens, backend.rows.kv_heads) - 1 / ratio,)
+    kv_heads, head_dim = backend.rows.kv_heads, backend.rows.head_dim
+    decision = torch.rand(tokens, kv_heads) - 1 / ratio
+    if backend.name == "dms":
+        return (decision,)
+    angles = torch.rand(tokens, 1, head_dim)
+    return Decided(decision, torch.randn_like(decision), torch.randn(tokens, kv_heads, head_dim), angles, angles)
 
 
 def main() -> None:
