@@ -209,7 +209,7 @@ def test_writing_by_index_as_on_a_device_gives_the_same(model, chains, monkeypat
     """The path of GPUs, on the CPU: rows written through index tensors, tokens drawn by sorting."""
     monkeypatch.setattr(
         Rows, "put", lambda self, layer, slots, places, k, v: self._put_on_device(
-            k, v, self._books(layer, slots, places)
+            k, v, self._claim_of(layer, slots, places)
         )
     )  # fmt: skip
     assert tokens_of(list(engine(model).generate(jobs()))) == tokens_of(chains)
