@@ -1,14 +1,14 @@
 # Everything a newcomer needs: `make sweep` runs the main job, `make test` the tests; both set up what is missing.
 PYTHON ?= python3
 BIN := .venv/bin
-MODEL := .models/SmolLM2-135M-Instruct.Q4_1.gguf
+SMOLLM2 := .models/SmolLM2-135M-Instruct.Q4_1.gguf
 # `results/` and `plots/` hold the reference run that the README shows; a run of yours goes to runs/.
-RUN := runs/smollm2-arithmetic
-REFERENCE := results/smollm2-arithmetic
-SWEEP = $(BIN)/hyperscale sweep --model $(MODEL) --tasks arithmetic --dtype bfloat16 \
-    --widths 1,2,4,8 --lengths 96,128,192,256 --max-batch 128
+RUN := runs/tiny-experiment
+REFERENCE := results/tiny
+ABLATION := results/tiny-immediate
 
-.PHONY: setup model sweep figures reference test lint format bench bench-attention docs clean clean-kernels
+.PHONY: setup model sweep figures reference train-tiny retrofit-tiny test lint format bench bench-attention docs clean \
+    clean-kernels
 
 setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
@@ -17,24 +17,32 @@ setup: .venv/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-model: $(MODEL)
-$(MODEL): | .venv/.installed
+model: $(SMOLLM2)
+$(SMOLLM2): | .venv/.installed
 	$(BIN)/python scripts/fetch_smollm2.py $@
 
-# A small instruct model on a small task that the project wrote: minutes on two cores, no hub, no GPU, no key.
-# Run it again and it goes on where it stood, or says that nothing is left to do.
-sweep: setup $(MODEL)
-	$(SWEEP) --output-dir $(RUN)
+# The experiment that comes along (docs/tiny.md): minutes on two cores, no hub, no GPU, no key.
+# Run it again and it goes on where it stood, or says that nothing is left to do. `make sweep QUICK=--quick`: two minutes.
+sweep: setup
+	$(BIN)/hyperscale sweep $(QUICK) --output-dir $(RUN)
 	$(BIN)/hyperscale figures $(RUN)
 
 figures: setup
 	$(BIN)/hyperscale figures $(REFERENCE) --out plots
 
-reference: setup $(MODEL)
-	$(SWEEP) --output-dir $(REFERENCE) --force
+reference: setup
+	$(BIN)/hyperscale sweep --output-dir $(REFERENCE) --force
+	$(BIN)/hyperscale sweep --model tiny-immediate --backends dms --output-dir $(ABLATION) --force
 	$(BIN)/hyperscale figures $(REFERENCE) --out plots
 
-test: setup $(MODEL)
+# The shipped checkpoints again, from nothing, into runs/. `python -m hyperscale.pretrain ship` puts them into the package.
+train-tiny: setup
+	$(BIN)/python -m hyperscale.pretrain train --output-dir runs/tiny
+
+retrofit-tiny: train-tiny
+	$(BIN)/python -m hyperscale.pretrain retrofits --model runs/tiny/checkpoint --output-dir runs/tiny-retrofits
+
+test: setup $(SMOLLM2)
 	$(BIN)/python -m pytest
 
 lint: setup
@@ -47,12 +55,12 @@ format: setup
 	$(BIN)/ruff format .
 
 # Ratios against a peer measured in the same run; see docs/benchmarks.md.
-bench: setup $(MODEL)
+bench: setup $(SMOLLM2)
 	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.sweep
 	$(BIN)/python -m benchmarks.grid
 
-bench-attention: setup $(MODEL)
+bench-attention: setup $(SMOLLM2)
 	$(BIN)/python -m benchmarks.attention
 	$(BIN)/python -m benchmarks.backends
 

@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
         code = app(args=list(arguments), prog_name="hyperscale", standalone_mode=False)
     except (ValueError, OSError) as error:
         return _failed(str(error))
-    except _UsageError as error:
+    except UsageError as error:
         message = error.format_message()
         return _failed(message) if message else USER_ERROR  # Without a command the help says it all.
     except (KeyboardInterrupt, typer.Abort):
@@ -170,7 +170,7 @@ def _root(
 
 
 # click's UsageError, which typer took in at some version and does not export: BadParameter's parent in all of them.
-_UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]
+UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]
 
 
 def _print_plan(options: SweepOptions) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -15,6 +15,7 @@ import typer
 
 from hyperscale.backends.settings import parse_options
 from hyperscale.config import SweepConfig, make_config, unknown
+from hyperscale.experiment import MODEL, fill_in
 from hyperscale.grid import Point, budget_grid, product_grid
 from hyperscale.sizes import parse_bytes, parse_list, parse_tokens
 
@@ -63,8 +64,16 @@ def _as_flag(value: Any) -> Any:
 class SweepOptions:
     """What `hyperscale sweep` and `hyperscale plan` take, as typed."""
 
-    model: Annotated[str, option(_MODEL, "Hub id, checkpoint folder or .gguf file.", "--model")]
-    tasks: Annotated[str, option(_TASKS, "Comma list of tasks, or of TOML files of your own.", "--tasks", "-t")]
+    model: Annotated[
+        str,
+        option(_MODEL, "Hub id, checkpoint folder, .gguf file or retrofitted family; tiny comes along.", "--model"),
+    ] = MODEL
+    tasks: Annotated[
+        str | None, option(_TASKS, "Comma list of tasks, or of TOML files of your own.", "--tasks", "-t")
+    ] = None
+    quick: Annotated[
+        bool, option(_TASKS, "With tiny: fewer problems, points and backends.", "--quick", show_default=False)
+    ] = False
     revision: Annotated[str | None, option(_MODEL, "Branch, tag or commit of a hub model.", "--revision")] = None
     dtype: Annotated[str, option(_MODEL, "auto, float32, bfloat16 or float16.", "--dtype")] = "auto"
     device: Annotated[str, option(_MODEL, "auto, cpu, cuda or cuda:N.", "--device")] = "auto"
@@ -88,8 +97,11 @@ class SweepOptions:
         option(_GRID, "Threads generated per problem (default: what the grid needs). More, tighter points.", "--pool"),
     ] = None
     backends: Annotated[
-        str, option(_CACHE, "Comma list of KV-cache backends; `hyperscale backends` lists them.", "--backends")
-    ] = "vanilla"
+        str | None,
+        option(
+            _CACHE, "Comma list of KV-cache backends; `hyperscale backends` lists them (default: vanilla).", "--backends"
+        ),
+    ] = None  # fmt: skip
     cr: Annotated[
         str | None, option(_CACHE, "Comma list of compression ratios for backends that compress.", "--cr")
     ] = None
@@ -103,12 +115,14 @@ class SweepOptions:
     memory_budget: Annotated[
         str | None, option(_CACHE, "KV cache of the running threads together: 2GiB, 500MB.", "--memory-budget")
     ] = None
-    temperature: Annotated[float, option(_SAMPLING, "0 is greedy.", "--temperature")] = 0.6
-    top_p: Annotated[float, option(_SAMPLING, "Nucleus; 1 is off.", "--top-p")] = 0.95
+    temperature: Annotated[float | None, option(_SAMPLING, "0 is greedy (default: 0.6).", "--temperature")] = None
+    top_p: Annotated[float | None, option(_SAMPLING, "Nucleus; 1 is off (default: 0.95).", "--top-p")] = None
     top_k: Annotated[int, option(_SAMPLING, "0 is off.", "--top-k")] = 0
     min_p: Annotated[float, option(_SAMPLING, "0 is off.", "--min-p")] = 0.0
     seed: Annotated[int, option(_SAMPLING, "Same seed, same samples.", "--seed")] = 0
-    max_batch: Annotated[int, option(_ENGINE, "Most threads that run together.", "--max-batch")] = 128
+    max_batch: Annotated[
+        int | None, option(_ENGINE, "Most threads that run together (default: 128).", "--max-batch")
+    ] = None
     batch_invariant: Annotated[
         bool,
         option(
@@ -130,12 +144,18 @@ class SweepOptions:
 
     def to_config(self) -> SweepConfig:
         """The validated config; ValueError names the flag at fault."""
+        given = fill_in(self.model, {field.name: getattr(self, field.name) for field in fields(self)}, quick=self.quick)
+        return replace(self, **given)._filled_in()
+
+    def _filled_in(self) -> SweepConfig:
+        if self.tasks is None:
+            raise ValueError("say what to sweep with --tasks; `hyperscale tasks` lists them")
         tasks = _parsed("--tasks", parse_list, self.tasks)
         return make_config(
             **{name: getattr(self, name) for name in _SAME},
             tasks=tasks,
             problem_ids=_list("--problem-id", self.problem_id),
-            backends=_parsed("--backends", parse_list, self.backends),
+            backends=_list("--backends", self.backends),
             compression_ratios=_list("--cr", self.cr),
             backend_options=parse_options(self.backend_option) if self.backend_option else (),
             grid=self._grid(),

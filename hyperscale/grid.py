@@ -108,11 +108,13 @@ def length_caps(points: Iterable[Point], pool: int | None = None) -> tuple[int, 
 def plan_runs(config: SweepConfig) -> tuple[Run, ...]:
     """The runs that cover the grid of `config`, whatever the task.
 
-    Vanilla needs one. A gated backend needs one too, at the CR that the checkpoint's gates were trained for.
+    Vanilla needs one. A gated backend needs one for each CR that gates were trained for: a checkpoint's own, or all
+    that a family has.
 
     A backend bound to a budget B = L / CR needs a run for each distinct B, which covers every (L, CR) of that
     budget: its chain does not depend on L, so that it is cut at each. Any other backend needs one for each CR.
-    ValueError where a budget is no whole number of tokens, or the backend cannot work with it.
+    ValueError where a budget is no whole number of tokens, or the backend can work with none; `left_out` names those
+    that it cannot.
     """
     return tuple(run for backend in config.backends for run in _runs(config, backend))
 
@@ -123,26 +125,67 @@ def _runs(config: SweepConfig, backend: str) -> Iterator[Run]:
         yield Run(backend, 1.0, None, length_caps(config.grid, config.pool), config.grid, options)
     elif not backend_class(backend).knows_length:
         gated = backend_class(backend).gated
-        for ratio in (_trained_ratio(config, backend),) if gated else config.compression_ratios:
+        for ratio in _trained_ratios(config, backend) if gated else config.compression_ratios:
             yield Run(backend, ratio, None, length_caps(config.grid, config.pool), config.grid, options)
     else:
-        settings = make_settings(backend, dict(options))
-        for budget, lengths in sorted(_budgets(config).items()):
-            backend_class(backend).check_budget(budget, settings)
+        budgets = _budgets(config)
+        refused = _refused(config, backend, budgets)
+        if len(refused) == len(budgets):
+            raise ValueError(next(iter(refused.values())))
+        for budget, lengths in sorted(budgets.items()):
+            if budget in refused:
+                continue
             points = tuple(point for point in config.grid if point[1] in lengths)
             yield Run(backend, None, budget, length_caps(points, config.pool), points, options)
 
 
-def _trained_ratio(config: SweepConfig, backend: str) -> float:
-    """The CR that a checkpoint's gates were trained for: the only one of --cr that they can give."""
+def left_out(config: SweepConfig) -> list[str]:
+    """What of the grid is not run, a line each: budgets that a backend cannot work with, ratios without gates."""
+    lines = []
+    for backend in config.backends:
+        policy = backend_class(backend)
+        if policy.knows_length and backend != "vanilla":
+            for budget, why in _refused(config, backend, budgets := _budgets(config)).items():
+                lengths = ", ".join(map(format_tokens, sorted(budgets[budget])))
+                lines.append(f"{backend} at B = {format_tokens(budget)} (L {lengths}): {why}")
+        elif policy.gated:
+            missing = set(config.compression_ratios) - set(_trained_ratios(config, backend))
+            lines += [f"{backend} at CR {ratio:g}: no gates were trained for it" for ratio in sorted(missing)]
+    return lines
+
+
+def _refused(config: SweepConfig, backend: str, budgets: Iterable[int]) -> dict[int, str]:
+    """Budgets that a backend cannot work with, and why."""
+    settings = make_settings(backend, config.options_of(backend))
+    refused = {}
+    for budget in sorted(budgets):
+        try:
+            backend_class(backend).check_budget(budget, settings)
+        except ValueError as error:
+            refused[budget] = str(error)
+    return refused
+
+
+def _trained_ratios(config: SweepConfig, backend: str) -> tuple[float, ...]:
+    """Those of --cr that there are trained gates for: of a checkpoint one, of a family perhaps several."""
+    from hyperscale.model.family import family_of
     from hyperscale.model.load import load_spec
 
     asked = ", ".join(f"{ratio:g}" for ratio in config.compression_ratios)
+    family = family_of(config.model)
+    if family is not None:
+        if chosen := [ratio for ratio in config.compression_ratios if ratio in family.ratios(backend)]:
+            return tuple(chosen)
+        have = ", ".join(f"{ratio:g}" for ratio in family.ratios(backend))
+        raise ValueError(
+            f"--cr {asked}: {config.model} has "
+            + (f"{backend} checkpoints for {have} only" if have else f"no checkpoint for --backends {backend}")
+        )
     gates = load_spec(config.model, config.revision).gates
     backend_class(backend).check_gates(gates)
     ratio = None if gates is None else gates.ratio
     if ratio is None and len(config.compression_ratios) == 1:
-        return config.compression_ratios[0]
+        return config.compression_ratios
     if ratio is None:
         raise ValueError(
             f"--cr {asked}: {config.model} does not say what ratio its gates were trained for; name that one"
@@ -151,7 +194,7 @@ def _trained_ratio(config: SweepConfig, backend: str) -> float:
         raise ValueError(
             f"--cr {asked}: the gates of {config.model} were trained for {ratio:g}; {backend} needs --cr {ratio:g}"
         )
-    return float(ratio)
+    return (float(ratio),)
 
 
 def _budgets(config: SweepConfig) -> dict[int, set[int]]:

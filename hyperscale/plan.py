@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.table import Table
 from hyperscale.backends import backend_class
 from hyperscale.backends.rows import pages_for
 from hyperscale.config import SweepConfig
-from hyperscale.grid import Run, plan_runs
+from hyperscale.grid import Run, left_out, plan_runs
 from hyperscale.sizes import format_bytes, format_tokens
 from hyperscale.tasks import load_problems, load_task
 
@@ -28,7 +28,8 @@ class CacheCost:
 
     token_bytes: int | None
     note: str
-    spec: ModelSpec | None = None
+    specs: Mapping[Run, ModelSpec] = field(default_factory=dict)
+    """Of the checkpoint that each run runs."""
     dtype: str = "bfloat16"
 
     def of(self, tokens: int) -> str:
@@ -41,14 +42,14 @@ def cache_cost(config: SweepConfig) -> CacheCost:
 
     ValueError where the grid is longer than the model's positions.
     """
-    from hyperscale.executors.local import check_model
+    from hyperscale.executors.local import check_model, run_specs
     from hyperscale.model.load import load_spec
 
     try:
         spec = load_spec(config.model, config.revision)
     except ValueError as error:
         return CacheCost(None, f"bytes: unknown ({error})")
-    check_model(config, spec)
+    check_model(config)
     dtype = "bfloat16" if config.dtype == "auto" else config.dtype
     token_bytes = 2 * spec.layers * spec.kv_heads * spec.head_dim * DTYPE_BYTES[dtype]
     assumed = ", assumed for --dtype auto" if config.dtype == "auto" else ""
@@ -56,7 +57,7 @@ def cache_cost(config: SweepConfig) -> CacheCost:
         token_bytes,
         f"KV cache: {format_bytes(token_bytes)} a token ({spec.layers} layers x {spec.kv_heads} KV heads x "
         f"{spec.head_dim} x 2 in {dtype}{assumed})",
-        spec,
+        dict(run_specs(config)),
         dtype,
     )
 
@@ -70,7 +71,7 @@ def print_plan(config: SweepConfig, problems: dict[str, int | None]) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     for table in (_points(config), *(_run(config, run, cost) for run in runs)):
         console.print(table)
-    for line in (*_tasks(runs, problems), cost.note, _batch(config)):
+    for line in (*(f"left out: {line}" for line in left_out(config)), *_tasks(runs, problems), cost.note, _batch(config)):
         console.print(line, soft_wrap=True)
 
 
@@ -80,10 +81,11 @@ def batch_threads(config: SweepConfig, run: Run, cost: CacheCost) -> int | None:
 
     from hyperscale.engines import memory
 
-    if config.memory_budget is None or cost.spec is None:
+    spec = cost.specs.get(run)
+    if config.memory_budget is None or spec is None:
         return None
-    shape = memory.cache_shape(cost.spec, getattr(torch, cost.dtype), backend_class(run.backend))
-    reserve = memory.reserve_for(cost.spec, run.backend, dict(run.options), run.cache_budget)
+    shape = memory.cache_shape(spec, getattr(torch, cost.dtype), backend_class(run.backend))
+    reserve = memory.reserve_for(spec, run.backend, dict(run.options), run.cache_budget)
     return memory.batch_threads(shape, config.memory_budget, config.max_batch, max(run.length_caps), reserve)
 
 

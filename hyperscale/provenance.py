@@ -87,7 +87,7 @@ def opened(
 
     `sampled`: (task, backend) of every sample in it. What has no sample may change, and is
     forgotten if it is not named again; else tasks, backends and sessions add up. What the model adds to the identity
-    is kept until `identify` compares it.
+    is kept until `identify` and `identify_run` compare it.
     """
     if old is None:
         old = {"created": now(), "identity": {}, "tasks": {}, "sessions": []}
@@ -95,6 +95,7 @@ def opened(
     held = {name: task for name, task in old["tasks"].items() if any(name == of for of, _ in sampled)}
     used = {name: of for name, of in old.get("backends", {}).items() if any(name == of for _, of in sampled)}
     options = {name: config.options_of(name) for name in config.backends}
+    checkpoints = old["identity"].get("checkpoints", {})
     both = held.keys() & tasks.keys()
     if old["identity"]:
         shared = used.keys() & options.keys()
@@ -115,7 +116,11 @@ def opened(
     merged = {name: {**task, "pools": pools.get(name, task["pools"])} for name, task in tasks.items()}
     return {
         "created": old["created"],
-        "identity": {"config": config.identity(), "model": known},
+        "identity": {
+            "config": config.identity(),
+            "model": known,
+            "checkpoints": {name: of for name, of in checkpoints.items() if name.split()[0] in used},
+        },
         "config": config.model_dump(mode="json", exclude={"output_dir", "data"}),
         "partial": any(task["partial"] for task in tasks.values()),
         "tasks": {**held, **merged},
@@ -130,6 +135,15 @@ def identify(manifest: Manifest, model: dict[str, Any]) -> None:
     if known:
         check_identity({"model": known}, {"model": model})
     manifest["identity"]["model"] = model
+
+
+def identify_run(manifest: Manifest, run: Run, checkpoint: dict[str, Any]) -> None:
+    """Enter the checkpoint that a run has of its own, if it has; ValueError with a diff if it had another."""
+    known = manifest["identity"]["checkpoints"]
+    if run.name in known:
+        check_identity({run.name: known[run.name]}, {run.name: checkpoint})
+    if checkpoint:
+        known[run.name] = checkpoint
 
 
 def new_session(command: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Job
 from hyperscale.executors.base import Executor
 from hyperscale.grading import GradingPool
-from hyperscale.grid import Run, plan_runs
+from hyperscale.grid import Run, left_out, plan_runs
 from hyperscale.interrupt import Interrupt
 from hyperscale.judge import CASE_COLUMNS, Case, Judge
 from hyperscale.progress import Board, Progress
@@ -54,6 +54,8 @@ def sweep(
     old results aside once the problems are there.
     """
     runs = plan_runs(config)  # Before any folder is made or moved: the grid may ask for what cannot be.
+    for line in left_out(config):
+        progress.say(f"left out: {line}")
     sources = load_sources(config)
     if any(source.loaded.partial for source in sources):
         progress.say(PARTIAL)
@@ -160,6 +162,8 @@ class _Sweep:
         if not part.lacking or self.interrupt.requested:
             return
         executor = self._loaded()
+        provenance.identify_run(self._manifest, part.run, executor.run_identity(part.run))
+        self.store.write_manifest(self._manifest)
         engine = executor.engine(part.run)
         shape = engine.cache_shape
         jobs = []

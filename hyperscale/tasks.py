@@ -52,7 +52,7 @@ class Task(BaseModel, frozen=True, extra="forbid"):
     columns: Columns
     prompt: str = Field(min_length=1)
     system: str | None = None
-    grader: Literal["math", "integer", "number", "choice", "countdown"]
+    grader: Literal["math", "integer", "number", "choice", "final", "countdown"]
     aggregate: Literal["majority", "pass"]
     chance: float = Field(default=0.0, ge=0.0, lt=1.0)
     folder: Path
@@ -216,6 +216,8 @@ def _check_generator(task: Task, name: str) -> None:
         raise ValueError(f"no generator {name!r}{_hint(name, list(GENERATORS))}; generators: {', '.join(GENERATORS)}")
     if task.problems is None:
         raise ValueError("problems is missing: say how many the generator shall make")
+    if task.problems > (most := GENERATORS[name].most_problems):
+        raise ValueError(f"problems = {task.problems}: the generator {name} makes a set of {most:,} at most")
     if task.split not in ("train", "test"):
         raise ValueError(f"split of a generator must be train or test, got {task.split!r}")
     for field in ("hub_config", "revision", "local", "local_split"):

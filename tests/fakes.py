@@ -95,6 +95,9 @@ class FakeExecutor:
     def identity(self) -> dict[str, Any]:
         return {"resolved_revision": None, "weights_sha": "fake", "answer_prefix": ""}
 
+    def run_identity(self, run: Run) -> dict[str, Any]:
+        return {}
+
     def prompt_tokens(self, problem: Problem) -> tuple[int, ...]:
         return tuple(range(1, len(problem.prompt.split()) + 1))
 

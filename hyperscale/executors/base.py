@@ -20,6 +20,10 @@ class Executor(Protocol):
         """
         ...
 
+    def run_identity(self, run: Run) -> dict[str, Any]:
+        """What a checkpoint of the run's own, of a family, adds to that; {} for runs of the model itself."""
+        ...
+
     def prompt_tokens(self, problem: Problem) -> tuple[int, ...]:
         """The problem's chat prompt, tokenized."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Engine
 from hyperscale.grid import Run, plan_runs
 from hyperscale.model.chat import encode_prompt, text_and_ends
+from hyperscale.model.family import checkpoint_of
 from hyperscale.sizes import format_tokens
 from hyperscale.tasks import Problem
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from hyperscale.model.load import Model
     from hyperscale.model.spec import ModelSpec
 
 _HASHED_VALUES = 64
@@ -26,15 +28,17 @@ _THINK = "<think>"
 
 
 class LocalExecutor:
-    """Loads the model of `config` once and builds a torch engine for each run."""
+    """Loads the model of `config` and builds a torch engine for each run.
+
+    Of a family it holds one checkpoint at a time: the original first, then what each run needs.
+    """
 
     def __init__(self, config: SweepConfig) -> None:
-        from hyperscale.model.load import load_model, load_spec
-
-        check_model(config, load_spec(config.model, config.revision))
+        check_model(config)
         self._config = config
-        self._model = load_model(config.model, revision=config.revision, dtype=config.dtype, device=config.device)
-        check_memory(config, self._model.spec, self._model.decoder.embed.dtype)
+        self._name, self._model = config.model, self._load(config.model)
+        self._tokenizer, self._identity = self._model.tokenizer, _identity(self._model)
+        check_memory(config, self._model.decoder.embed.dtype)
 
     @staticmethod
     def check(config: SweepConfig, *, needed: bool) -> None:
@@ -42,42 +46,39 @@ class LocalExecutor:
         from hyperscale.model.load import load_spec
 
         try:
-            spec = load_spec(config.model, config.revision)
+            load_spec(config.model, config.revision)
         except ValueError:
             # A sweep whose chains are all there needs no model; one that does will say what is wrong with it.
             if needed:
                 raise
             return
-        check_model(config, spec)
+        check_model(config)
 
     def identity(self) -> dict[str, Any]:
         """Revision that the hub resolved, dtype that "auto" became, hashes of chat template and weights."""
-        prompt = encode_prompt(self._model.tokenizer, "?")
-        opened = self._model.tokenizer.decode(prompt).rstrip().endswith(_THINK)
-        dtype = next(self._model.decoder.parameters()).dtype
-        return {
-            "resolved_revision": self._model.revision,
-            "resolved_dtype": str(dtype).removeprefix("torch."),
-            "chat_template_sha": self._model.chat_template_sha,
-            "answer_prefix": _THINK if opened else "",
-            "weights_sha": weights_sha(self._model.decoder),
-            "gates": None if self._model.spec.gates is None else asdict(self._model.spec.gates),
-        }
+        return self._identity
+
+    def run_identity(self, run: Run) -> dict[str, Any]:
+        """Gates and hash of the weights of the run's own checkpoint."""
+        if checkpoint_of(self._config.model, run.backend, run.compression_ratio) == self._config.model:
+            return {}
+        found = _identity(self._model_of(run))
+        return {name: found[name] for name in ("resolved_dtype", "weights_sha", "gates")}
 
     def prompt_tokens(self, problem: Problem) -> tuple[int, ...]:
         """The problem's chat prompt, tokenized."""
-        return tuple(encode_prompt(self._model.tokenizer, problem.prompt, problem.system))
+        return tuple(encode_prompt(self._tokenizer, problem.prompt, problem.system))
 
     def text(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
         """Generated tokens as text, and the characters that stand after each."""
-        return text_and_ends(self._model.tokenizer, tokens)
+        return text_and_ends(self._tokenizer, tokens)
 
     def engine(self, run: Run) -> Engine:
         """Torch engine of the run's backend, its batch sized to --memory-budget for the run's largest cap."""
         from hyperscale.engines.torch_engine import TorchEngine
 
         return TorchEngine(
-            self._model,
+            self._model_of(run),
             backend=run.backend,
             options=dict(run.options),
             cache_budget=run.cache_budget,
@@ -88,33 +89,74 @@ class LocalExecutor:
             length_cap=max(run.length_caps),
         )
 
+    def _model_of(self, run: Run) -> Model:
+        name = checkpoint_of(self._config.model, run.backend, run.compression_ratio)
+        if name != self._name:
+            del self._model  # The next one may need its memory.
+            self._name, self._model = name, self._load(name)
+        return self._model
 
-def check_model(config: SweepConfig, spec: ModelSpec) -> None:
+    def _load(self, name: str) -> Model:
+        from hyperscale.model.load import load_model
+
+        config = self._config
+        revision = config.revision if name == config.model else None
+        return load_model(name, revision=revision, dtype=config.dtype, device=config.device)
+
+
+def _identity(model: Model) -> dict[str, Any]:
+    opened = model.tokenizer.decode(encode_prompt(model.tokenizer, "?")).rstrip().endswith(_THINK)
+    return {
+        "resolved_revision": model.revision,
+        "resolved_dtype": str(model.decoder.embed.dtype).removeprefix("torch."),
+        "chat_template_sha": model.chat_template_sha,
+        "answer_prefix": _THINK if opened else "",
+        "weights_sha": weights_sha(model.decoder),
+        "gates": None if model.spec.gates is None else asdict(model.spec.gates),
+    }
+
+
+def check_model(config: SweepConfig) -> None:
     """ValueError if the sweep asks for lengths, or for decisions of a backend, that the model was not made for."""
-    for backend in config.backends:
-        backend_class(backend).check_gates(spec.gates)
-    longest = max(config.lengths)
-    if longest > spec.max_length:
-        raise ValueError(
-            f"L = {format_tokens(longest)} is beyond the {format_tokens(spec.max_length)} positions of "
-            f"{config.model}: lower --lengths or --budget"
-        )
+    for run, spec in run_specs(config):
+        backend_class(run.backend).check_gates(spec.gates)
+        longest = max(config.lengths)
+        if longest > spec.max_length:
+            raise ValueError(
+                f"L = {format_tokens(longest)} is beyond the {format_tokens(spec.max_length)} positions of "
+                f"{config.model}: lower --lengths or --budget"
+            )
     if config.dtype != "auto":
         import torch
 
-        check_memory(config, spec, getattr(torch, config.dtype))
+        check_memory(config, getattr(torch, config.dtype))
 
 
-def check_memory(config: SweepConfig, spec: ModelSpec, dtype: torch.dtype) -> None:
+def check_memory(config: SweepConfig, dtype: torch.dtype) -> None:
     """ValueError if --memory-budget does not hold one thread of every run."""
     from hyperscale.engines.memory import cache_shape, pool_pages, reserve_for
 
     if config.memory_budget is None:
         return
-    for run in plan_runs(config):
+    for run, spec in run_specs(config):
         shape = cache_shape(spec, dtype, backend_class(run.backend))
         reserve = reserve_for(spec, run.backend, dict(run.options), run.cache_budget)
         pool_pages(shape, config.memory_budget, config.max_batch, max(run.length_caps), reserve)
+
+
+def run_specs(config: SweepConfig) -> Iterator[tuple[Run, ModelSpec]]:
+    """Each run with the spec of the checkpoint that it runs. ValueError where a family's member is not what it says."""
+    from hyperscale.model.load import load_spec
+
+    specs: dict[str, ModelSpec] = {}
+    for run in plan_runs(config):
+        name = checkpoint_of(config.model, run.backend, run.compression_ratio)
+        if name not in specs:  # A hub is asked once.
+            specs[name] = load_spec(name, config.revision if name == config.model else None)
+        spec = specs[name]
+        if name != config.model and (spec.gates is None or spec.gates.ratio != run.compression_ratio):
+            raise ValueError(f"{name}: its gates are not of ratio {run.compression_ratio:g}, as {config.model} says")
+        yield run, spec
 
 
 def weights_sha(decoder: nn.Module) -> str:

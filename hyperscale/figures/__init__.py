@@ -9,11 +9,15 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from hyperscale.figures import grid, pareto, style
+from hyperscale.figures import frontiers, grid, pareto, style
 from hyperscale.figures.data import FigureData, load, slug
 from hyperscale.results.files import replacing
 
-FIGURES: dict[str, Callable[[FigureData], Figure]] = {"pareto": pareto.figure, "grid": grid.figure}
+FIGURES: dict[str, Callable[[FigureData], Figure]] = {
+    "frontiers": frontiers.figure,
+    "pareto": pareto.figure,
+    "grid": grid.figure,
+}
 
 # A date in the file would make equal figures differ.
 _METADATA: dict[str, dict[str, Any]] = {

@@ -90,7 +90,7 @@ def _draw_panel(
         pool = points[points["backend"] == backend]
         best = frontier(pool[cost.column], pool["accuracy"], maximise_cost=cost.column in MAXIMISED)
         optimal[pool.index[best]] = True
-    _scale(axes, of_task, points[cost.column], cost)
+    scale_axes(axes, of_task, points[cost.column], cost)
     chance = of_task["chance"].max()
     if chance > 0:
         axes.axhline(100 * chance, color=style.MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1, gid="chance")
@@ -130,7 +130,7 @@ def _draw_panel(
     )
 
 
-def _scale(axes: Axes, of_task: pd.DataFrame, costs: pd.Series, cost: CostAxis) -> None:
+def scale_axes(axes: Axes, of_task: pd.DataFrame, costs: pd.Series, cost: CostAxis) -> None:
     """Limits and ticks. The accuracy's are those of all of the task's points, the same in every panel."""
     shown = of_task[["accuracy", "accuracy_low", "accuracy_high"]].assign(chance=of_task["chance"].replace(0, np.nan))
     percent = 100 * shown.to_numpy(float)

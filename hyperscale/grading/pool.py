@@ -19,12 +19,13 @@ from hyperscale.grading.countdown import countdown_answer, countdown_gold, is_so
 from hyperscale.grading.extract import visible_text
 from hyperscale.grading.latex import normal_form
 from hyperscale.grading.math import equivalent, math_answer
+from hyperscale.grading.final import final_answer, final_normal
 from hyperscale.grading.number import integer_answer, integer_normal, number_answer, number_normal
 from hyperscale.grading.verdict import Extraction, GradeRequest, Verdict
 
 _WORKER_BYTES = 2 << 30
 _CLOSED = "the grading pool is closed"
-_GRADERS = "math, integer, number, choice, countdown"
+_GRADERS = "math, integer, number, choice, final, countdown"
 
 
 class _Outcome(NamedTuple):
@@ -43,6 +44,8 @@ def extract(grader: str, text: str, *, finished: bool) -> Extraction:
             return number_answer(text, finished=finished)
         case "choice":
             return choice_answer(text, finished=finished)
+        case "final":
+            return final_answer(text, finished=finished)
         case "countdown":
             return countdown_answer(text, finished=finished)
     raise ValueError(f"no grader {grader!r}; there are {_GRADERS}")
@@ -59,6 +62,8 @@ def gold_normal(grader: str, gold: str) -> str:
             normal = number_normal(gold)
         case "choice":
             normal = gold if gold in ("A", "B", "C", "D") else None
+        case "final":
+            normal = final_normal(gold)
         case "countdown":
             normal = countdown_gold(gold)
         case _:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Grader = Literal["math", "integer", "number", "choice", "countdown"]
+Grader = Literal["math", "integer", "number", "choice", "final", "countdown"]
 
 
 class GradeRequest(NamedTuple):

@@ -37,7 +37,9 @@ class Gate(nn.Module):
         if self.spec.form == "dmc":
             q_nhd, k_nkd = qk_nhd.split((self.heads, self.kv_heads), dim=1)
             raw_nk = q_nhd[..., -1].float().unflatten(1, (self.kv_heads, self.group)).mean(-1)
-            importance_nk = self.spec.scale * raw_nk - self.spec.bias
+            # The scale lets decisions follow a small learning rate. An importance times it would soon be all or
+            # nothing, and a mean that of one token; it begins near 1 for all anyway, and the paper has no scale.
+            importance_nk = raw_nk - self.spec.bias
             unrotated_nkd = self.mute(qk_nhd)[:, self.heads :]
             return self._logits(k_nkd[..., -1]), importance_nk, unrotated_nkd, cos_n1d, sin_n1d
         return (self._logits(self._raw(x_nd, normed_nd, qk_nhd)),)

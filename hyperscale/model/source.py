@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from hyperscale.model.family import family_of, local_path
+
 _CONFIGS = ("config.json", "generation_config.json", "gates.json")
 _TOKENIZER = (
     "tokenizer*",
@@ -32,8 +34,17 @@ class Source(NamedTuple):
 
 
 def find(model: str, revision: str | None, *, weights: bool) -> Source:
-    """Files of a model; without `weights` only those of its config. ValueError if they cannot be had."""
-    local = Path(model).expanduser()
+    """Files of a model, of a family those of its original; without `weights` only those of its config.
+
+    ValueError if they cannot be had.
+    """
+    family = family_of(model)
+    if family is not None:
+        if revision is not None:
+            raise ValueError(f"{model}: --revision {revision} applies to hub ids; this is a family of checkpoints.")
+        if Path(family.original) != local_path(model):
+            return find(family.original, family.revision, weights=weights)
+    local = local_path(model)
     if local.exists() or local.suffix.lower() == ".gguf":
         return Source(_checked(local, revision), None)
     if not _HUB_ID.fullmatch(model):

@@ -1,4 +1,4 @@
-"""`python -m hyperscale.pretrain`: the command behind `make train-tiny`."""
+"""`python -m hyperscale.pretrain`: the commands behind `make train-tiny` and `make retrofit-tiny`."""
 
 from __future__ import annotations
 
@@ -10,36 +10,86 @@ from typing import Annotated
 
 import typer
 
+from hyperscale.cli import INTERRUPTED, USER_ERROR, UsageError
+from hyperscale.model.family import EMBEDDED
 from hyperscale.pretrain.log import Row
 from hyperscale.pretrain.recipe import Recipe
-from hyperscale.pretrain.train import train
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+OutputDir = Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the run.")]
 
 
-def main(
-    output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the run.")] = Path("runs/tiny"),
+@app.command()
+def train(
+    output_dir: OutputDir = Path("runs/tiny"),
     steps: Annotated[int, typer.Option(min=1, help="Steps in all.")] = Recipe.steps,
     seed: Annotated[int, typer.Option(min=0, help="Of the first weights and of the documents.")] = Recipe.seed,
     compiled: Annotated[bool, typer.Option(help="Compile the passes (needs g++): a third faster.")] = True,
 ) -> None:
     """Train the shipped model from nothing. Run again to go on after a kill."""
-    recipe = replace(Recipe(), steps=steps, seed=seed)
-    compiled = compiled and shutil.which("g++") is not None
+    from hyperscale.pretrain.train import train as run
+
+    if compiled and shutil.which("g++") is None:
+        print("no g++ here: passes are not compiled", file=sys.stderr)
+        compiled = False
 
     def told(row: Row) -> None:
         if row["step"] % 100 == 0 or row["step"] == steps:
             left = row["seconds"] / row["step"] * (steps - row["step"]) / 60
             print(f"step {row['step']:,}/{steps:,}, loss {row['loss']:.3f}, about {left:.0f} min left", flush=True)
 
-    try:
-        checkpoint = train(recipe, output_dir, told, compiled=compiled)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
+    checkpoint = run(replace(Recipe(), steps=steps, seed=seed), output_dir, told, compiled=compiled)
     if checkpoint is None:
-        print("interrupted: the same command goes on from here")
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
     print(f"trained: {checkpoint}")
 
 
+@app.command()
+def retrofits(
+    model: Annotated[Path, typer.Option(help="The trained checkpoint.")] = Path("runs/tiny/checkpoint"),
+    output_dir: OutputDir = Path("runs/tiny-retrofits"),
+) -> None:
+    """Retrofit the trained model: DMS, DMS that decides late, DMC. Run again to go on after a kill."""
+    from hyperscale.pretrain.shipped import RETROFITS, config_of, run_retrofit
+    from hyperscale.retrofit.progress import make_progress
+
+    for name in RETROFITS:
+        with make_progress(leads=True) as progress:
+            print(f"retrofit {name}", flush=True)
+            if not run_retrofit(config_of(name, model, output_dir), progress):
+                raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def ship(
+    model: Annotated[Path, typer.Option(help="The trained checkpoint.")] = Path("runs/tiny/checkpoint"),
+    retrofitted: Annotated[Path, typer.Option(help="Folder of its retrofits.")] = Path("runs/tiny-retrofits"),
+    target: Annotated[Path, typer.Option(help="Where --model tiny looks.")] = EMBEDDED["tiny"],
+) -> None:
+    """Put the checkpoints where the package ships them."""
+    from hyperscale.pretrain.shipped import assemble
+
+    assemble(model, retrofitted, target)
+    print(f"written: {target}")
+
+
+def main() -> int:
+    """Exit code 0; 2 on a user's mistake, told in one line; 130 when interrupted."""
+    try:
+        code = app(standalone_mode=False)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except UsageError as error:
+        print(f"error: {error.format_message()}", file=sys.stderr)
+        return USER_ERROR
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        print("interrupted: the same command goes on from there", file=sys.stderr)
+    return code if isinstance(code, int) else 0
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    sys.exit(main())

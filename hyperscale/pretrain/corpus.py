@@ -18,7 +18,8 @@ IGNORED = -1
 """Target of a token after which nothing is to be learnt: padding, and the prompt's but for its last."""
 KINDS = ("recall", *GENERATORS)
 
-_GROUP_STEPS = 24
+_GROUP_TOKENS = 24
+"""Tokens of a group without padding, in steps' worth: padded they make about 30 steps."""
 _MULTIPLE = 64
 _MOST_DOCUMENTS = 100_000
 _IDS = {word: i for i, word in enumerate(VOCABULARY)}
@@ -44,10 +45,11 @@ class Step(NamedTuple):
 
 
 def steps_of(recipe: Recipe, group: int) -> list[Step]:
-    """The steps of a group: about 24 of them, made of the same documents whenever they are asked for.
+    """The steps of a group: about 30 of them, made of the same documents whenever they are asked for.
 
     Rows are as long as the next multiple of 64, and a length always has the same number of rows: compiled code sees
-    eight shapes. What does not fill a shape moves on to the next longer one.
+    eight shapes. What does not fill a shape moves on to the next longer one; the last step of all may have empty rows,
+    and a token of it then counts for more.
     """
     rng = random_numbers("pretrain", recipe.seed, group)
     waiting = sorted(documents(recipe, group), key=lambda document: len(document.tokens))
@@ -68,10 +70,10 @@ def steps_of(recipe: Recipe, group: int) -> list[Step]:
 
 def documents(recipe: Recipe, group: int) -> Iterator[Document]:
     """Documents of a group's mixture until they hold its tokens; those that are too long are passed over."""
-    mixture = recipe.opening if group * _GROUP_STEPS < recipe.opening_steps else recipe.mixture
+    mixture = recipe.opening if group < recipe.opening_groups else recipe.mixture
     rng = random_numbers("mixture", recipe.seed, group)
     held = number = 0
-    while held < _GROUP_STEPS * recipe.tokens_per_step:
+    while held < _GROUP_TOKENS * recipe.tokens_per_step:
         kind = _choose(mixture, rng.random())
         found = document(kind, recipe.seed, group * _MOST_DOCUMENTS + number, recipe.max_tokens)
         number += 1

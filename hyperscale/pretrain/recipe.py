@@ -28,8 +28,8 @@ class Recipe:
     """Share of the steps, the last ones, in which the learning rate falls linearly to 0."""
     clip: float = 1.0
 
-    opening_steps: int = 400
-    """Steps that practise look-ups densely before the mixture of the rest."""
+    opening_groups: int = 17
+    """Groups of steps (corpus.py; about 30 steps each) that practise look-ups densely, before the rest's mixture."""
     opening: Mixture = field(default_factory=lambda: {"recall": 0.3, "trace": 0.35, "countdown": 0.35})
     mixture: Mixture = field(default_factory=lambda: {"recall": 0.02, "trace": 0.2, "countdown": 0.78})
     max_tokens: int = 512
@@ -46,6 +46,9 @@ class Recipe:
     rope_theta: float = 1e5
     qk_gain: float = 2.0
     """First value of the q and k norms' weights: sharper look-ups."""
+
+    def __post_init__(self) -> None:
+        assert self.max_tokens % 64 == 0, "a document must fit the longest row"
 
     def learning_rate(self, step: int) -> float:
         """Of a step, counted from 0."""

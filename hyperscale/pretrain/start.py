@@ -1,9 +1,9 @@
 """How the model's weights begin: at random, but for one circuit that is put there.
 
-In-context look-ups (given `c= f +3` in the prompt, write `f` after `c=`) rest on an induction head: a head that looks one
-token back, and one in a later layer that finds where the present token stood before and copies what followed. From random
-weights this forms after millions of look-ups, all of a sudden (Olsson et al. 2022, "In-context learning and induction
-heads"). Here both heads are there in rough form from the first step, and everything learns on from there.
+In-context look-ups (given `c= f +3` in the prompt, write `f` after `c=`) rest on an induction head: a head that looks
+one token back, and one in a later layer that finds where the present token stood before and copies what followed. From
+random weights this forms after millions of look-ups, all of a sudden (Olsson et al. 2022, "In-context learning and
+induction heads"). Here both heads are there in rough form from the first step, and everything learns on from there.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from transformers import Qwen3ForCausalLM
 
 _CONSTANT = 0.7
-"""Share of the embeddings' mean norm that all of them have in common: what a head that looks at places can hold on to."""
+"""Share of the embeddings' mean norm that all have in common: what a head that looks at places can hold on to."""
 _POSITIONAL = 3.0
 _PLANES = (1.0, 1.0, 0.7, 0.5)
 """How much each of the fastest rotary planes counts in looking back."""
 _COPIED = 0.2
 _SLOW = 0.012
-"""Rotary planes slower than this (radians a token) hardly turn within a document: contents are matched in them."""
+"""Contents are matched in rotary planes slower than this (radians a token). The fastest of them turns by 3 radians in
+512 tokens: the untrained match is .95 at short distance and about half at 256 tokens; training mends that."""
 _QUIET = 0.1
 
 

@@ -65,7 +65,7 @@ class Training:
             self.group, self.index, self._steps = self.group + 1, 0, []
         self.tokens += int(batch.tokens_bt.count_nonzero())
         self.seconds += time.monotonic() - started
-        return self._row(batch, float(loss), nll_bt.detach())
+        return self._row(batch, float(loss.detach()), nll_bt.detach())
 
     def save(self) -> None:
         """Write what a later session goes on from."""
@@ -81,12 +81,12 @@ class Training:
     def export(self) -> Path:
         """The checkpoint in transformers' layout, weights rounded to bfloat16."""
         target, aside = self.folder / CHECKPOINT, self.folder / f".{CHECKPOINT}.tmp"
-        for path in (target, aside):
-            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
         exported = type(self.model)(self.model.config).bfloat16()
         exported.load_state_dict(self.model.state_dict())
         exported.save_pretrained(aside)
         write_tokenizer(aside)
+        shutil.rmtree(target, ignore_errors=True)
         aside.rename(target)
         return target
 
@@ -110,8 +110,13 @@ class Training:
     def _restore(self) -> None:
         path = self.folder / STATE
         if not path.exists():
+            if (self.folder / CHECKPOINT).exists():
+                raise ValueError(f"{self.folder}: holds a checkpoint of something else; choose another --output-dir")
             return
-        state = torch.load(path, weights_only=True)
+        try:
+            state = torch.load(path, weights_only=True)
+        except Exception as error:  # a damaged file shows itself in many ways
+            raise ValueError(f"{path}: not a state of this command; delete it or choose another folder") from error
         if state["recipe"] != asdict(self.recipe):
             raise ValueError(f"{self.folder}: holds a run of another recipe; choose another folder")
         self.model.load_state_dict(state["model"])

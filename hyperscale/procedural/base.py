@@ -29,6 +29,9 @@ class Puzzle(ABC):
     stream: ClassVar[str]
     """Names the generator's random numbers, and its problems to the hash that splits them. Never changed."""
 
+    most_problems: ClassVar[int] = 10**6
+    """Size of the largest fixed set that can be asked for: beyond it new problems are hard to find."""
+
     @classmethod
     @abstractmethod
     def sample(cls, rng: Random) -> Self | None:

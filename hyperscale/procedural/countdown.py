@@ -35,6 +35,7 @@ class Countdown(Puzzle):
     """Four numbers from 1 to 33, all different as drawn, and a target from 1 to 99."""
 
     stream: ClassVar[str] = "cd"
+    most_problems: ClassVar[int] = 5000
 
     numbers: tuple[int, ...]
     target: int

@@ -1,5 +1,9 @@
 """Causal attention whose older keys bear a penalty: exact, differentiable, and without a mask in memory.
 
+Scores, and their gradients until they are multiplied on, are in the penalty's precision whatever that of q, k and v:
+under autocast bf16 would round what a score is above the others', by more the more all have in common. The kernels that
+the teacher runs through do the same.
+
 Suffixes: b rows; k KV heads; g query heads of a group; t queries; s keys; d head dimension.
 """
 
@@ -53,14 +57,14 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, q_bkgtd: Tensor, k_bksd: Tensor, v_bksd: Tensor, penalty_bks: Tensor, window: int, first_bt: Tensor
     ) -> Tensor:
-        q_bkgtd = (q_bkgtd / math.sqrt(q_bkgtd.shape[-1])).contiguous()
-        k_bksd, v_bksd = k_bksd.contiguous(), v_bksd.contiguous()
+        q_bkgtd, k_bksd, v_bksd = q_bkgtd.contiguous(), k_bksd.contiguous(), v_bksd.contiguous()
+        wide_k_bksd = k_bksd.to(penalty_bks.dtype)
         out_bkgtd = torch.empty_like(q_bkgtd)
         normaliser_bkgt = penalty_bks.new_empty(q_bkgtd.shape[:-1])
         with torch.autocast(q_bkgtd.device.type, enabled=False):
             for start in range(0, q_bkgtd.shape[3], CHUNK):
                 here = slice(start, min(start + CHUNK, q_bkgtd.shape[3]))
-                scores_bkgts, _ = _scores(q_bkgtd, k_bksd, penalty_bks, window, first_bt, here)
+                scores_bkgts, _ = _scores(q_bkgtd, wide_k_bksd, penalty_bks, window, first_bt, here)
                 normaliser_bkgt[..., here] = scores_bkgts.logsumexp(-1)
                 weights_bkgts = scores_bkgts.sub_(normaliser_bkgt[..., here, None]).exp_().to(v_bksd.dtype)
                 out_bkgtd[..., here, :] = _grouped(weights_bkgts, v_bksd[:, :, : here.stop])
@@ -76,37 +80,37 @@ class _Attention(torch.autograd.Function):
         d_k_bksd, d_v_bksd, d_penalty_bks = (
             torch.zeros_like(x, dtype=penalty_bks.dtype) for x in (k_bksd, v_bksd, penalty_bks)
         )
+        wide_k_bksd, wide_v_bksd = k_bksd.to(penalty_bks.dtype), v_bksd.to(penalty_bks.dtype)
         mean_bkgt1 = (d_out_bkgtd.to(penalty_bks.dtype) * out_bkgtd).sum(-1, keepdim=True)
         with torch.autocast(q_bkgtd.device.type, enabled=False):
             for start in range(0, q_bkgtd.shape[3], CHUNK):
                 here = slice(start, min(start + CHUNK, q_bkgtd.shape[3]))
                 keys = slice(0, here.stop)
-                scores_bkgts, old_ts = _scores(q_bkgtd, k_bksd, penalty_bks, ctx.window, first_bt, here)
+                scores_bkgts, old_ts = _scores(q_bkgtd, wide_k_bksd, penalty_bks, ctx.window, first_bt, here)
                 weights_bkgts = scores_bkgts.sub_(normaliser_bkgt[..., here, None]).exp_()
                 d_out_bkgcd = d_out_bkgtd[..., here, :]
                 d_v_bksd[:, :, keys] += _summed(weights_bkgts.to(v_bksd.dtype), d_out_bkgcd)
-                d_scores_bkgts = _grouped(d_out_bkgcd, v_bksd[:, :, keys].transpose(-1, -2)).to(penalty_bks.dtype)
+                d_scores_bkgts = _grouped(d_out_bkgcd.to(wide_v_bksd), wide_v_bksd[:, :, keys].transpose(-1, -2))
                 d_scores_bkgts.sub_(mean_bkgt1[..., here, :]).mul_(weights_bkgts)
                 d_penalty_bks[:, :, keys] += torch.einsum("bkts,ts->bks", d_scores_bkgts.sum(2), old_ts.to(d_k_bksd))
-                rounded_bkgts = d_scores_bkgts.to(q_bkgtd.dtype)
+                rounded_bkgts = d_scores_bkgts.div_(math.sqrt(q_bkgtd.shape[-1])).to(q_bkgtd.dtype)
                 d_q_bkgtd[..., here, :] = _grouped(rounded_bkgts, k_bksd[:, :, keys])
                 d_k_bksd[:, :, keys] += _summed(rounded_bkgts, q_bkgtd[..., here, :])
-        d_q_bkgtd /= math.sqrt(q_bkgtd.shape[-1])
         return d_q_bkgtd, d_k_bksd.to(k_bksd.dtype), d_v_bksd.to(v_bksd.dtype), d_penalty_bks, None, None
 
 
 def _scores(
     q_bkgtd: Tensor, k_bksd: Tensor, penalty_bks: Tensor, window: int, first_bt: Tensor, here: slice
 ) -> tuple[Tensor, Tensor]:
-    """Masked scores of the queries `here` in the penalty's precision, and which keys are outside their window."""
+    """Masked scores of the queries `here`, and which keys are outside their window. k_bksd is as the penalty."""
     column_s = torch.arange(here.stop, device=k_bksd.device)
     behind_ts = column_s[here.start :, None] - column_s
     hidden_bts = (behind_ts < 0) | (column_s < first_bt[:, here, None])
     old_ts = behind_ts > window
     mask_bkts = torch.where(old_ts, penalty_bks[:, :, None, : here.stop], 0.0)
     mask_bkts = mask_bkts.masked_fill_(hidden_bts[:, None], -torch.inf)
-    scores_bkgts = _grouped(q_bkgtd[..., here, :], k_bksd[:, :, : here.stop].transpose(-1, -2))
-    return scores_bkgts.to(penalty_bks.dtype).add_(mask_bkts[:, :, None]), old_ts
+    scores_bkgts = _grouped(q_bkgtd[..., here, :].to(k_bksd.dtype), k_bksd[:, :, : here.stop].transpose(-1, -2))
+    return scores_bkgts.div_(math.sqrt(q_bkgtd.shape[-1])).add_(mask_bkts[:, :, None]), old_ts
 
 
 def _grouped(x_bkgtx: Tensor, y_bkxy: Tensor) -> Tensor:

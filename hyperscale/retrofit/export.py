@@ -14,18 +14,23 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hyperscale.model.folder import GATE_TENSORS
+from hyperscale.model.family import write_family
+from hyperscale.model.folder import GATE_TENSORS, Folder
 from hyperscale.model.gate_spec import GATES, GateSpec
 from hyperscale.model.gguf_file import GgufFile
 from hyperscale.model.load import Model
 from hyperscale.model.spec import ModelSpec
 from hyperscale.model.weights import slots
+from hyperscale.retrofit.config import RetrofitConfig
+from hyperscale.retrofit.notices import Reached
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 BASE = "base"
 """Folder of what all checkpoints share: config, tokenizer and, where only gates learn, the original's weights."""
+REACHED = "retrofit.json"
+"""File of a checkpoint that says what its training reached. Nothing reads it: it is for people."""
 _WEIGHTS = "model.safetensors"
 
 
@@ -42,7 +47,7 @@ def write_base(folder: Path, source: Path, model: Model, *, with_weights: bool) 
     aside = _emptied(folder / f".{BASE}.tmp")
     config = source_config(source)
     config.architectures = config.architectures or [_ARCHITECTURES[model.spec.family]]
-    config.dtype = config.dtype or torch.float32
+    config.dtype = config.dtype or _dtype_of(source)
     config.save_pretrained(aside)
     model.tokenizer.save_pretrained(aside)
     generation = {"eos_token_id": list(model.spec.eos_ids)}
@@ -66,7 +71,17 @@ def source_config(source: Path) -> PretrainedConfig:
     return file.config
 
 
-def export(folder: Path, ratio: float, spec: ModelSpec, gates: GateSpec, weights: Mapping[str, Tensor]) -> Path:
+def _dtype_of(source: Path) -> torch.dtype:
+    """Of a checkpoint's first tensor. A GGUF file has none of its own: float32 holds it exactly."""
+    if source.suffix.lower() == ".gguf":
+        return torch.float32
+    _, tensor = next(Folder(source).tensors())
+    return tensor.dtype
+
+
+def export(
+    folder: Path, ratio: float, spec: ModelSpec, gates: GateSpec, weights: Mapping[str, Tensor], found: Reached | None
+) -> Path:
     """Write `folder`/cr-RATIO: the base, the gates' declaration and, of `weights`, what the base does not hold.
 
     Weights are rounded to the original's type; gates stay float32.
@@ -76,6 +91,9 @@ def export(folder: Path, ratio: float, spec: ModelSpec, gates: GateSpec, weights
         copy = _link if path.name == _WEIGHTS else shutil.copyfile
         copy(path, aside / path.name)
     (aside / GATES).write_text(json.dumps(asdict(gates), indent=2) + "\n", encoding="utf-8")
+    if found is not None:
+        said = {**found._asdict(), "reached_ratio": found.ratio, "missed": found.missed}
+        (aside / REACHED).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
     if gates.learned:
         _save(_named(spec, weights, gates=True), aside / GATE_TENSORS, torch.float32)
     if not (aside / _WEIGHTS).exists():
@@ -83,6 +101,21 @@ def export(folder: Path, ratio: float, spec: ModelSpec, gates: GateSpec, weights
         _save(_named(spec, weights, gates=False), aside / _WEIGHTS, getattr(torch, named))
     _publish(aside, target)
     return target
+
+
+def declare_family(config: RetrofitConfig, revision: str | None) -> None:
+    """Make the run's folder, with what checkpoints it has, a family: one --model for all of them and the original."""
+    folder = config.output_dir
+    names: dict[tuple[str, float], str] = {(config.method, ratio): checkpoint_name(ratio) for ratio in config.family}
+    members = {key: name for key, name in names.items() if (folder / name).exists()}
+    if not members:
+        return
+    local = Path(config.model).expanduser()
+    original = str(local.resolve()) if local.exists() else config.model
+    if config.train == "gates":
+        write_family(folder, BASE, None, members)
+    else:
+        write_family(folder, original, revision, members)
 
 
 _ARCHITECTURES = {

@@ -27,6 +27,7 @@ class Progress:
         self._live = Live(Text("loading"), console=console, refresh_per_second=4) if live else None
         self._seconds: deque[float] = deque(maxlen=_RECENT)
         self._steps, self._last = 0, float("-inf")
+        self._sampling: tuple[int, float] | None = None
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -37,20 +38,28 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
+    def sampling(self, done: int, rows: int) -> None:
+        """Tell how many rows the model has written; a session's first call is before it writes any."""
+        if self._sampling is None:
+            self._sampling = done, self._clock()
+        before, started = self._sampling
+        left = (rows - done) * (self._clock() - started) / max(1, done - before)
+        rest = f", about {format_time(left)} left" if before < done < rows else ""
+        self._tell(f"sampling: {done:,}/{rows:,} rows{rest}", last=done == rows)
+
+    def warn(self, message: str) -> None:
+        """Say what the user should look at."""
+        self._say(f"warning: {message}")
+
     def start(self, step: int, steps: int) -> None:
         """Say where the run stands."""
-        self._steps = steps
+        self._steps, self._sampling = steps, None
         self._say(f"{step}/{steps} steps done" + (", going on" if 0 < step < steps else ""))
 
     def update(self, row: Row) -> None:
         """Tell of a step."""
         self._seconds.append(row["seconds"])
-        line = self.line(row)
-        if self._live is not None:
-            self._live.update(Text(line))
-        elif row["step"] == self._steps or self._clock() - self._last >= LINE_SECONDS:
-            self._last = self._clock()
-            self._say(line)
+        self._tell(self.line(row), last=row["step"] == self._steps)
 
     def line(self, row: Row) -> str:
         """`step 120/700, CR 2.20, KL 0.0123, given up 0.52 of 0.55, 3,100 tokens/s, about 12 min left`."""
@@ -62,6 +71,13 @@ class Progress:
             f"given up {row['alpha']:.3f} of {row['alpha_target']:.3f}, "
             f"{row['tokens'] / max(row['seconds'], 1e-9):,.0f} tokens/s{rest}"
         )
+
+    def _tell(self, line: str, *, last: bool) -> None:
+        if self._live is not None:
+            self._live.update(Text(line))
+        elif last or self._clock() - self._last >= LINE_SECONDS:
+            self._last = self._clock()
+            self._say(line)
 
     def _say(self, message: str) -> None:
         if self._console is not None:

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from hyperscale.executors.local import weights_sha
 from hyperscale.interrupt import Interrupt
 from hyperscale.model.load import Model, load_model, load_spec
 from hyperscale.model.source import find
-from hyperscale.provenance import new_session, now
-from hyperscale.results.files import replacing
-from hyperscale.results.lock import FolderLock
-from hyperscale.results.manifest import check_identity
 from hyperscale.retrofit.batches import Batches
 from hyperscale.retrofit.config import RetrofitConfig
-from hyperscale.retrofit.export import checkpoint_name, export, source_config, write_base
+from hyperscale.retrofit.export import checkpoint_name, declare_family, export, source_config, write_base
+from hyperscale.retrofit.folder import RunFolder, record
 from hyperscale.retrofit.log import Row, read_log, write_log
+from hyperscale.retrofit.notices import Reached, reached, short_text
 from hyperscale.retrofit.parallel import World
 from hyperscale.retrofit.progress import Progress
+from hyperscale.retrofit.samples import OwnSamples
+from hyperscale.retrofit.source import Source, text_source
 from hyperscale.retrofit.state import load_state, save_state
-from hyperscale.retrofit.text import PackedText, read_hub, read_jsonl
 from hyperscale.retrofit.trainer import Trainer
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-RUN = "run.json"
-
-Source = Callable[["PreTrainedTokenizerBase"], Batches]
-"""Makes batches once the model's tokenizer is there."""
 
 
 class Report(NamedTuple):
@@ -42,6 +31,8 @@ class Report(NamedTuple):
 
     folder: Path
     checkpoints: list[Path]
+    reached: list[Reached | None]
+    """What training came to at each checkpoint; None if the log does not say."""
     rows: list[Row]
     interrupted: bool
 
@@ -58,70 +49,24 @@ def retrofit(
         if world.size > 1 and config.fade_steps:
             raise ValueError("borrowed neurons cannot fade in several processes yet: run in one, or --fade-steps 0")
         leads = world.rank == 0
-        lock = _Folder(config.output_dir) if leads else nullcontext()
+        lock = RunFolder(config.output_dir) if leads else nullcontext()
         with lock, Interrupt() as interrupt:
-            session = _Session(config, source or text_source(config), world, command)
+            model, batches = _open(config, source or text_source(config), world, command)
+            if isinstance(batches, OwnSamples) and not batches.draw(model, world, progress, interrupt):
+                return _report(config, read_log(config.output_dir, config.schedule.steps), interrupted=True)
+            session = _Session(config, model, batches, world)
+            del model  # Where only gates learn, the original is needed no more.
             interrupted = session.train(progress, interrupt)
-            folder = config.output_dir
-            done = [folder / checkpoint_name(ratio) for ratio in config.family]
-            return Report(folder, [path for path in done if path.exists()], session.log, interrupted)
-
-
-def text_source(config: RetrofitConfig) -> Source:
-    """Batches of the text that the config names, which is read at once; ValueError if it cannot be had."""
-    if config.data is not None:
-        texts, identity = read_jsonl(config.data, config.text_field)
-    elif config.dataset is not None:
-        texts, identity = read_hub(
-            config.dataset, config.dataset_config, config.split, config.dataset_revision, config.text_field
-        )
-    else:
-        raise ValueError("say what to train on: --data FILE.jsonl or --dataset HUB_ID")
-    rows = config.schedule.steps * config.batch_size
-
-    def make(tokenizer: PreTrainedTokenizerBase) -> Batches:
-        return PackedText(
-            texts, identity, tokenizer,
-            context=config.context, batch_size=config.batch_size, rows=rows, seed=config.seed,
-        )  # fmt: skip
-
-    return make
-
-
-class _Folder:
-    """The run's folder, made if need be, for this process alone."""
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise ValueError(f"--output-dir {folder}: is a file") from None
-        others = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        if others and not (folder / RUN).exists():
-            raise ValueError(f"--output-dir {folder}: holds something else ({others[0].name}); choose another")
-        self._folder = folder
-
-    def __enter__(self) -> None:
-        self._lock = FolderLock(self._folder)
-        for left in self._folder.glob(".*.tmp"):  # of a session that was killed
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+            return _report(config, session.log, interrupted)
 
 
 class _Session:
     """One process's work on a run."""
 
-    def __init__(self, config: RetrofitConfig, source: Source, world: World, command: Sequence[str]) -> None:
+    def __init__(self, config: RetrofitConfig, model: Model, batches: Batches, world: World) -> None:
         self._config, self._world, self._leads = config, world, world.rank == 0
-        model = _load(config, world)
-        batches = source(model.tokenizer)
+        self._revision = model.revision
         folder = config.output_dir
-        if self._leads:
-            self._record(model, batches, command)
-            path = find(config.model, config.revision, weights=True).path
-            write_base(folder, path, model, with_weights=config.train == "gates")
         self._trainer = Trainer(model.decoder, config, batches, world)
         state = load_state(folder)
         if state is not None:
@@ -130,28 +75,34 @@ class _Session:
         self._due = {config.schedule.step_of(ratio): ratio for ratio in config.family}
         for step, ratio in self._due.items():
             if step < self._trainer.step and not (folder / checkpoint_name(ratio)).exists():
-                reached = config.schedule.ratio(self._trainer.step)
+                stands = config.schedule.ratio(self._trainer.step)
                 raise ValueError(
-                    f"--save-crs {ratio:g}: {folder} stands at CR {reached:g} already, "
+                    f"--save-crs {ratio:g}: {folder} stands at CR {stands:g} already, "
                     "and no checkpoint was saved on the way; choose another --output-dir"
                 )
 
     def train(self, progress: Progress, interrupt: Interrupt) -> bool:
         """Take the steps that are left; whether a signal broke them off."""
         trainer, steps = self._trainer, self._config.schedule.steps
-        self._export()
+        self._export(progress)
         progress.start(trainer.step, steps)
+        if self._leads and self._config.method == "dms":
+            warning = short_text(trainer.batches, trainer.step, steps, self._config.window)
+            if warning:
+                progress.warn(warning)
         saved = time.monotonic()
         while trainer.step < steps:
             self.log.append(row := trainer.take_step())
             progress.update(row)
-            # Several processes save together, and only the first has a clock that counts.
-            late = self._world.agree(time.monotonic() - saved >= 60 * self._config.save_minutes or interrupt.requested)
+            # Several processes save together. A signal is asked for once: what comes later waits for the next step,
+            # or this one would end the session without a state.
+            stop = self._world.agree(interrupt.requested)
+            late = stop or self._world.agree(time.monotonic() - saved >= 60 * self._config.save_minutes)
             if trainer.step in self._due or late:
                 self._save()
-                self._export()
+                self._export(progress)
                 saved = time.monotonic()
-            if self._world.agree(interrupt.requested):
+            if stop:
                 return trainer.step < steps
         return False
 
@@ -162,31 +113,43 @@ class _Session:
             write_log(self._config.output_dir, self.log)
             save_state(self._config.output_dir, state)
 
-    def _export(self) -> None:
+    def _export(self, progress: Progress) -> None:
         """Write the checkpoint that is due at this step, unless it is there."""
         ratio, folder = self._due.get(self._trainer.step), self._config.output_dir
-        if ratio is None or (folder / checkpoint_name(ratio)).exists():
-            return
-        weights = self._trainer.weights()
+        if ratio is not None and not (folder / checkpoint_name(ratio)).exists():
+            weights = self._trainer.weights()
+            if self._leads:
+                found = reached(self.log, self._trainer.step)
+                export(folder, ratio, self._trainer.decoder.spec, self._config.gates(ratio), weights, found)
+                if found is not None and found.missed:
+                    progress.warn(found.warning(checkpoint_name(ratio)))
         if self._leads:
-            export(folder, ratio, self._trainer.decoder.spec, self._config.gates(ratio), weights)
+            declare_family(self._config, self._revision)
 
-    def _record(self, model: Model, batches: Batches, command: Sequence[str]) -> None:
-        """Enter this session into run.json; ValueError with a diff if the folder holds another run."""
-        path = self._config.output_dir / RUN
+
+def _report(config: RetrofitConfig, rows: list[Row], interrupted: bool) -> Report:
+    folder = config.output_dir
+    done = [ratio for ratio in config.family if (folder / checkpoint_name(ratio)).exists()]
+    return Report(
+        folder, [folder / checkpoint_name(ratio) for ratio in done],
+        [reached(rows, config.schedule.step_of(ratio)) for ratio in done], rows, interrupted,
+    )  # fmt: skip
+
+
+def _open(config: RetrofitConfig, source: Source, world: World, command: Sequence[str]) -> tuple[Model, Batches]:
+    """Load the original and the data; enter this session into the run's folder."""
+    model = _load(config, world)
+    batches = source(model.tokenizer)
+    if world.rank == 0:
         identity = {
-            "config": self._config.identity(),
+            "config": config.identity(),
             "data": batches.identity,
             "model": {"resolved_revision": model.revision, "weights_sha": weights_sha(model.decoder)},
         }
-        run: dict[str, Any] = {"identity": identity, "created": now(), "sessions": []}
-        if path.exists():
-            run = json.loads(path.read_text(encoding="utf-8"))
-            check_identity(run["identity"], identity)
-        run["config"] = self._config.model_dump(mode="json")
-        run["sessions"].append(new_session(command))
-        with replacing(path) as aside:
-            aside.write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        record(config.output_dir, config, identity, command)
+        path = find(config.model, config.revision, weights=True).path
+        write_base(config.output_dir, path, model, with_weights=config.train == "gates")
+    return model, batches
 
 
 def _load(config: RetrofitConfig, world: World) -> Model:

@@ -13,9 +13,6 @@ from hyperscale.model.gate_spec import GATES
 if TYPE_CHECKING:
     from hyperscale.retrofit.run import Report
 
-_RECENT = 10
-"""Steps before a checkpoint over which the table averages."""
-
 
 def print_report(report: Report) -> None:
     """The family, what each member reached, and how to use it."""
@@ -23,13 +20,15 @@ def print_report(report: Report) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("checkpoint", "CR", "KL", "given up", "asked for"):
         table.add_column(column, justify="left" if column == "checkpoint" else "right")
-    for path in report.checkpoints:
+    for path, found in zip(report.checkpoints, report.reached, strict=True):
         ratio = json.loads((path / GATES).read_text(encoding="utf-8"))["ratio"]
-        rows = [row for row in report.rows if row["compression_ratio"] <= ratio][-_RECENT:]
-        kl, alpha, target = (sum(row[key] for row in rows) / len(rows) for key in ("kl", "alpha", "alpha_target"))
-        table.add_row(path.name, f"{ratio:g}", f"{kl:.4f}", f"{alpha:.3f}", f"{target:.3f}")
+        cells = ("?", "?", "?") if found is None else (f"{found.kl:.4f}", *(f"{share:.3f}" for share in found[1:]))
+        table.add_row(path.name, f"{ratio:g}", *cells)
     if report.checkpoints:
         console.print(table)
+    for path, found in zip(report.checkpoints, report.reached, strict=True):
+        if found is not None and found.missed:
+            console.print(f"warning: {found.warning(path.name)}", highlight=False)
     if report.interrupted:
         console.print("Stopped before the end: the state is saved. The same command goes on from there.")
     console.print(f"results: {report.folder}/ (log.parquet, run.json, cr-*/)", highlight=False)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+class Texts(NamedTuple):
+    """Texts as they were read, and where each stands."""
+
+    texts: list[str]
+    identity: str
+    """What tells these texts from others."""
+    unit: str
+    """`--data text.jsonl, line`: what `numbers` count."""
+    numbers: Sequence[int]
+
+    def place(self, index: int) -> str:
+        """Where a text stands, for messages."""
+        return f"{self.unit} {self.numbers[index]}"
+
+
 class PackedText:
     """Documents in a shuffled order, each closed by the end-of-sequence token, cut into rows of `context` tokens.
 
@@ -27,16 +42,17 @@ class PackedText:
     """
 
     def __init__(
-        self, texts: Sequence[str], identity: str, tokenizer: PreTrainedTokenizerBase, *,
+        self, texts: Texts, tokenizer: PreTrainedTokenizerBase, *,
         context: int, batch_size: int, rows: int, seed: int,
     ) -> None:  # fmt: skip
-        self.identity = f"{identity}, context {context}"
+        self.identity = f"{texts.identity}, context {context}"
         self._batch_size, self._seed = batch_size, seed
-        order = np.random.default_rng(seed).permutation(len(texts))
-        self._tokens, self._document = _pack(texts, order, tokenizer, context, rows)
+        order = np.random.default_rng(seed).permutation(len(texts.texts))
+        self._tokens, self._document = _pack(texts.texts, order, tokenizer, context, rows)
         if not len(self._tokens):
             raise ValueError(
-                f"{identity}: {len(texts):,} documents are fewer tokens than one row of --context {context:,}"
+                f"{texts.identity}: {len(texts.texts):,} documents are fewer tokens than one row of "
+                f"--context {context:,}"
             )
         self._eos = tokenizer.eos_token_id
 
@@ -78,20 +94,22 @@ def _pack(
     return tokens[: whole * context].reshape(-1, context), document[: whole * context].reshape(-1, context)
 
 
-def read_jsonl(path: Path, field: str) -> tuple[list[str], str]:
-    """The texts of a JSONL file, and what identifies it; ValueError names the line at fault."""
+def read_jsonl(path: Path, field: str) -> Texts:
+    """The texts of a JSONL file; ValueError names the line at fault."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"--data {path}: {error.strerror}") from None
-    texts = [_text(row, field, f"--data {path}, line {number}") for number, row in _rows(content, path)]
+    unit, rows = f"--data {path}, line", list(_rows(content, path))
+    texts = [_text(row, field, f"{unit} {number}") for number, row in rows]
     if not texts:
         raise ValueError(f"--data {path}: no documents in it")
-    return texts, f"{path.name}, sha256 {hashlib.sha256(content).hexdigest()[:16]}, field {field}"
+    identity = f"{path.name}, sha256 {hashlib.sha256(content).hexdigest()[:16]}, field {field}"
+    return Texts(texts, identity, unit, [number for number, _ in rows])
 
 
-def read_hub(dataset: str, config: str | None, split: str, revision: str | None, field: str) -> tuple[list[str], str]:
-    """The texts of a hub dataset (or of what else `datasets` loads by that name), and what identifies it."""
+def read_hub(dataset: str, config: str | None, split: str, revision: str | None, field: str) -> Texts:
+    """The texts of a hub dataset, or of what else `datasets` loads by that name."""
     from datasets import load_dataset
 
     try:
@@ -101,7 +119,8 @@ def read_hub(dataset: str, config: str | None, split: str, revision: str | None,
     if field not in loaded.column_names:
         raise ValueError(f"--dataset {dataset}: no column {field!r}; there are {', '.join(loaded.column_names)}")
     texts = [_text({field: text}, field, f"--dataset {dataset}") for text in loaded[field]]
-    return texts, f"{dataset}, {config}, {split}, revision {revision}, fingerprint {loaded._fingerprint}, field {field}"
+    identity = f"{dataset}, {config}, {split}, revision {revision}, fingerprint {loaded._fingerprint}, field {field}"
+    return Texts(texts, identity, f"--dataset {dataset}, row", range(len(texts)))
 
 
 def _rows(content: bytes, path: Path) -> Iterator[tuple[int, Any]]:

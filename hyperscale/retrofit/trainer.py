@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -46,7 +47,7 @@ class Trainer:
         return self.decoder.embed.device
 
     def take_step(self) -> Row:
-        """Take the next step; its row of the log. ValueError if the loss is no number any more."""
+        """Take the next step; its row of the log. ValueError if the loss or its gradient is no number any more."""
         started = time.monotonic()
         step = self.step + 1
         batch = self.batches.batch(step)
@@ -54,8 +55,9 @@ class Trainer:
         sums = self._backward(step, batch)
         norm = torch.nn.utils.clip_grad_norm_(self._trained, self.config.clip)
         row = self._row(step, batch, sums, float(self.world.whole(norm)))
-        if not torch.isfinite(sums).all():
-            raise ValueError(f"the loss is not finite at step {step}: lower --lr, or go without --autocast")
+        for what, numbers in (("loss", sums.tolist()), ("gradient", [row["grad_norm"]])):
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError(f"the {what} is not finite at step {step}: lower --lr, or go without --autocast")
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         if step == self.config.fade_steps:

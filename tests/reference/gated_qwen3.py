@@ -71,7 +71,7 @@ class GatedQwen3:
                 raw, muted = q[:, ::group, self.dim].copy(), (slice(0, None, group), self.dim)
             else:
                 raw, muted = k[..., -1].copy(), (slice(None), -1)
-                importance = self.scale * q[..., -1].reshape(len(x), kv_heads, group).mean(-1) - self.bias
+                importance = q[..., -1].reshape(len(x), kv_heads, group).mean(-1) - self.bias
             logits = self.scale * (np.repeat(raw[:, :1], kv_heads, 1) if self.per_layer else raw) + self.bias
             decisions.append(logits)
             if muted:

@@ -50,11 +50,15 @@ def run(folder: Path, **more: Any) -> Report:
 
 
 class Slow(Progress):
-    """Sends the number of every step that was taken, and takes its time."""
+    """Sends the number of every step that was taken, and how many samples were drawn; takes its time."""
 
     def __init__(self, told: Connection) -> None:
         super().__init__(None)
         self._told = told
+
+    def sampling(self, done: int, rows: int) -> None:
+        self._told.send(f"{done}/{rows}")
+        time.sleep(0.05)
 
     def update(self, row: Row) -> None:
         self._told.send(row["step"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +75,20 @@ def test_every_steps_logits_are_the_backends(model: Model, shift: int, window: i
     document = torch.tensor([0] * len(TOKENS) + [1] * len(OTHER))[None]
     packed = trainers_logits(model, gates, Batch(torch.cat((TOKENS, OTHER))[None], document, document >= 0))
     torch.testing.assert_close(packed[0], torch.cat((one, other)), atol=1e-4, rtol=1e-4)
+
+
+def test_the_scale_is_the_decisions_not_the_importances(tmp_path: Path) -> None:
+    """In training, in decoding and by the definition. With a scale of 100 on it too, a slot would hold one token."""
+    reference = replace(write_gated_model(tmp_path, "ours-dmc"), scale=100.0)
+    (tmp_path / "gates.json").write_text(json.dumps({"form": "dmc", "scale": 100.0, "bias": reference.bias}))
+    model = load_model(str(tmp_path), dtype="float32", device="cpu")
+    gates = model.spec.gates
+    assert gates is not None
+    expected = torch.from_numpy(reference(TOKENS.tolist())[0]).float()
+    decoded = step_logits(model, new_backend(model, "dmc", None), TOKENS, 7)[0]
+    trained = trainers_logits(model, gates, padded([TOKENS.tolist()]))[0]
+    torch.testing.assert_close(decoded, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(trained, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("settings", [DMSSettings(5, 0), DMSSettings(5, 1), DMSSettings(3, 1, immediate=True)], ids=str)

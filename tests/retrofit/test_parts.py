@@ -60,12 +60,12 @@ def test_a_batch_of_sequences() -> None:
 
 
 def test_text_is_packed_whole_and_begins_again_in_another_order(tmp_path: Path) -> None:
-    texts, identity = read_jsonl(write_text(tmp_path / "text.jsonl", documents=30), "text")
+    texts = read_jsonl(write_text(tmp_path / "text.jsonl", documents=30), "text")
     tokenizer = tiny_tokenizer()
     [end] = tokenizer("<|im_end|>")["input_ids"]
 
     def packed(rows: int) -> PackedText:
-        return PackedText(texts, identity, tokenizer, context=32, batch_size=3, rows=rows, seed=1)
+        return PackedText(texts, tokenizer, context=32, batch_size=3, rows=rows, seed=1)
 
     text, shorter = packed(10_000), packed(9)
     for step in (1, 2, 3):
@@ -78,7 +78,7 @@ def test_text_is_packed_whole_and_begins_again_in_another_order(tmp_path: Path) 
     assert sorted(streams[0].tolist()) == sorted(text._tokens.tolist())
     assert streams[0].tolist() != streams[1].tolist()
     documents = tokenizer.decode(streams[0].flatten()).split("<|im_end|>")
-    assert set(documents[:-1]) <= set(texts)
+    assert set(documents[:-1]) <= set(texts.texts)
     batch = text.batch(1)
     assert not batch.counted_bt[batch.tokens_bt == end].any()
     assert batch.counted_bt[batch.tokens_bt != end].all()
@@ -107,6 +107,6 @@ def test_files_that_are_refused(tmp_path: Path, content: str | None, match: str)
 def test_a_text_shorter_than_a_row_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "text.jsonl"
     path.write_text(json.dumps({"text": "short"}))
-    texts, identity = read_jsonl(path, "text")
+    texts = read_jsonl(path, "text")
     with pytest.raises(ValueError, match="fewer tokens than one row of --context 500"):
-        PackedText(texts, identity, tiny_tokenizer(), context=500, batch_size=1, rows=3, seed=0)
+        PackedText(texts, tiny_tokenizer(), context=500, batch_size=1, rows=3, seed=0)

@@ -27,6 +27,8 @@ def arguments(folder: Path, **more: Any) -> list[str]:
     """The command line of `fields`."""
     given = fields(folder, **more)
     given["save_crs"] = ",".join(str(ratio) for ratio in given["save_crs"])
+    if given.get("method") == "dmc" and "window" not in more:
+        del given["window"]
     return [
         "retrofit",
         *(text for name, value in given.items() for text in (f"--{name.replace('_', '-')}", str(value))),
@@ -174,6 +176,19 @@ def test_what_comes_out_can_be_swept(tmp_path: Path, method: str, capsys: pytest
         ({"model": "no/such folder"}, "no such folder"),
         ({"device": "tpu"}, "--device 'tpu': must be auto, cpu"),
         ({"window": "-1"}, "--window"),
+        ({"window": 47}, "--window 47: no token of a row of --context 48 leaves it"),
+        ({"window": "1k"}, "--window 1,024: no token of a row of --context 48 leaves it"),
+        ({"save_crs": (1.05,)}, "--save-crs 1.05 falls on the same step as CR 1: --steps-per-cr 6 is too few"),
+        ({"target_cr": 1.05, "save_crs": (1.05,)}, "--target-cr 1.05 falls on the same step as CR 1:"),
+        ({"save_crs": (1.5, 1.51)}, "--save-crs 1.51 falls on the same step as CR 1.5:"),
+        ({"save_crs": (2.99,)}, "--target-cr 3 falls on the same step as CR 2.99:"),
+        ({"save_crs": ("nan",)}, "--save-crs 'nan': a comma list of numbers is expected, such as 2,4,8"),
+        ({"save_crs": ()}, "--save-crs '': a comma list of numbers is expected, such as 2,4,8 (--target-cr is saved"),
+        ({"method": "dmc", "window": 4}, "--window is of DMS: DMC merges"),
+        ({"method": "dmc", "decision_shift": 1}, "--decision-shift is of DMS: DMC merges"),
+        ({"method": "dmc", "borrowed_dim": 0}, "--borrowed-dim is of --form borrowed: gates of form dmc"),
+        ({"borrowed_dim": 0}, "--borrowed-dim is of --form borrowed: gates of form separate"),
+        ({"form": "linear", "borrowed_dim": -1}, "--borrowed-dim is of --form borrowed: gates of form linear"),
     ],
     ids=str,
 )
@@ -186,7 +201,7 @@ def test_mistakes_end_in_one_line(
     error = capsys.readouterr().err.strip()
     assert message in error
     assert "\n" not in error.removeprefix("error: ")
-    assert not (tmp_path / "out" / "cr-2").exists()
+    assert not (tmp_path / "out").exists(), "a mistake left a folder behind"
 
 
 def test_a_checkpoint_that_has_gates_is_refused(tmp_path: Path) -> None:

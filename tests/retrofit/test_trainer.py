@@ -46,7 +46,7 @@ def test_how_a_step_is_computed_does_not_change_it(tmp_path: Path, form: str, ch
 
 def test_gates_begin_at_their_bias_and_the_model_where_it_was(tmp_path: Path) -> None:
     for form in ("separate", "linear"):
-        row = trainer(tmp_path, form=form, window=100).take_step()
+        row = trainer(tmp_path, form=form, window=100, context=256).take_step()
         assert row["kl"] < 1e-7, "nothing is out of the window, yet something changed"
         assert row["grad_norm"] > 0
         assert row["alpha"] < 0.03
@@ -98,6 +98,15 @@ def test_it_learns_to_give_up(tmp_path: Path, method: str) -> None:
     assert shares[1] > 0.4
 
 
+@pytest.mark.parametrize("method", ["dms", "dmc"])
+def test_by_default_the_share_follows_a_small_learning_rate(tmp_path: Path, method: str) -> None:
+    """A scale of 1 leaves it at sigmoid(-5), whatever is asked for."""
+    taught = trainer(tmp_path, method=method, fade_steps=0, scale=None, steps_per_cr=20, lr=1e-3)
+    rows = [taught.take_step() for _ in range(40)]
+    assert sum(row["alpha"] for row in rows[:3]) / 3 < 0.1
+    assert sum(row["alpha"] for row in rows[-5:]) / 5 > 0.4
+
+
 def test_autocast_is_near_float32(tmp_path: Path) -> None:
     one, other = trainer(tmp_path), trainer(tmp_path, autocast=True)
     row, rounded = one.take_step(), other.take_step()
@@ -110,5 +119,14 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     taught = trainer(tmp_path)
     with torch.no_grad():
         layers_of(taught.decoder)[0].down.fill_(float("nan"))
-    with pytest.raises(ValueError, match="not finite at step 1: lower --lr"):
+    with pytest.raises(ValueError, match="the loss is not finite at step 1: lower --lr"):
         taught.take_step()
+
+
+def test_a_gradient_that_is_no_number_stops_the_run_before_it_is_learned(tmp_path: Path) -> None:
+    taught = trainer(tmp_path)
+    before = {name: weight.clone() for name, weight in taught.weights().items()}
+    layers_of(taught.decoder)[0].down.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(ValueError, match="the gradient is not finite at step 1: lower --lr"):
+        taught.take_step()
+    assert all(torch.equal(weight, before[name]) for name, weight in taught.weights().items())

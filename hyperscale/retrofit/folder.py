@@ -1,0 +1,81 @@
+"""The folder of a run: one session at a time, of one run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hyperscale.provenance import new_session, now
+from hyperscale.results.files import replacing
+from hyperscale.results.lock import FolderLock
+from hyperscale.results.manifest import check_identity
+from hyperscale.retrofit.config import RetrofitConfig
+from hyperscale.retrofit.export import BASE
+from hyperscale.retrofit.log import LOG
+from hyperscale.retrofit.samples import SAMPLES
+from hyperscale.retrofit.state import STATE
+
+RUN = "run.json"
+_LOCK = ".lock"
+
+
+class RunFolder:
+    """The run's folder, made if need be, for this process alone. One that was made for nothing is removed again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._made = [path for path in (folder, *folder.parents) if not path.exists()]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise ValueError(f"--output-dir {folder}: is a file") from None
+        others = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        if others and not (folder / RUN).exists():
+            raise ValueError(f"--output-dir {folder}: holds something else ({others[0].name}); choose another")
+        self._folder = folder
+
+    def __enter__(self) -> None:
+        self._lock = FolderLock(self._folder)
+        for left in self._folder.glob(".*.tmp"):  # of a session that was killed
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+    def __exit__(self, *_: object) -> None:
+        if self._made and [path.name for path in self._folder.iterdir()] == [_LOCK]:
+            (self._folder / _LOCK).unlink()
+            with suppress(OSError):  # somebody else put something there
+                for path in self._made:
+                    path.rmdir()
+        self._lock.release()
+
+
+def record(folder: Path, config: RetrofitConfig, identity: dict[str, Any], command: Sequence[str]) -> None:
+    """Enter this session into run.json; ValueError with a diff if the folder holds another run.
+
+    A run that left nothing to go on from, because it died before that, gives way to another one.
+    """
+    path = folder / RUN
+    run: dict[str, Any] = {"identity": identity, "created": now(), "sessions": []}
+    if path.exists():
+        held = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            check_identity(held["identity"], identity)
+            run = held
+        except ValueError:
+            if _has_results(folder):
+                raise
+            # Of another model, maybe. Gone before run.json changes, so that neither is taken for the other's.
+            shutil.rmtree(folder / BASE, ignore_errors=True)
+            (folder / LOG).unlink(missing_ok=True)
+    run["config"] = config.model_dump(mode="json")
+    run["sessions"].append(new_session(command))
+    with replacing(path) as aside:
+        aside.write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _has_results(folder: Path) -> bool:
+    """Whether there is a state, a checkpoint or a sample."""
+    kept = [folder / STATE, *folder.glob("cr-*"), *folder.glob(f"{SAMPLES}/[!.]*")]
+    return any(path.exists() for path in kept)

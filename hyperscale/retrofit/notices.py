@@ -1,0 +1,76 @@
+"""What a run should not pass over in silence: a ratio that was missed, a window that hardly any text leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from hyperscale.retrofit.batches import Batches, Layout
+from hyperscale.retrofit.log import Row
+
+RECENT = 10
+"""Steps before a checkpoint over which what it reached is averaged: one step's share is noise."""
+_ENOUGH = 0.9
+"""Share of the asked CR below which it was missed: training lags a little behind a target that rises."""
+_FEW = 0.1
+_FIRST = 4
+
+
+class Reached(NamedTuple):
+    """Means over the last steps before a checkpoint."""
+
+    kl: float
+    alpha: float
+    """Share given up."""
+    alpha_target: float
+    """Share asked for."""
+
+    @property
+    def ratio(self) -> float:
+        """CR that the share given up comes to."""
+        return _ratio(self.alpha)
+
+    @property
+    def missed(self) -> bool:
+        """Whether that is clearly below what was asked for."""
+        return self.ratio < _ENOUGH * _ratio(self.alpha_target)
+
+    def warning(self, checkpoint: str) -> str:
+        """The miss in one line."""
+        return (
+            f"{checkpoint} missed its target: {self.alpha:.3f} given up (CR {self.ratio:.2f}) where "
+            f"{self.alpha_target:.3f} were asked for (CR {_ratio(self.alpha_target):.2f}); raise --lr, --scale or "
+            "--steps-per-cr"
+        )
+
+
+def reached(rows: Sequence[Row], step: int) -> Reached | None:
+    """What the log says of a checkpoint saved after `step`; None if it says nothing. Steps that fade do not count."""
+    recent = [row for row in rows if row["step"] <= step and row["compression_ratio"] > 1][-RECENT:]
+    if not recent:
+        return None
+    return Reached(*(sum(row[name] for row in recent) / len(recent) for name in Reached._fields))
+
+
+def short_text(batches: Batches, done: int, steps: int, window: int) -> str | None:
+    """A warning if few tokens of the next steps look back beyond the window: only those test what the gates decide."""
+    tokens = beyond = 0
+    for step in range(done + 1, min(done + _FIRST, steps) + 1):
+        batch = batches.batch(step)
+        first_bt = Layout.of(batch).first_bt
+        present_bt = batch.document_bt >= 0
+        behind_bt = torch.arange(first_bt.shape[1], device=first_bt.device) - first_bt
+        tokens += batch.tokens
+        beyond += int(((behind_bt > window) & present_bt).sum())
+    if not tokens or beyond >= _FEW * tokens:
+        return None
+    return (
+        f"only {beyond / tokens:.1%} of the first tokens see any key beyond --window {window}: the others test no "
+        "decision; take longer texts or a smaller --window"
+    )
+
+
+def _ratio(share: float) -> float:
+    return 1 / max(1 - share, 1e-9)
