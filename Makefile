@@ -31,8 +31,8 @@ figures: setup
 	$(BIN)/hyperscale figures $(REFERENCE) --out plots
 
 reference: setup
-	$(BIN)/hyperscale sweep --output-dir $(REFERENCE) --force
-	$(BIN)/hyperscale sweep --model tiny-immediate --backends dms --output-dir $(ABLATION) --force
+	$(BIN)/hyperscale sweep --limit 40 --output-dir $(REFERENCE) --force
+	$(BIN)/hyperscale sweep --model tiny-immediate --limit 40 --backends dms --output-dir $(ABLATION) --force
 	$(BIN)/hyperscale figures $(REFERENCE) --out plots
 
 # The shipped checkpoints again, from nothing, into runs/. `python -m hyperscale.pretrain ship` puts them into the package.

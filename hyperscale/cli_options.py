@@ -99,7 +99,7 @@ class SweepOptions:
     backends: Annotated[
         str | None,
         option(
-            _CACHE, "Comma list of KV-cache backends; `hyperscale backends` lists them (default: vanilla).", "--backends"
+            _CACHE, "Comma list of KV-cache backends, see `hyperscale backends` (default: vanilla).", "--backends"
         ),
     ] = None  # fmt: skip
     cr: Annotated[

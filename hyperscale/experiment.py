@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 MODEL = "tiny"
-"""--model if none is given. Other flags that are not given either are then the experiment's."""
+"""--model if none is given."""
+
+_MODELS = (MODEL, "tiny-immediate")
+"""Flags that are not given are the experiment's for these."""
 
 _EXPERIMENT: dict[str, Any] = {
     "tasks": "countdown,trace",
-    "limit": 48,
+    "limit": 24,
     "widths": "1,2,4,8,16",
     "lengths": "32,64,128,256,512",
     "backends": "vanilla,quest,tova,h2o,random,dmc,dms",
@@ -18,7 +21,7 @@ _EXPERIMENT: dict[str, Any] = {
     "top_p": 1.0,
     "max_batch": 256,
 }
-_QUICK: dict[str, Any] = {"limit": 16, "widths": "1,2,4", "lengths": "128,256,512", "backends": "vanilla,h2o,dms"}
+_QUICK: dict[str, Any] = {"limit": 12, "widths": "1,2,4", "lengths": "128,256,512"}
 
 _GENERAL: dict[str, Any] = {"backends": "vanilla", "temperature": 0.6, "top_p": 0.95, "max_batch": 128}
 """Defaults of sweeps of other models; the sampling is the paper's."""
@@ -33,10 +36,10 @@ _REPLACED_BY = {
 
 def fill_in(model: str, given: dict[str, Any], *, quick: bool) -> dict[str, Any]:
     """Flags by name, with defaults for those that are None. ValueError for --quick with another model."""
-    if quick and model != MODEL:
+    if quick and model not in _MODELS:
         raise ValueError(f"--quick is a small version of the built-in experiment on --model {MODEL}; use --limit")
     chosen: dict[str, Any] = {}
-    if model == MODEL:
+    if model in _MODELS:
         chosen = {
             name: value
             for name, value in (_EXPERIMENT | (_QUICK if quick else {})).items()

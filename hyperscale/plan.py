@@ -71,7 +71,12 @@ def print_plan(config: SweepConfig, problems: dict[str, int | None]) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     for table in (_points(config), *(_run(config, run, cost) for run in runs)):
         console.print(table)
-    for line in (*(f"left out: {line}" for line in left_out(config)), *_tasks(runs, problems), cost.note, _batch(config)):
+    for line in (
+        *(f"left out: {line}" for line in left_out(config)),
+        *_tasks(runs, problems),
+        cost.note,
+        _batch(config),
+    ):
         console.print(line, soft_wrap=True)
 
 

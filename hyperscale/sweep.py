@@ -166,23 +166,21 @@ class _Sweep:
         self.store.write_manifest(self._manifest)
         engine = executor.engine(part.run)
         shape = engine.cache_shape
-        jobs = []
+        jobs, filled = [], {}
         for problem_id, caps in list(part.lacking.items()):
             problem, prompt = part.problems[problem_id], self._prompt(part.problems[problem_id])
             room = {thread: cap for thread, cap in caps.items() if cap > len(prompt)}
             if room:
                 jobs.append(Job(problem.task, problem_id, prompt, room))
             if len(room) < len(caps):
-                self.progress.say(
-                    f"warning: {problem.task} {problem_id}: a prompt of {len(prompt)} tokens leaves "
-                    "threads no room under their cap; recorded as cut off, with nothing generated"
-                )
-            for thread in caps.keys() - room.keys():
-                self._keep(part, empty_row(problem, thread, caps[thread], len(prompt), shape))
+                filled[problem_id] = len(prompt)
+            cut = sorted(caps.keys() - room.keys())
+            self._keep(part, [empty_row(problem, thread, caps[thread], len(prompt), shape) for thread in cut])
+        self._tell_filled(part, filled)
         part.board.restart()
         for chain in self.interrupt.take(engine.generate(jobs)):
             text, ends = executor.text(chain.tokens.tolist())
-            self._keep(part, sample_row(part.problems[chain.problem_id], chain, text, ends, shape))
+            self._keep(part, [sample_row(part.problems[chain.problem_id], chain, text, ends, shape)])
 
     def finish(self) -> Report:
         """Wait for the last verdicts, write the tables and close the session."""
@@ -210,8 +208,21 @@ class _Sweep:
                 getattr(cases[row["problem_id"]], table).append(row)
         return cases
 
-    def _keep(self, part: _Part, row: Row) -> None:
-        row |= {
+    def _tell_filled(self, part: _Part, filled: dict[str, int]) -> None:
+        """Name the problems whose prompts fill the cap of some thread, in one line."""
+        if not filled:
+            return
+        first, tokens = next(iter(filled.items()))
+        others = len(filled) - 1
+        more = f" (and those of {others} other problem{'s' if others > 1 else ''})" if others else ""
+        self.progress.say(
+            f"warning: {part.problems[first].task} {first}: a prompt of {tokens} tokens{more} leaves threads no room "
+            "under their cap; recorded as cut off, with nothing generated"
+        )
+
+    def _keep(self, part: _Part, rows: list[Row]) -> None:
+        """Samples of a part: on disk before they count, those of a call at once."""
+        run_columns = {
             "run_id": part.run_id,
             "model": self.config.model,
             "backend": part.run.backend,
@@ -219,7 +230,15 @@ class _Sweep:
             "cache_budget": part.run.cache_budget,
             "seed": self.config.seed,
         }
-        self.store.append("samples", [row])
+        rows = [row | run_columns for row in rows]
+        if rows:
+            self.store.append("samples", rows)
+        for row in rows:
+            self._count(part, row)
+        self._harvest()
+        self.progress.update()
+
+    def _count(self, part: _Part, row: Row) -> None:
         self._session["generated_samples"] += 1
         self._session["generated_tokens"] += row["generated_tokens"]
         part.board.generated(row["thread"], row["generated_tokens"])
@@ -230,8 +249,6 @@ class _Sweep:
         del part.lacking[problem_id][thread]
         if not part.lacking[problem_id]:
             self._submit(part.cases.pop(problem_id))
-        self._harvest()
-        self.progress.update()
 
     def _loaded(self) -> Executor:
         if self._executor is None:

@@ -45,8 +45,11 @@ class Tables:
         """Take in the outcomes of a problem."""
         self._frames.append(outcomes)
 
-    def write(self, tasks: Mapping[str, Mapping[str, Any]]) -> None:
-        """Make and write every table. `tasks`: the manifest's, which say how each is scored."""
+    def write(self, tasks: Mapping[str, Mapping[str, Any]], *, last: bool = True) -> None:
+        """Make and write every table; gains, which take longest, only the `last` time of a session.
+
+        `tasks`: the manifest's, which say how each is scored.
+        """
         began = self._clock()
         frames = [frame for frame in self._frames if len(frame)]
         if frames:
@@ -60,7 +63,8 @@ class Tables:
             self._store.write_table("outcomes", outcomes)
             self._store.write_table("points", self.points)
             self._store.write_table("frontiers", self.frontiers)
-            self._store.write_table("gains", gains(outcomes))
+            if last:
+                self._store.write_table("gains", gains(outcomes))
         ended = self._clock()
         self._next_write = ended + max(WRITE_SECONDS, (ended - began) / WRITE_SHARE)
 
@@ -68,7 +72,7 @@ class Tables:
         """Write if the last time is long enough ago; True if so."""
         due = self._clock() >= self._next_write
         if due:
-            self.write(tasks)
+            self.write(tasks, last=False)
         return due
 
 

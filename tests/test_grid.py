@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.engines.base import Job
-from hyperscale.grid import Point, budget_grid, length_caps, plan_runs, product_grid
+from hyperscale.grid import Point, budget_grid, left_out, length_caps, plan_runs, product_grid
 from tests.fakes import FakeEngine
+from tests.test_config import make
 
 POINTS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 50)), min_size=1, max_size=12)
 
@@ -103,3 +104,20 @@ def test_a_covered_point_equals_the_point_generated_alone(points: list[Point], s
             kept = tokens[: max(0, length - prompt)]
             whole = reason == "stop" and len(kept) == len(tokens)
             assert (kept, "stop" if whole else "length") == alone.get(thread, ([], "length"))
+
+
+def test_budgets_that_a_backend_cannot_work_with_are_left_out_and_named() -> None:
+    config = make(grid=((1, 64), (1, 128)), backends=("vanilla", "quest", "tova"), compression_ratios=(4, 8))
+    assert {run.name for run in plan_runs(config)} == {
+        "vanilla",
+        "quest B 16",
+        "quest B 32",
+        "tova B 8",
+        "tova B 16",
+        "tova B 32",
+    }
+    [line] = left_out(config)
+    assert line.startswith("quest at B = 8 (L 64): ")
+    assert left_out(make(grid=((1, 128),), backends=("quest",), compression_ratios=(4,))) == []
+    with pytest.raises(ValueError, match="page"):
+        plan_runs(make(grid=((1, 64),), backends=("quest",), compression_ratios=(8,)))

@@ -97,7 +97,8 @@ def test_a_prompt_that_fills_its_cap_is_recorded_and_told(tmp_path: Path) -> Non
     points = first.points.set_index(["width", "length"])
     assert points.loc[(2, 16), "accuracy"] == 0
     assert points.loc[(2, 16), "truncated_share"] == 1
-    assert sum("prompt of 22 tokens" in message for message in progress.messages) == 2
+    [told] = [message for message in progress.messages if "prompt of 22 tokens" in message]
+    assert "(and those of 1 other problem)" in told
     assert run_fake(config).generated_samples == 0
 
 

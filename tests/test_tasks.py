@@ -236,7 +236,7 @@ def test_a_task_of_ones_own_is_a_toml_file(own_task: Path) -> None:
         (
             'grader = "number"',
             'grader = "numbr"',
-            "grader: Input should be 'math', 'integer', 'number', 'choice' or 'c",
+            "grader: Input should be 'math', 'integer', 'number', 'choice', 'final' or 'c",
         ),
         ('title = "Mine"', 'title = "Mine"\ncolour = "red"', "colour: Extra inputs are not permitted"),
         ('rows = "rows.jsonl"', "", "give one of hub_id, rows and generator, not none"),

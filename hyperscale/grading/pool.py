@@ -17,9 +17,9 @@ from pebble import ProcessPool
 from hyperscale.grading.choice import choice_answer
 from hyperscale.grading.countdown import countdown_answer, countdown_gold, is_solution
 from hyperscale.grading.extract import visible_text
+from hyperscale.grading.final import final_answer, final_normal
 from hyperscale.grading.latex import normal_form
 from hyperscale.grading.math import equivalent, math_answer
-from hyperscale.grading.final import final_answer, final_normal
 from hyperscale.grading.number import integer_answer, integer_normal, number_answer, number_normal
 from hyperscale.grading.verdict import Extraction, GradeRequest, Verdict
 

@@ -26,8 +26,12 @@ _COMMON: dict[str, Any] = {
 RETROFITS: dict[str, dict[str, Any]] = {
     "dms": _COMMON,
     "immediate": {**_COMMON, "immediate": True},
-    "dmc": {**_COMMON, "method": "dmc", "target_cr": 4.0, "save_crs": (2.0, 3.0), "fade_steps": 50},
-}
+    # Twice the steps for each unit of CR, and still as many in all as DMS takes to CR 8.
+    "dmc": {
+        **_COMMON, "method": "dmc", "scale": 100.0, "target_cr": 4.0, "save_crs": (2.0, 3.0), "steps_per_cr": 100,
+        "fade_steps": 50,
+    },
+}  # fmt: skip
 """What each run is asked for."""
 FAMILIES: dict[str, dict[tuple[str, float], str]] = {
     ".": {("dms", 4.0): "dms", ("dms", 8.0): "dms", ("dmc", 4.0): "dmc"},

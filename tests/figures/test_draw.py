@@ -78,10 +78,8 @@ def test_several_models_get_files_of_their_own(tmp_path: Path) -> None:
     results = save(pd.concat([one, one.assign(model="./local/model-2b")]), tmp_path / "results")
     names = [path.name for path in draw(results, tmp_path / "plots", ("png",))]
     assert names == [
-        "pareto-local-model-2b.png",
-        "grid-local-model-2b.png",
-        "pareto-org-model-1b.png",
-        "grid-org-model-1b.png",
+        *(f"{name}-local-model-2b.png" for name in FIGURES),
+        *(f"{name}-org-model-1b.png" for name in FIGURES),
     ]
 
 

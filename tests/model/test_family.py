@@ -83,9 +83,9 @@ def test_a_sweep_of_a_family_equals_sweeps_of_its_members(family: Path, task: Pa
         )  # fmt: skip
         one = table(alone, "samples")
         part = samples[(samples["backend"] == backend) & (samples["compression_ratio"] == ratio)]
-        for column in ("completion", "step_reads", "step_held"):
+        for column in ("tokens", "step_reads", "step_live"):
             assert part[column].tolist() == one[column].tolist()
-    assert samples.groupby(["backend", "compression_ratio"])["completion"].apply(tuple).nunique() == 4
+    assert samples.groupby(["backend", "compression_ratio"])["tokens"].apply(tuple).nunique() == 4
 
 
 def test_another_member_in_the_same_place_is_refused(
@@ -112,7 +112,7 @@ def test_what_a_family_has_not_is_told(family: Path, task: Path, capsys: pytest.
     write_family(family, ".", None, {("dms", 4): "dms-2"})
     assert run([*base, "--backends", "dms", "--cr", "4"]) == 2
     assert "its gates are not of ratio 4" in capsys.readouterr().err
-    assert run([*base, "--revision", "main"]) == 2
+    assert run(["models", str(family), "--revision", "main"]) == 2
     assert "a family of checkpoints" in capsys.readouterr().err
 
 
@@ -125,9 +125,7 @@ def test_what_a_family_has_not_is_told(family: Path, task: Path, capsys: pytest.
         ('{"original": ".", "members": [], "more": 1}', "more"),
     ],
 )
-def test_a_broken_family_is_one_line(
-    family: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
-) -> None:
+def test_a_broken_family_is_one_line(family: Path, capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:
     (family / "family.json").write_text(text)
     assert run(["models", str(family)]) == 2
     err = capsys.readouterr().err

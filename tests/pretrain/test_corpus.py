@@ -51,7 +51,9 @@ def test_every_row_is_a_document_whose_chain_is_to_be_learnt() -> None:
 
 def test_steps_are_the_same_whenever_they_are_asked_for() -> None:
     one, other = steps_of(SMALL, 1), steps_of(SMALL, 1)
-    assert all(torch.equal(a, b) for left, right in zip(one, other, strict=True) for a, b in zip(left, right, strict=True))
+    assert all(
+        torch.equal(a, b) for left, right in zip(one, other, strict=True) for a, b in zip(left, right, strict=True)
+    )
     another_seed = steps_of(replace(SMALL, seed=1), 1)
     assert not torch.equal(one[0].tokens_bt[:1, :10], another_seed[0].tokens_bt[:1, :10])
 
