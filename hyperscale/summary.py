@@ -12,6 +12,7 @@ from rich.table import Table
 
 from hyperscale.backends import backend_class, backend_names
 from hyperscale.backends.settings import defaults, plain
+from hyperscale.model.family import EMBEDDED, family_of
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.spec import FAMILIES, ROPE_TYPES
 from hyperscale.rows import records
@@ -26,6 +27,8 @@ _FORMS = (
     ("owner/name", "hub id; --revision pins a branch, tag or commit"),
     ("path/to/folder", "checkpoint folder: config.json, tokenizer, safetensors (sharded or not)"),
     ("path/to/file.gguf", "GGUF file, dequantized on loading"),
+    ("path/to/family", "folder with family.json: an original and its retrofits"),
+    *((name, "family that comes along") for name in EMBEDDED),
 )
 
 
@@ -151,6 +154,9 @@ def print_model(model: str, revision: str | None) -> None:
         table.add_row(name, str(value))
     if spec.gates is not None:
         table.add_row("gates", _gates(spec.gates))
+    family = family_of(model)
+    if family is not None:
+        table.add_row("retrofits", ", ".join(f"{backend} CR {ratio:g}" for backend, ratio in family.members))
     _console().print(table)
 
 

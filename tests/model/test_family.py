@@ -57,6 +57,13 @@ def test_each_run_has_its_checkpoint(family: Path) -> None:
     assert all(path == str(family) for name, path in named.items() if "tova" in name)
 
 
+def test_models_lists_the_retrofits(family: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", str(family)]) == 0
+    assert "dms CR 2, dms CR 4, dmc CR 4" in capsys.readouterr().out
+    assert run(["models"]) == 0
+    assert "tiny-immediate" in capsys.readouterr().out
+
+
 def test_the_original_may_lie_elsewhere(family: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
