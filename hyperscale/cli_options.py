@@ -72,7 +72,7 @@ class SweepOptions:
         str | None, option(_TASKS, "Comma list of tasks, or of TOML files of your own.", "--tasks", "-t")
     ] = None
     quick: Annotated[
-        bool, option(_TASKS, "With tiny: fewer problems, points and backends.", "--quick", show_default=False)
+        bool, option(_TASKS, "With tiny: fewer problems and points.", "--quick", show_default=False)
     ] = False
     revision: Annotated[str | None, option(_MODEL, "Branch, tag or commit of a hub model.", "--revision")] = None
     dtype: Annotated[str, option(_MODEL, "auto, float32, bfloat16 or float16.", "--dtype")] = "auto"
