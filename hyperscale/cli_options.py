@@ -71,9 +71,9 @@ class SweepOptions:
     tasks: Annotated[
         str | None, option(_TASKS, "Comma list of tasks, or of TOML files of your own.", "--tasks", "-t")
     ] = None
-    quick: Annotated[
-        bool, option(_TASKS, "With tiny: fewer problems and points.", "--quick", show_default=False)
-    ] = False
+    quick: Annotated[bool, option(_TASKS, "With tiny: fewer problems and points.", "--quick", show_default=False)] = (
+        False
+    )
     revision: Annotated[str | None, option(_MODEL, "Branch, tag or commit of a hub model.", "--revision")] = None
     dtype: Annotated[str, option(_MODEL, "auto, float32, bfloat16 or float16.", "--dtype")] = "auto"
     device: Annotated[str, option(_MODEL, "auto, cpu, cuda or cuda:N.", "--device")] = "auto"
