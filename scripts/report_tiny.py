@@ -1,4 +1,7 @@
-"""Prints the tables of docs/reproduction.md and of the README from the reference results, as Markdown."""
+"""Prints the tables and gains of docs/reproduction.md and of the README, as Markdown.
+
+python scripts/report_tiny.py results/tiny results/tiny-immediate
+"""
 
 from __future__ import annotations
 
@@ -8,47 +11,59 @@ from typing import Any
 
 import pandas as pd
 
+from hyperscale.analysis.gain import gains
+
 NAMES = {
     "vanilla": "vanilla", "dms": "DMS", "quest": "Quest", "tova": "TOVA", "h2o": "H2O", "dmc": "DMC",
-    "random": "random",
+    "random": "random", "immediate": "immediate DMS",
 }  # fmt: skip
+TASKS = ("countdown", "trace")
 
 
-def main(results: Path) -> None:
-    """Tables of one results folder."""
-    points, gains = (pd.read_parquet(results / f"{name}.parquet") for name in ("points", "gains"))
-    for task, of_task in points.groupby("task"):
-        print_full_length(str(task), of_task)
-    print("\n### gains, points of accuracy (log2 budget)\n")
+def main(results: Path, ablation: Path) -> None:
+    """Tables of the reference run, and delayed against immediate eviction."""
+    for folder in (results, ablation):
+        print(f"\n{folder.name}: W = 1, L = 512\n")
+        print_full_length(pd.read_parquet(folder / "points.parquet"))
+    print("\nGains in points of accuracy over a log2 budget\n")
     print("| task | pair | axis | gain | 95 % |\n|---|---|---|---|---|")
-    chosen = gains[(gains["scale"] == "log2") & gains["gain"].notna()]
-    for row in chosen.to_dict("records"):
+    for row in pd.read_parquet(results / "gains.parquet").to_dict("records"):
         if row["backend"] == "dms" or row["baseline"] in ("vanilla", "dms"):
             print_gain(row)
+    delayed, immediate = (pd.read_parquet(folder / "outcomes.parquet") for folder in (results, ablation))
+    both = [delayed[delayed["backend"] == "dms"], immediate.assign(model="tiny", backend="immediate")]
+    for row in gains(pd.concat(both), [("dms", "immediate")]).to_dict("records"):
+        print_gain(row)
 
 
-def print_full_length(task: str, points: pd.DataFrame) -> None:
-    """Every backend at W = 1 and the greatest L."""
-    longest = points["length"].max()
-    full = points[(points["length"] == longest) & (points["width"] == 1)]
-    full = full.assign(rank=full["backend"].map(list(NAMES).index)).sort_values(["compression_ratio", "rank"])
-    print(f"\n### {task}: W = 1, L = {longest}\n")
-    print("| backend | accuracy | 95 % | KV reads | peak tokens | compression reached |\n|---|---|---|---|---|---|")
-    for row in full.to_dict("records"):
-        ratio = "" if row["compression_ratio"] == 1 else f" CR {row['compression_ratio']:g}"
-        print(
-            f"| {NAMES[row['backend']]}{ratio} | {row['accuracy']:.3f} "
-            f"| {row['accuracy_low']:.3f}–{row['accuracy_high']:.3f} | {row['kv_reads']:,.0f} "
-            f"| {row['peak_tokens']:,.0f} | {row['realised_ratio']:.2f} |"
-        )
+def print_full_length(points: pd.DataFrame) -> None:
+    """Every backend with one thread at the greatest L."""
+    full = points[(points["length"] == points["length"].max()) & (points["width"] == 1)]
+    columns = "accuracy | KV reads | peak tokens | compression reached"
+    print(f"| backend | {' | '.join(f'{task}: {columns}' for task in TASKS)} |\n|---|{'---|' * 4 * len(TASKS)}")
+    order = sorted(set(zip(full["compression_ratio"], full["backend"], strict=True)), key=_rank)
+    for ratio, backend in order:
+        cells = []
+        for task in TASKS:
+            found = (full["task"] == task) & (full["backend"] == backend) & (full["compression_ratio"] == ratio)
+            [row] = full[found].to_dict("records")
+            interval = f"{row['accuracy_low']:.2f}–{row['accuracy_high']:.2f}"
+            cells += [f"{row['accuracy']:.2f} ({interval})", f"{row['kv_reads']:,.0f}"]
+            cells += [f"{row['peak_tokens']:,.0f}", f"{row['realised_ratio']:.1f}"]
+        print(f"| {NAMES[backend]} CR {ratio:g} | {' | '.join(cells)} |")
 
 
 def print_gain(row: dict[Any, Any]) -> None:
-    """One pair on one axis."""
-    value, low, high = (100 * row[name] for name in ("gain", "gain_low", "gain_high"))
-    pair = f"{NAMES[row['backend']]} over {NAMES[row['baseline']]}"
-    print(f"| {row['task']} | {pair} | {row['axis']} | {value:+.1f} | {low:+.1f} to {high:+.1f} |")
+    """One pair on one axis, where there is a common budget."""
+    if row["scale"] == "log2" and pd.notna(row["gain"]):
+        value, low, high = (100 * row[name] for name in ("gain", "gain_low", "gain_high"))
+        pair = f"{NAMES[row['backend']]} over {NAMES[row['baseline']]}"
+        print(f"| {row['task']} | {pair} | {row['axis']} | {value:+.1f} | {low:+.1f} to {high:+.1f} |")
+
+
+def _rank(run: tuple[float, str]) -> tuple[float, int]:
+    return run[0], list(NAMES).index(run[1])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from hyperscale.results.files import replacing
+from hyperscale.results.log import LOG, Row, read_log, replace_log
 from hyperscale.results.schema import Column
-
-LOG = "log.parquet"
 
 # One line a column keeps the table readable as a table.
 # fmt: off
@@ -31,20 +27,11 @@ COLUMNS = [
 ]
 # fmt: on
 
-Row = dict[str, Any]
+__all__ = ["COLUMNS", "LOG", "Row", "read_log", "write_log"]
 
 _SCHEMA = pa.schema([pa.field(column.name, column.type) for column in COLUMNS])
 
 
-def read_log(folder: Path, last_step: int) -> list[Row]:
-    """Rows up to a step: what was logged beyond the state that a run goes on from will be logged again."""
-    path = folder / LOG
-    if not path.exists():
-        return []
-    return [row for row in pq.read_table(path).to_pylist() if row["step"] <= last_step]
-
-
 def write_log(folder: Path, rows: list[Row]) -> None:
     """Replace the log."""
-    with replacing(folder / LOG) as aside:
-        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), aside)
+    replace_log(folder, rows, _SCHEMA)
