@@ -6,9 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from hyperscale import __version__
 from hyperscale.cli_options import SweepOptions, option, takes
@@ -17,8 +18,23 @@ from hyperscale.sizes import parse_list
 
 USER_ERROR, INTERRUPTED = 2, 130
 
+
+class _Interrupted(Exception):
+    """Ctrl-C, told apart from a command's own exit code."""
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            # typer makes an exit code of it, without a word.
+            raise _Interrupted from None
+
+
 app = typer.Typer(
     name="hyperscale",
+    cls=_Commands,
     help="W-L sweeps over KV-cache backends: accuracy against KV reads, peak memory and throughput.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -45,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
     except UsageError as error:
         message = error.format_message()
         return _failed(message) if message else USER_ERROR  # Without a command the help says it all.
-    except (KeyboardInterrupt, typer.Abort):
+    except (_Interrupted, KeyboardInterrupt, typer.Abort):
         print("interrupted: what was finished is saved; the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
     return code if isinstance(code, int) else 0

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from hyperscale.adapters.options import parse_task_options
 from hyperscale.backends.settings import parse_options
 from hyperscale.config import SweepConfig, make_config, unknown
 from hyperscale.experiment import MODEL, fill_in
@@ -21,8 +22,8 @@ from hyperscale.sizes import parse_bytes, parse_list, parse_tokens
 
 T = TypeVar("T")
 
-_MODEL, _TASKS, _GRID, _CACHE, _SAMPLING, _ENGINE, _OUTPUT = (
-    "Model", "Tasks", "Grid", "KV cache", "Sampling", "Engine", "Output",
+_MODEL, _TASKS, _CODE, _GRID, _CACHE, _SAMPLING, _ENGINE, _OUTPUT = (
+    "Model", "Tasks", "Code tasks", "Grid", "KV cache", "Sampling", "Engine", "Output",
 )  # fmt: skip
 
 
@@ -38,14 +39,15 @@ def _read_file(context: typer.Context, path: Path | None) -> Path | None:
         return None
     try:
         keys = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"--config {path}: {error}") from None
     known = {field.name.replace("_", "-"): field.name for field in fields(SweepOptions) if field.name != "config"}
     for key in keys:
         if key not in known:
             raise ValueError(f"--config {path}: {unknown('key', key, known)}")
     context.default_map = {
-        known[key]: _listed(value) if key == "backend-option" else _as_flag(value) for key, value in keys.items()
+        known[key]: _listed(value) if key in ("backend-option", "task-option") else _as_flag(value)
+        for key, value in keys.items()
     }
     return path
 
@@ -82,6 +84,26 @@ class SweepOptions:
     ] = None
     limit: Annotated[int | None, option(_TASKS, "Only the first N problems of each task.", "--limit", "-L")] = None
     problem_id: Annotated[str | None, option(_TASKS, "Comma list: only these problems.", "--problem-id")] = None
+    task_option: Annotated[
+        list[str] | None,
+        option(
+            _TASKS, "Option of a task, such as ruler_niah.lengths=1000,3000; may be given again.",
+            "--task-option", metavar="[TASK.]KEY=VALUE",
+        ),
+    ] = None  # fmt: skip
+    code_grader: Annotated[
+        str, option(_CODE, "strict or official: whose verdict counts; both are recorded.", "--code-grader")
+    ] = "strict"
+    sandbox: Annotated[str, option(_CODE, "auto, bubblewrap or namespaces: what programs run in.", "--sandbox")] = (
+        "auto"
+    )
+    confirm_run_unsafe_code: Annotated[
+        bool,
+        option(
+            _CODE, "Run programs without a sandbox where the machine gives none.", "--confirm-run-unsafe-code",
+            show_default=False,
+        ),
+    ] = False  # fmt: skip
     budget: Annotated[
         str | None, option(_GRID, "All powers of two W and L with W x L up to this many tokens: 64k.", "--budget")
     ] = None
@@ -155,6 +177,7 @@ class SweepOptions:
             **{name: getattr(self, name) for name in _SAME},
             tasks=tasks,
             problem_ids=_list("--problem-id", self.problem_id),
+            task_options=parse_task_options(self.task_option or ()),
             backends=_list("--backends", self.backends),
             compression_ratios=_list("--cr", self.cr),
             backend_options=parse_options(self.backend_option) if self.backend_option else (),
@@ -182,7 +205,7 @@ class SweepOptions:
 
 _SAME = (
     "model", "revision", "dtype", "device", "data", "limit", "pool", "temperature", "top_p", "top_k", "min_p", "seed",
-    "max_batch", "batch_invariant",
+    "max_batch", "batch_invariant", "code_grader", "sandbox", "confirm_run_unsafe_code",
 )  # fmt: skip
 
 

@@ -56,6 +56,13 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     data: Path | None = None
     limit: int | None = Field(default=None, ge=1)
     problem_ids: tuple[str, ...] = ()
+    task_options: tuple[tuple[str, str, str], ...] = ()
+    """Which problems tasks with an adapter choose: (task or "" for all, key, value as typed), sorted."""
+
+    code_grader: Literal["strict", "official"] = "strict"
+    """Which grader of code decides; both are recorded."""
+    sandbox: Literal["auto", "bubblewrap", "namespaces"] = "auto"
+    confirm_run_unsafe_code: bool = False
 
     backends: tuple[str, ...] = Field(default=("vanilla",), min_length=1)
     compression_ratios: tuple[Annotated[float, Field(gt=1, allow_inf_nan=False)], ...] = ()
@@ -89,6 +96,11 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def _no_entry_twice(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(entries))
+
+    @field_validator("task_options")
+    @classmethod
+    def _sorted_options(cls, options: tuple[tuple[str, str, str], ...]) -> tuple[tuple[str, str, str], ...]:
+        return tuple(sorted(set(options)))
 
     @field_validator("compression_ratios")
     @classmethod

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from hyperscale.adapters.options import check_task_options, chosen_for
 from hyperscale.backends import backend_class
 from hyperscale.backends.rows import pages_for
 from hyperscale.config import SweepConfig
 from hyperscale.grid import Run, left_out, plan_runs
 from hyperscale.sizes import format_bytes, format_tokens
-from hyperscale.tasks import load_problems, load_task
+from hyperscale.sources import load
+from hyperscale.tasks import load_task
 
 if TYPE_CHECKING:
     from hyperscale.model.spec import ModelSpec
@@ -96,16 +98,16 @@ def batch_threads(config: SweepConfig, run: Run, cost: CacheCost) -> int | None:
 
 def count_problems(config: SweepConfig) -> dict[str, int | None]:
     """Problems of each task, as far as they can be told without the hub; an upper bound under --limit."""
+    tasks = [load_task(name) for name in config.tasks]
+    check_task_options(tasks, config.task_options)
     counts: dict[str, int | None] = {}
-    for task in map(load_task, config.tasks):
+    for task in tasks:
         if config.data is not None or task.hub_id is None:
-            counts[task.name] = len(
-                load_problems(
-                    task, data=config.data, limit=config.limit, problem_ids=config.problem_ids, seed=config.seed
-                ).problems
-            )
+            counts[task.name] = len(load(task, config).problems)
         else:
-            asked = [config.limit, len(config.problem_ids) or None, task.problems]
+            # How many an option leaves, or adds, only the rows can tell.
+            known = None if chosen_for(task, config.task_options) else task.problems
+            asked = [config.limit, len(config.problem_ids) or None, known]
             counts[task.name] = min((count for count in asked if count is not None), default=None)
     return counts
 

@@ -43,7 +43,9 @@ def run_id(config: SweepConfig, task: Task, run: Run) -> str:
     )
 
 
-def describe_task(task: Task, loaded: LoadedProblems, runs: Sequence[Run]) -> dict[str, Any]:
+def describe_task(
+    task: Task, loaded: LoadedProblems, runs: Sequence[Run], code_grader: str = "strict"
+) -> dict[str, Any]:
     """What the manifest keeps of a task: its source, its identity, how it is scored, its pools at each L."""
     return {
         "identity": {
@@ -53,10 +55,12 @@ def describe_task(task: Task, loaded: LoadedProblems, runs: Sequence[Run]) -> di
             "dataset_config": task.hub_config,
             # Only where there is one: folders of other tasks, older ones too, keep their identity.
             **({} if task.generator is None else {"generator": task.generator}),
+            **({} if task.adapter is None else {"adapter": task.adapter}),
             "split": task.split,
-            "columns": task.columns.model_dump(mode="json"),
+            "columns": None if task.columns is None else task.columns.model_dump(mode="json"),
             "grader": task.grader,
             "grading_version": GRADING_VERSION,
+            **({"code_grader": code_grader} if task.grader == "code" else {}),
         },
         "title": task.title,
         "aggregate": task.aggregate,
@@ -127,6 +131,11 @@ def opened(
         "backends": {**used, **options},
         "sessions": [*old["sessions"], session],
     }
+
+
+def named(manifest: Manifest) -> set[tuple[str, str]]:
+    """Every (task, backend) that a manifest names, sampled or not."""
+    return {(task, backend) for task in manifest["tasks"] for backend in manifest.get("backends", {})}
 
 
 def identify(manifest: Manifest, model: dict[str, Any]) -> None:

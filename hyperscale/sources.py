@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hyperscale.adapters.options import check_task_options
 from hyperscale.config import SweepConfig
 from hyperscale.grading import gold_normal
 from hyperscale.tasks import LoadedProblems, Task, load_problems, load_task
@@ -28,13 +29,8 @@ def load_sources(config: SweepConfig) -> list[Source]:
     names = [task.name for task in tasks]
     if len(set(names)) < len(names):
         raise ValueError(f"--tasks names one task twice: {', '.join(names)}")
-    sources = [
-        Source(
-            task,
-            load_problems(task, data=config.data, limit=config.limit, problem_ids=config.problem_ids, seed=config.seed),
-        )
-        for task in tasks
-    ]
+    check_task_options(tasks, config.task_options)
+    sources = [Source(task, load(task, config)) for task in tasks]
     for source in sources:
         for problem in source.loaded.problems:
             try:
@@ -42,3 +38,15 @@ def load_sources(config: SweepConfig) -> list[Source]:
             except ValueError as error:
                 raise ValueError(f"task {problem.task}, problem {problem.id}: {error}") from None
     return sources
+
+
+def load(task: Task, config: SweepConfig) -> LoadedProblems:
+    """The problems of a task that a sweep asks for; ValueError if they cannot be had."""
+    return load_problems(
+        task,
+        data=config.data,
+        limit=config.limit,
+        problem_ids=config.problem_ids,
+        seed=config.seed,
+        task_options=config.task_options,
+    )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from hyperscale.adapters import ADAPTERS
+from hyperscale.adapters.options import make_options, shown
 from hyperscale.backends import backend_class, backend_names
 from hyperscale.backends.settings import defaults, plain
 from hyperscale.model.family import EMBEDDED, family_of
@@ -77,10 +79,16 @@ def print_tasks() -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("task", "title", "problems", "grader", "aggregate"):
         table.add_column(column)
-    for name in task_names():
-        task = load_task(name)
-        table.add_row(name, task.title, _source(task), task.grader, task.aggregate)
-    _console().print(table)
+    tasks = [load_task(name) for name in task_names()]
+    for task in tasks:
+        table.add_row(task.name, task.title, _source(task), task.grader, task.aggregate)
+    console = _console()
+    console.print(table)
+    console.print("\noptions (--task-option), with their defaults")
+    for task in tasks:
+        if options := _options(task):
+            listed = " ".join(f"{key}={value}" for key, value in options.items())
+            console.print(f"  {task.name}: {listed}", soft_wrap=True)
 
 
 def print_task(name: str, data: Path | None) -> None:
@@ -94,7 +102,18 @@ def print_task(name: str, data: Path | None) -> None:
         example = f"no sample prompt: {error}"
     print(f"{task.title}\nproblems: {_source(task)}")
     print(f"grader: {task.grader}, aggregate: {task.aggregate}, chance: {task.chance:g}")
-    print(f"prompt: sha256 {task.prompt_sha}\n\n{example}")
+    print(f"prompt: sha256 {task.prompt_sha}")
+    if options := _options(task):
+        print("\noptions, with their defaults\n")
+    for key, value in options.items():
+        meaning = type(make_options(task)).model_fields[key].description
+        print(f"  --task-option {task.name}.{key}={value}" + (f"  {meaning}" if meaning else ""))
+    print(f"\n{example}")
+
+
+def _options(task: Task) -> dict[str, str]:
+    """Options of the task's adapter as --task-option takes them, those that are not set empty."""
+    return {} if task.adapter is None else shown(make_options(task))
 
 
 def _example(problem: Problem) -> str:
@@ -176,6 +195,8 @@ def _console() -> Console:
 def _source(task: Task) -> str:
     if task.generator is not None:
         return f"generated: {task.problems}"
+    if task.adapter is not None and ADAPTERS[task.adapter].generates:
+        return "generated"
     return f"{task.hub_id}@{(task.revision or '')[:8]}" if task.hub_id else f"own: {task.rows}"
 
 

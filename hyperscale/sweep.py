@@ -17,6 +17,7 @@ from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Job
 from hyperscale.executors.base import Executor
 from hyperscale.grading import GradingPool
+from hyperscale.grading.code import CodeGrader
 from hyperscale.grid import Run, left_out, plan_runs
 from hyperscale.interrupt import Interrupt
 from hyperscale.judge import CASE_COLUMNS, Case, Judge
@@ -24,6 +25,7 @@ from hyperscale.progress import Board, Progress
 from hyperscale.results.store import Store
 from hyperscale.resume import keep_what_all_have, missing, set_aside
 from hyperscale.rows import Row, empty_row, records, sample_row
+from hyperscale.sandbox import open_sandbox
 from hyperscale.sources import PARTIAL, Source, load_sources
 from hyperscale.tables import Tables
 from hyperscale.tasks import Problem, Task
@@ -59,17 +61,21 @@ def sweep(
     sources = load_sources(config)
     if any(source.loaded.partial for source in sources):
         progress.say(PARTIAL)
-    if force:
-        # Once the folder has moved, `.` and what else is relative to it would lead into the old one.
-        config = config.model_copy(update={"output_dir": config.output_dir.resolve()})
-        if moved := set_aside(config.output_dir):
-            progress.say(f"moved the old results to {moved}")
     with ExitStack() as stack:
-        store = stack.enter_context(Store(config.output_dir))
+        programs = _code_grader(config, sources, progress)
+        if programs is not None:
+            stack.callback(programs.close)
+        if force:
+            # Once the folder has moved, `.` and what else is relative to it would lead into the old one.
+            config = config.model_copy(update={"output_dir": config.output_dir.resolve()})
+            if moved := set_aside(config.output_dir):
+                progress.say(f"moved the old results to {moved}")
+        store = stack.enter_context(Store(config.output_dir, progress.say, tolerant=True))
         interrupt = stack.enter_context(Interrupt())
-        pool = stack.enter_context(GradingPool())
+        pool = stack.enter_context(GradingPool(programs=programs))
         judge = stack.enter_context(Judge(config.seed, pool))
         work = _Sweep(config, runs, sources, store, judge, interrupt, progress, load, command)
+        work.note_sandbox(programs)
         parts = [work.prepare(source, run) for source in sources for run in runs]
         work.check_prompts(parts)
         for part in parts:
@@ -108,19 +114,31 @@ class _Sweep:
         self._prompts: dict[tuple[str, str], tuple[int, ...]] = {}
         self._began = time.monotonic()
         self._session = provenance.new_session(command)
-        tasks = {source.task.name: provenance.describe_task(source.task, source.loaded, runs) for source in sources}
-        # A folder without a sample, as a failed start leaves it, is nobody's yet.
+        tasks = {
+            source.task.name: provenance.describe_task(source.task, source.loaded, runs, config.code_grader)
+            for source in sources
+        }
+        # A folder without a sample, as a failed start leaves it, is nobody's yet; a damaged part may have held any.
         sampled = set(store.read("samples", ["task", "backend"]).itertuples(index=False, name=None))
-        old = store.read_manifest() if sampled else None
-        if sampled and old is None:
+        old = store.read_manifest() if sampled or store.damaged else None
+        if store.damaged and old is not None:
+            sampled |= provenance.named(old)
+        if (sampled or store.damaged) and old is None:
             raise ValueError(
                 f"{config.output_dir} holds samples but no manifest.json, which tells how they were drawn: "
                 "restore it, or choose another --output-dir"
             )
         # On disk only once the loaded model is checked too: a refused sweep leaves the folder as it was.
         self._manifest = provenance.opened(old, config, tasks, self._session, sampled)
+        for line in store.set_damaged_aside():
+            progress.say(line)
         keys = [(task, run.backend, ratio) for task in tasks for run in runs for ratio in run.ratios]
         self._tables = Tables(store, keys)
+
+    def note_sandbox(self, programs: CodeGrader | None) -> None:
+        """Enter what programs are run in, where any are."""
+        if programs is not None:
+            self._session["sandbox"] = programs.describe()
 
     def prepare(self, source: Source, run: Run) -> _Part:
         """Find out what a run of a task lacks, and have the problems judged that lack nothing."""
@@ -276,6 +294,8 @@ class _Sweep:
 
     def _harvest(self, *, wait: bool = False) -> None:
         for judged in self.judge.done(wait=wait):
+            if self.interrupt.requested and any(row["flag"] == "error" for row in judged.grades):
+                continue  # The signal may have ended the grading processes, too: the next session judges it.
             self.store.append("grades", judged.grades)
             self._boards[judged.run_id].judged(judged.outcomes)
             self._tables.add(judged.outcomes)
@@ -286,6 +306,16 @@ class _Sweep:
         self._session["finished"] = provenance.now()
         self._session["wall_seconds"] = round(time.monotonic() - self._began, 3)
         self.store.write_manifest(self._manifest)
+
+
+def _code_grader(config: SweepConfig, sources: Sequence[Source], progress: Progress) -> CodeGrader | None:
+    """What judges programs, where a task asks for them; ValueError where this machine cannot run them safely."""
+    if all(source.task.grader != "code" for source in sources):
+        return None
+    sandbox = open_sandbox(config.sandbox, confirm_unsafe=config.confirm_run_unsafe_code)
+    if not sandbox.isolates:
+        progress.say("warning: no sandbox: programs that the model writes run with your rights on this machine")
+    return CodeGrader(sandbox, config.code_grader)
 
 
 def _title(task: Task, run: Run) -> str:

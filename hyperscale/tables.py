@@ -82,28 +82,31 @@ def _points(outcomes: pd.DataFrame, name: str, task: Mapping[str, Any]) -> pd.Da
 
 
 def _others(store: Store, runs: Sequence[RunKey]) -> pd.DataFrame:
-    """Outcomes on disk that are not of `runs`. Without its samples a problem's outcome is nobody's any more."""
+    """Outcomes on disk that are not of `runs`. One whose threads are not all there any more is nobody's."""
     path = store.folder / "outcomes.parquet"
     if not path.is_file():
         return pd.DataFrame()
-    columns = [*_RUN, "problem_id"]
+    samples = store.read("samples", [*_RUN, "problem_id", "cache_budget", "length_cap"])
     try:
-        frame = pd.read_parquet(path)
-        found = pd.MultiIndex.from_frame(frame[columns])
-        # Samples of a backend that is bound to a budget have no ratio: L / B = CR follows from each L.
-        budgets = _budgets(frame.assign(cache_budget=(frame["length"] / frame["compression_ratio"]).round()))
-    except (pa.ArrowException, OSError, KeyError) as error:
+        frame = pd.read_parquet(path, page_checksum_verification=True)
+        kept = _held(frame, samples) >= frame["pool"]
+        named = pd.MultiIndex.from_frame(frame[_RUN]).isin(list(runs))
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
         raise ValueError(
-            f"{path} is damaged ({error}): restore it, or delete it and sweep each of its tasks and backends "
+            f"{path} is damaged ({reason}): restore it, or delete it and sweep each of its tasks and backends "
             "again, which makes its rows anew without generating"
         ) from error
-    samples = store.read("samples", [*columns, "cache_budget"])
-    named = pd.MultiIndex.from_frame(frame[_RUN]).isin(list(runs))
-    sampled = found.isin(pd.MultiIndex.from_frame(samples[columns])) | budgets.isin(_budgets(samples))
-    return frame[sampled & ~named]
+    return frame[kept & ~named]
 
 
-def _budgets(frame: pd.DataFrame) -> pd.MultiIndex:
-    return pd.MultiIndex.from_frame(
-        frame[["task", "backend", "cache_budget", "problem_id"]].astype({"cache_budget": float})
-    )
+def _held(outcomes: pd.DataFrame, samples: pd.DataFrame) -> pd.Series:
+    """How many threads of each outcome's pool are on disk."""
+    rows = outcomes[[*_RUN, "problem_id", "length"]].reset_index(names="row")
+    # Samples of a backend that is bound to a budget have no ratio: L / B = CR follows from each L.
+    rows["budget"] = (rows["length"] / rows["compression_ratio"]).round()
+    pairs = rows.merge(samples, on=["task", "backend", "problem_id"], suffixes=("", "_of_sample"))
+    same = pairs["compression_ratio"] == pairs["compression_ratio_of_sample"]
+    same |= pairs["budget"] == pairs["cache_budget"].astype(float)
+    members = pairs[same & (pairs["length_cap"] >= pairs["length"])]
+    return members["row"].value_counts().reindex(outcomes.index, fill_value=0)

@@ -73,7 +73,7 @@ def _read_file(path: Path) -> Source:
         try:
             return Source(str(path), pq.read_table(path).to_pylist(), revision)
         except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"{path}: not a readable parquet file: {error}") from None
+            raise ValueError(f"{path}: not a readable parquet file: {' '.join(str(error).split())}") from None
     raise ValueError(f"{path}: rows are read from .jsonl or .parquet, not from {path.suffix or 'such a file'}")
 
 
@@ -88,7 +88,7 @@ def _parse_lines(path: Path, content: bytes) -> list[Mapping[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}, line {number}: not valid JSON: {error}") from None
         if not isinstance(row, dict):
             raise ValueError(f"{path}, line {number}: a row must be a JSON object")

@@ -8,11 +8,15 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from hyperscale.task_checks import check_source, hint
+
+if TYPE_CHECKING:
+    from hyperscale.task_data import Source
 
 LETTERS = "ABCD"
 _PLACEHOLDER = re.compile(r"\{(problem|[A-D])\}")
@@ -49,10 +53,14 @@ class Task(BaseModel, frozen=True, extra="forbid"):
     """A generator of `hyperscale.procedural`, instead of a dataset; `problems` says how many it makes."""
     problems: int | None = Field(default=None, gt=0)
     """Problems of the dataset, so that a plan can count them without it."""
-    columns: Columns
+    adapter: str | None = None
+    """An adapter of `hyperscale.adapters`, instead of columns: it reads the rows, or makes them."""
+    options: dict[str, Any] = {}
+    """Options of the adapter that differ from its defaults, before --task-option."""
+    columns: Columns | None = None
     prompt: str = Field(min_length=1)
     system: str | None = None
-    grader: Literal["math", "integer", "number", "choice", "final", "countdown"]
+    grader: Literal["math", "integer", "number", "choice", "final", "countdown", "words", "code"]
     aggregate: Literal["majority", "pass"]
     chance: float = Field(default=0.0, ge=0.0, lt=1.0)
     folder: Path
@@ -60,17 +68,11 @@ class Task(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        given = [name for name in ("hub_id", "rows", "generator") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give one of hub_id, rows and generator, not {' and '.join(given) or 'none'}")
-        if self.hub_id is not None and self.revision is None:
-            raise ValueError("revision is missing: pin the commit of the dataset")
-        if self.generator is not None:
-            _check_generator(self, self.generator)
+        check_source(self)
         wanted = {"problem", *(LETTERS if self.grader == "choice" else "")}
         if (found := set(_PLACEHOLDER.findall(self.prompt))) != wanted:
             raise ValueError(f"prompt must hold the places {_places(wanted)}, it holds {_places(found)}")
-        if len(self.columns.distractors) != (3 if self.grader == "choice" else 0):
+        if self.columns is not None and len(self.columns.distractors) != (3 if self.grader == "choice" else 0):
             raise ValueError("columns.distractors must name 3 columns for the grader choice, none for others")
         return self
 
@@ -124,10 +126,10 @@ def load_task(name_or_path: str) -> Task:
     else:
         path = _task_folder() / f"{name_or_path}.toml"
         if name_or_path not in (names := task_names()):
-            raise ValueError(f"no task {name_or_path!r}{_hint(name_or_path, names)}; tasks: {', '.join(names)}")
+            raise ValueError(f"no task {name_or_path!r}{hint(name_or_path, names)}; tasks: {', '.join(names)}")
     try:
         return Task.model_validate({**tomllib.loads(path.read_text(encoding="utf-8")), "folder": path.parent})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not valid TOML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
@@ -143,29 +145,46 @@ def load_problems(
     limit: int | None = None,
     problem_ids: Sequence[str] = (),
     seed: int = 0,
+    task_options: Sequence[tuple[str, str, str]] = (),
 ) -> LoadedProblems:
     """Problems of a task in the dataset's order, from `data` where given, else from where the task says.
 
-    `problem_ids` selects, `limit` then keeps the first so many. `seed` decides the order of choices.
-    ValueError: data not found or not readable, a missing column, an empty answer, a duplicate or unknown id.
+    `task_options`, (task or "", key, value), tell its adapter what to choose, `problem_ids` selects from that, `limit`
+    then keeps the first so many. `seed` decides the order of choices. ValueError: data not found or not readable, a
+    missing column, an empty answer, a duplicate or unknown id, an option that is not valid.
     """
-    from hyperscale.task_data import read_rows
-
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
-    source = read_rows(task, data)
-    problems = [_problem(task, row, index, source.name, seed) for index, row in enumerate(source.rows)]
+    source, problems = _read(task, data, seed, task_options)
     if not problems:
         raise ValueError(f"{source.name}: no rows")
     ids = [problem.id for problem in problems]
     if len(set(ids)) < len(ids):
         twice = next(id for index, id in enumerate(ids) if id in ids[:index])
-        raise ValueError(f"{source.name}: id {twice!r} stands twice in column {task.columns.id!r}")
+        column = f" in column {task.columns.id!r}" if task.columns is not None else ""
+        raise ValueError(f"{source.name}: id {twice!r} stands twice{column}")
     for wanted in problem_ids:
         if wanted not in ids:
-            raise ValueError(f"task {task.name} has no problem {wanted!r}{_hint(wanted, ids)}")
+            raise ValueError(f"task {task.name} has no problem {wanted!r}{hint(wanted, ids)}")
     selected = [problem for problem in problems if not problem_ids or problem.id in problem_ids][:limit]
     return LoadedProblems(selected, source.revision, partial=len(selected) < len(problems))
+
+
+def _read(
+    task: Task, data: Path | None, seed: int, task_options: Sequence[tuple[str, str, str]]
+) -> tuple[Source, list[Problem]]:
+    from hyperscale.task_data import read_rows
+
+    if task.adapter is None:
+        source = read_rows(task, data)
+        return source, [_problem(task, row, index, source.name, seed) for index, row in enumerate(source.rows)]
+    from hyperscale.adapters import ADAPTERS
+    from hyperscale.adapters.options import make_options
+
+    adapter, options = ADAPTERS[task.adapter], make_options(task, task_options)
+    source = adapter.read(task, options, data)
+    asked = [adapter.question(row, index, source.name, options) for index, row in enumerate(source.rows)]
+    return source, [Problem(task.name, id, task.render(text), task.system, gold, None) for id, text, gold in asked]
 
 
 def _problem(task: Task, row: Mapping[str, Any], index: int, source: str, seed: int) -> Problem:
@@ -178,6 +197,7 @@ def _problem(task: Task, row: Mapping[str, Any], index: int, source: str, seed: 
         return text
 
     columns = task.columns
+    assert columns is not None, "only tasks with an adapter have no columns"
     question, gold = cell(columns.problem), cell(columns.answer)
     if columns.answer_after is not None:
         mark, gold = columns.answer_after, gold.rpartition(columns.answer_after)[2].strip()
@@ -209,32 +229,11 @@ def choice_order(question: str, seed: int) -> tuple[int, ...]:
     return tuple(sorted(range(len(LETTERS)), key=key))
 
 
-def _check_generator(task: Task, name: str) -> None:
-    from hyperscale.procedural import GENERATORS
-
-    if name not in GENERATORS:
-        raise ValueError(f"no generator {name!r}{_hint(name, list(GENERATORS))}; generators: {', '.join(GENERATORS)}")
-    if task.problems is None:
-        raise ValueError("problems is missing: say how many the generator shall make")
-    if task.problems > (most := GENERATORS[name].most_problems):
-        raise ValueError(f"problems = {task.problems}: the generator {name} makes a set of {most:,} at most")
-    if task.split not in ("train", "test"):
-        raise ValueError(f"split of a generator must be train or test, got {task.split!r}")
-    for field in ("hub_config", "revision", "local", "local_split"):
-        if getattr(task, field) is not None:
-            raise ValueError(f"{field} belongs to a dataset of the hub, a generator has none")
-
-
 def _task_folder() -> Path:
     """The tasks of the wheel, which packs them inside the package, or those of the source tree."""
     package = Path(__file__).resolve().parent
     packed = package / "task_files"
     return packed if packed.is_dir() else package.parent / "tasks"
-
-
-def _hint(wanted: str, known: Sequence[str]) -> str:
-    near = get_close_matches(wanted, known, n=3, cutoff=0.5)
-    return f", did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
 
 
 def _places(names: set[str]) -> str:

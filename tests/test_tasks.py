@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hyperscale
+from hyperscale.adapters import ADAPTERS
 from hyperscale.grading import gold_normal
 from hyperscale.tasks import LoadedProblems, Task, choice_order, load_problems, load_task, task_names
 from tests.shared_data import shared_rows
@@ -64,7 +65,8 @@ def own_task(tmp_path: Path) -> Path:
 def test_every_task_is_valid_pinned_and_hashed(name: str) -> None:
     task = load_task(name)
     assert task.name == name
-    assert task.rows or task.generator or re.fullmatch(r"[0-9a-f]{40}", task.revision or "")
+    made = task.generator or (task.adapter and ADAPTERS[task.adapter].generates)
+    assert task.rows or made or re.fullmatch(r"[0-9a-f]{40}", task.revision or "")
     assert task.prompt_sha == hashlib.sha256(json.dumps([task.system, task.prompt]).encode()).hexdigest()
 
 
@@ -236,7 +238,7 @@ def test_a_task_of_ones_own_is_a_toml_file(own_task: Path) -> None:
         (
             'grader = "number"',
             'grader = "numbr"',
-            "grader: Input should be 'math', 'integer', 'number', 'choice', 'final' or 'c",
+            "grader: Input should be 'math', 'integer', 'number', 'choice', 'final', 'countdown', 'words' or 'code'",
         ),
         ('title = "Mine"', 'title = "Mine"\ncolour = "red"', "colour: Extra inputs are not permitted"),
         ('rows = "rows.jsonl"', "", "give one of hub_id, rows and generator, not none"),
@@ -345,7 +347,7 @@ def test_a_wheel_carries_its_tasks_inside_the_package(tmp_path: Path) -> None:
     source = Path(hyperscale.__file__).parent
     package = tmp_path / "hyperscale"
     shutil.copytree(source.parent / "tasks", package / "task_files")
-    for name in ("__init__.py", "tasks.py", "task_data.py"):
+    for name in ("__init__.py", "tasks.py", "task_checks.py", "task_data.py"):
         shutil.copy(source / name, package)
     script = (
         "from hyperscale.tasks import *; print(*task_names(), len(load_problems(load_task('arithmetic')).problems))"
@@ -357,7 +359,7 @@ def test_a_wheel_carries_its_tasks_inside_the_package(tmp_path: Path) -> None:
 def test_tasks_load_without_what_is_heavy() -> None:
     script = (
         "import sys; from hyperscale.tasks import *\n"
-        "for name in ('arithmetic', 'countdown', 'trace'): load_problems(load_task(name))\n"
+        "for name in ('arithmetic', 'countdown', 'trace', 'ruler_niah'): load_problems(load_task(name))\n"
         "print([name for name in ('torch', 'transformers', 'datasets', 'pyarrow', 'sympy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -20,15 +20,19 @@ from hyperscale.floats import compiled
 
 
 def draw(logits_nv: Tensor, sampling: Sampling, uniforms_n: NDArray[np.float64]) -> NDArray[np.int64]:
-    """A token for each row of logits; -1 where a row holds NaN or nothing finite to draw from."""
+    """A token for each row of logits; -1 where a row is not finite throughout."""
+    # The least shows NaN and -inf; inf shows in the greatest, and in probabilities, which it makes NaN.
+    finite_n = logits_nv.amin(-1).isfinite()
     if sampling.temperature == 0:
         greatest_n, tokens_n = logits_nv.max(-1)
-        return torch.where(greatest_n.isfinite(), tokens_n, -1).cpu().numpy()
+        return torch.where(greatest_n.isfinite() & finite_n, tokens_n, -1).cpu().numpy()
     p_nv = (logits_nv.float() / sampling.temperature).softmax(-1)
     if p_nv.device.type == "cpu":
         top_k = min(sampling.top_k, p_nv.shape[1])
-        return _draw_rows(p_nv.numpy(), uniforms_n, top_k, sampling.top_p, sampling.min_p)
-    return draw_sorted(p_nv, sampling, torch.from_numpy(uniforms_n).to(p_nv.device)).cpu().numpy()
+        drawn_n = _draw_rows(p_nv.numpy(), uniforms_n, top_k, sampling.top_p, sampling.min_p)
+        return np.where(finite_n.numpy(), drawn_n, -1)
+    tokens_n = draw_sorted(p_nv, sampling, torch.from_numpy(uniforms_n).to(p_nv.device))
+    return torch.where(finite_n, tokens_n, -1).cpu().numpy()
 
 
 def draw_sorted(p_nv: Tensor, sampling: Sampling, uniforms_n: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, dtype
 
 from hyperscale.backends.rows import Rows
 from hyperscale.engines.base import Chain, FinishReason, Job
@@ -79,6 +79,15 @@ class Thread:
         if self.tokens[-1] in eos_ids:
             return "stop"
         return "length" if self.length >= self.prompt.job.length_caps[self.index] else None
+
+    def not_finite(self, kind: dtype) -> ValueError:
+        """What a user is told where no next token can be drawn."""
+        job = self.prompt.job
+        return ValueError(
+            f"the model's logits are not finite (task {job.task}, problem {job.problem_id}, thread {self.index}, token "
+            f"{self.length}): its weights are broken, or {kind} is too narrow for it; try --dtype float32. What had "
+            "ended is saved"
+        )
 
     def chain(self, eos_ids: frozenset[int], rows: Rows) -> Chain:
         """The finished thread, whose rows are still open."""

@@ -97,7 +97,7 @@ class TorchEngine:
     def generate(self, jobs: Iterable[Job]) -> Generator[Chain, None, None]:
         """Yield every thread of every job once, as it ends. Closing the iterator gives all memory back.
 
-        ValueError if the model's logits are not finite.
+        ValueError if the model's logits are not finite, once the threads that had ended by then are yielded.
         """
         assert self._rows.pages_in_use == 0, "one generation at a time: another one of this engine is not at its end"
         queue, prompt = Queue(jobs), None
@@ -107,7 +107,10 @@ class TorchEngine:
                 prompt = self._admit(queue, prompt, running)
                 able = self._admission.runnable(running)
                 if able:
-                    yield from self._step(running, able)
+                    ended, broken = self._step(running, able)
+                    yield from ended
+                    if broken:
+                        raise broken
                 else:
                     prompt = self._relieve(queue, prompt, running)
         finally:
@@ -188,12 +191,13 @@ class TorchEngine:
         key = sequence_key(self._sampling.seed, job.task, job.problem_id, index)
         self._backend.fork(prompt.slot, slot, key)
         thread = Thread(prompt, index, slot, uniforms, prompt.lost.get(index, 0.0))
-        self._sample([thread], prompt.logits_1v)
+        if broken := self._sample([thread], prompt.logits_1v):
+            raise broken
         return thread
 
     @torch.inference_mode()
-    def _step(self, running: list[Thread], able: list[Thread]) -> list[Chain]:
-        """Feed every able thread its last token, draw the next of those that go on, remove those that end."""
+    def _step(self, running: list[Thread], able: list[Thread]) -> tuple[list[Chain], ValueError | None]:
+        """Feed every able thread its last token, draw the next, remove those that end; why others cannot go on."""
         start = time.perf_counter()
         slots = np.array([thread.slot for thread in able], np.int64)
         logits_nv = self._decode(
@@ -205,8 +209,7 @@ class TorchEngine:
         finished = [thread.finish_reason(self._eos_ids) is not None for thread in able]
         alive = [thread for thread, done in zip(able, finished, strict=True) if not done]
         ended = [thread for thread, done in zip(able, finished, strict=True) if done]
-        if alive:
-            self._sample(alive, logits_nv[~torch.tensor(finished)] if ended else logits_nv)
+        broken = self._sample(alive, logits_nv[~torch.tensor(finished)] if ended else logits_nv) if alive else None
         share = (time.perf_counter() - start) / len(able)
         for thread, *step in zip(able, *(x.tolist() for x in counts), strict=True):
             thread.steps.add(*step, len(able), share)
@@ -216,7 +219,7 @@ class TorchEngine:
             self._admission.give_back(thread.prompt, [thread.index])
         # Those that could not take this step are the youngest.
         running[:] = alive + running[len(able) :]
-        return chains
+        return chains, broken
 
     def _decode(self, slots: NDArray[np.int64], tokens_n: Tensor, positions_n: Tensor) -> Tensor:
         """logits_nv after feeding one token to each sequence."""
@@ -237,14 +240,11 @@ class TorchEngine:
         tokens_n, positions_n = (pad(x, (0, size - n)) for x in (tokens_n, positions_n))
         return self._decoder.logits(self._decoder.hidden(tokens_n, positions_n, attend, self._backend.gated))[:n]
 
-    def _sample(self, threads: list[Thread], logits_nv: Tensor) -> None:
-        """Draw the next token of each thread from its row of logits (or from the one row there is)."""
+    def _sample(self, threads: list[Thread], logits_nv: Tensor) -> ValueError | None:
+        """Draw each thread's next token from its row of logits (or the one row there is); an error if not finite."""
         uniforms_n = np.array([thread.uniforms.at(len(thread.tokens)) for thread in threads])
         for thread, token in zip(threads, draw(logits_nv, self._sampling, uniforms_n).tolist(), strict=True):
             if token < 0:
-                raise ValueError(
-                    f"the model's logits are not finite (task {thread.prompt.job.task}, problem "
-                    f"{thread.prompt.job.problem_id}, thread {thread.index}, token {thread.length}): its weights are "
-                    f"broken, or {self._rows.dtype} is too narrow for it; try --dtype float32"
-                )
+                return thread.not_finite(self._rows.dtype)
             thread.tokens.append(token)
+        return None

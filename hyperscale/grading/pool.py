@@ -15,17 +15,20 @@ from typing import NamedTuple, Self
 from pebble import ProcessPool
 
 from hyperscale.grading.choice import choice_answer
+from hyperscale.grading.code import CodeGrader, parse_gold
 from hyperscale.grading.countdown import countdown_answer, countdown_gold, is_solution
+from hyperscale.grading.deadline import settle
 from hyperscale.grading.extract import visible_text
 from hyperscale.grading.final import final_answer, final_normal
 from hyperscale.grading.latex import normal_form
 from hyperscale.grading.math import equivalent, math_answer
 from hyperscale.grading.number import integer_answer, integer_normal, number_answer, number_normal
 from hyperscale.grading.verdict import Extraction, GradeRequest, Verdict
+from hyperscale.grading.words import words_answer, words_normal
 
 _WORKER_BYTES = 2 << 30
 _CLOSED = "the grading pool is closed"
-_GRADERS = "math, integer, number, choice, final, countdown"
+_GRADERS = "math, integer, number, choice, final, countdown, words, code"
 
 
 class _Outcome(NamedTuple):
@@ -48,6 +51,8 @@ def extract(grader: str, text: str, *, finished: bool) -> Extraction:
             return final_answer(text, finished=finished)
         case "countdown":
             return countdown_answer(text, finished=finished)
+        case "words":
+            return words_answer(text, finished=finished)
     raise ValueError(f"no grader {grader!r}; there are {_GRADERS}")
 
 
@@ -66,6 +71,11 @@ def gold_normal(grader: str, gold: str) -> str:
             normal = final_normal(gold)
         case "countdown":
             normal = countdown_gold(gold)
+        case "words":
+            normal = words_normal(gold)
+        case "code":
+            parse_gold(gold)
+            normal = gold
         case _:
             raise ValueError(f"no grader {grader!r}; there are {_GRADERS}")
     if normal is None:
@@ -76,15 +86,18 @@ def gold_normal(grader: str, gold: str) -> str:
 class GradingPool:
     """Grades chains and groups their answers. A context manager; workers start when first needed.
 
+    `programs` judges what the grader `code` is asked; the pool closes it.
+
     `timeout` is in seconds for one comparison: what takes longer is unequal and flagged `timeout`; what
     kills its worker (memory is capped at 2 GiB) is unequal and flagged `error`. Verdicts on equal pairs are
     remembered, so that W threads with one answer cost one comparison.
     """
 
-    def __init__(self, workers: int = 2, timeout: float = 10.0) -> None:
+    def __init__(self, workers: int = 2, timeout: float = 10.0, programs: CodeGrader | None = None) -> None:
         if workers < 1 or timeout <= 0:
             raise ValueError(f"grading needs at least 1 worker and a time limit above 0, got {workers}, {timeout}")
         self._workers, self._timeout = workers, timeout
+        self._programs = programs
         self._pool: ProcessPool | None = None
         self._waiting: set[Future[bool]] = set()
         self._closed = False
@@ -107,12 +120,31 @@ class GradingPool:
         if pool is not None:
             pool.stop()
             pool.join()
+        if self._programs is not None:
+            self._programs.close()
         # pebble drops the tasks of a stopped pool: nobody else would ever settle their futures.
         for future in list(self._waiting):
             future.cancel()
 
     def grade(self, requests: Sequence[GradeRequest]) -> list[Verdict]:
         """Verdicts in the order of the requests."""
+        programs = iter(self._grade_programs([request for request in requests if request.grader == "code"]))
+        others = iter(self._grade_answers([request for request in requests if request.grader != "code"]))
+        return [next(programs if request.grader == "code" else others) for request in requests]
+
+    def _grade_programs(self, requests: Sequence[GradeRequest]) -> list[Verdict]:
+        if not requests:
+            return []
+        assert self._programs is not None, "whoever asks for code gives what judges it"
+        texts = [visible_text(request.text) for request in requests]
+        verdicts = self._programs.grade(list(zip(requests, texts, strict=True)))
+        self._refuse_if_closed()
+        return [
+            verdict._replace(flag="unclosed_think") if text is None else verdict
+            for verdict, text in zip(verdicts, texts, strict=True)
+        ]
+
+    def _grade_answers(self, requests: Sequence[GradeRequest]) -> list[Verdict]:
         drafts = [_draft(request) for request in requests]
         open_pairs = {
             (request.gold, draft.answer)
@@ -166,8 +198,9 @@ class GradingPool:
         self._waiting = set(futures.values())
         # A close that came before this line has not seen the futures; one that comes after it cancels them.
         self._refuse_if_closed()
+        late = settle(futures.values(), self._timeout)
         for pair, future in futures.items():
-            outcome = _outcome(future)
+            outcome = _Outcome(False, "timeout") if future in late else _outcome(future)
             # pebble may settle the tasks of a stopped pool as if their worker had died: that is no verdict.
             self._refuse_if_closed()
             self._known[pair] = outcome
@@ -185,7 +218,7 @@ class GradingPool:
                 # Forking a process that runs threads (torch has many) can deadlock the child.
                 spawn = multiprocessing.get_context("spawn")
                 self._pool = ProcessPool(max_workers=self._workers, context=spawn, initializer=_start_worker)
-            return self._pool.schedule(equivalent, args=pair, timeout=self._timeout)
+            return self._pool.schedule(equivalent, args=pair)
 
 
 def _draft(request: GradeRequest) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Grader = Literal["math", "integer", "number", "choice", "final", "countdown"]
+Grader = Literal["math", "integer", "number", "choice", "final", "countdown", "words", "code"]
 
 
 class GradeRequest(NamedTuple):
@@ -33,12 +33,18 @@ class Extraction(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What became of a chain. `flag` is `timeout`, `error`, `unclosed_think` or None."""
+    """What became of a chain. `flag` is `timeout`, `error`, `unclosed_think` or None.
+
+    The last three speak of code only, which two graders judge: a strict one, and the benchmark's own.
+    """
 
     answer: str | None
     normal: str | None
     correct: bool
     flag: str | None
+    strict: bool | None = None
+    official: bool | None = None
+    graders_differ: bool | None = None
 
 
 NOTHING = Extraction(None, None)

@@ -27,15 +27,14 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str |
     messages = [{"role": "user", "content": prompt}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
-    from jinja2 import TemplateError
-
     try:
         text = tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False, date_string=TEMPLATE_DATE
         )
-    except TemplateError as error:
+    except Exception as error:  # a template is a program: it can fail in any way, or be refused by its sandbox
         roles = " and ".join(message["role"] for message in messages)
-        raise ValueError(f"The model's chat template refuses messages of {roles}: {error}") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"The model's chat template refuses messages of {roles}: {reason}") from None
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 

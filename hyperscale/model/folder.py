@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 GATE_TENSORS = "gates.safetensors"
+_SHARD = re.compile(r"[\w.-]+\.safetensors")
 
 
 class Folder:
@@ -45,7 +47,10 @@ class Folder:
         try:
             return AutoTokenizer.from_pretrained(self.path, trust_remote_code=False)
         except Exception as error:  # tokenizers raises bare Exception for a damaged file
-            raise ValueError(f"{self.path}: its tokenizer cannot be loaded: {error}") from None
+            reason = " ".join(str(error).split())
+            if "trust_remote_code" in reason:
+                reason = "it asks for code of its own, which is never run"
+            raise ValueError(f"{self.path}: its tokenizer cannot be loaded: {reason}") from None
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """(name, tensor), shard by shard."""
@@ -89,7 +94,7 @@ class Folder:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not readable as JSON: {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: a JSON object is expected.")
@@ -102,7 +107,10 @@ def _shards(folder: Path) -> list[Path]:
         weight_map = _read_json(index).get("weight_map")
         if not isinstance(weight_map, dict):
             raise ValueError(f"{index}: not a safetensors index: it has no weight_map.")
-        paths = [folder / name for name in sorted(set(weight_map.values()))]
+        names = list(weight_map.values())
+        if not all(isinstance(name, str) and _SHARD.fullmatch(name) for name in names):
+            raise ValueError(f"{index}: not a safetensors index: it names what is no .safetensors file beside it.")
+        paths = [folder / name for name in sorted(set(names))]
         for path in paths:
             if not path.is_file():
                 raise ValueError(f"{folder}: shard {path.name} is missing, which {index.name} names.")

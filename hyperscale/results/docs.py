@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from hyperscale.results.schema import GRADE_KEY, OUTCOME_KEY, POINT_KEY, SAMPLE_KEY, SCHEMA_VERSION, TABLES, Column
+from hyperscale.results.schema import (
+    GRADE_KEY,
+    OLDEST_VERSION,
+    OUTCOME_KEY,
+    POINT_KEY,
+    SAMPLE_KEY,
+    SCHEMA_VERSION,
+    TABLES,
+    Column,
+)
 
 _OPENING = f"""\
 <!-- Made by `python -m hyperscale.results.docs > docs/results.md` from hyperscale/results/schema.py. -->
@@ -30,6 +39,10 @@ While a sweep runs, or after it was killed, a key may stand in several rows: of 
 `length_cap` counts, then the latest; of a grade the latest whose `chain` is the one its sample holds. A finished
 sweep has removed the others, and `pd.read_parquet("results/<name>/samples")` is right as it stands.
 
+A part's name carries the digest of its bytes (BLAKE2b, 8 bytes), with which they are compared when the folder is
+opened. A sweep moves a part that differs by a single byte to `damaged/`, says so, and makes its rows anew; whatever
+only reads the folder refuses it by name.
+
 L is read off afterwards: a chain longer than L is cut to its first L - P tokens. The pool at L is the threads
 whose `length_cap` is at least L. Threads of a smaller cap that stopped early would fit as well, but taking them
 and not their cut-off neighbours would favour short chains. W is read off afterwards too: costs are exact
@@ -41,7 +54,8 @@ problem has the same accuracy a bootstrap has no width; Clopper and Pearson's ex
 A single problem has the interval [0, 1]. The exact interval is wider than the bootstrap's beside it: the upper end for
 0 of 40 problems can exceed that for a few of 40.
 
-Schema version {SCHEMA_VERSION}. Results of another version are refused, not converted.
+Schema version {SCHEMA_VERSION}. Results of version {OLDEST_VERSION} are migrated when a sweep opens their folder, whole
+or not at all; those of other versions are refused.
 """
 
 _TABLES = {

@@ -6,6 +6,7 @@ import fcntl
 import os
 import socket
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -17,6 +18,7 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._descriptor: int | None = None
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -34,16 +36,31 @@ class FolderLock:
                 f"cannot lock {folder} ({error.strerror}): choose an --output-dir whose file system has locks"
             ) from error
         self._descriptor = descriptor
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        with suppress(OSError):  # A full disk has no room to tell who holds the lock, which holds all the same.
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         # A forked worker shares the lock and could outlive this process, so it lets go of it at once.
         forget = weakref.WeakMethod(self._close)
         os.register_at_fork(after_in_child=lambda: (close := forget()) and close())
 
+    def check(self) -> None:
+        """ValueError if the folder is not the locked one any more: deleted, moved away, or another in its place."""
+        assert self._descriptor is not None, "the lock was released"
+        try:
+            held = os.path.samestat(os.stat(self._folder / ".lock"), os.fstat(self._descriptor))
+        except OSError:
+            held = False
+        if not held:
+            raise ValueError(
+                f"{self._folder} was moved or deleted while it was in use: put it back and run the same command "
+                "again, or begin anew without it"
+            )
+
     def release(self) -> None:
         """Give the folder free. Releasing twice is fine."""
         if self._descriptor is not None:
-            os.ftruncate(self._descriptor, 0)
+            with suppress(OSError):  # What stands in the file counts only while it is locked.
+                os.ftruncate(self._descriptor, 0)
         self._close()
 
     def _close(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperscale.results.files import replacing
-from hyperscale.results.schema import SCHEMA_VERSION
+from hyperscale.results.schema import OLDEST_VERSION, SCHEMA_VERSION
 
 _VERSION = "schema_version"
 _ABSENT = "(absent)"
@@ -23,22 +23,37 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest, or None where the folder has none yet.
 
-    ValueError where it cannot be read or was written under another version of the results' schema.
+    ValueError where it cannot be read or was written under a version of the results' schema that is not known.
     """
+    manifest = _read(folder)
+    if manifest is not None:
+        del manifest[_VERSION]
+    return manifest
+
+
+def schema_version(folder: Path) -> int | None:
+    """Version of the schema that the folder's results are in; None without a manifest. ValueError as above."""
+    manifest = _read(folder)
+    return None if manifest is None else int(manifest[_VERSION])
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}): put that right") from error
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): restore it, or choose another --output-dir") from error
-    version = manifest.pop(_VERSION, None) if isinstance(manifest, dict) else None
-    if version != SCHEMA_VERSION:
+    version = manifest.get(_VERSION) if isinstance(manifest, dict) else None
+    if type(version) is not int or not OLDEST_VERSION <= version <= SCHEMA_VERSION:
         raise ValueError(
-            f"{folder} holds results of schema version {version}; this hyperscale reads and writes version "
+            f"{folder} holds results of schema version {version}; this hyperscale reads versions {OLDEST_VERSION} to "
             f"{SCHEMA_VERSION}: use the hyperscale that wrote it, or choose another --output-dir"
         )
-    return manifest
+    return dict(manifest)
 
 
 def check_identity(old: dict[str, Any], new: dict[str, Any]) -> None:

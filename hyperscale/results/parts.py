@@ -1,50 +1,44 @@
 """An append-only table: a folder of parquet part files, each written once, whole or not at all.
 
-A part is named after the appends it holds, `part-FIRST-LAST.parquet`. Merging parts 3, 4 and 5 writes
-`part-3-5` and then deletes the three: its rename alone is the commit, because whoever opens the folder
-next sees that the range 3-5 covers the leftovers and deletes them.
+A part is named after the appends it holds and the digest of its bytes, `part-FIRST-LAST-DIGEST.parquet`. Merging
+parts 3, 4 and 5 writes `part-3-5` and then deletes the three: its rename alone is the commit, because whoever opens
+the folder next sees that the range 3-5 covers the leftovers and deletes them. Every part is compared with its digest
+when the folder is opened, and again when it is read whole.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hyperscale.results.files import remove, remove_leftovers, replacing
+from hyperscale.results.files import move, remove, remove_leftovers, replacing
+from hyperscale.results.part import Part, encoded, named, parse_name, sound_bytes
 
-_NAME = re.compile(r"part-(\d{8,})-(\d{8,})\.parquet")
 _MERGED_BYTES = 32 << 20
-
-
-class Part(NamedTuple):
-    """One part file and the range of appends it holds."""
-
-    path: Path
-    first: int
-    last: int
 
 
 class Parts:
     """The parts of one table, oldest first. The caller holds the folder's lock."""
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
-        """Open or make `folder`, clearing away what a killed writer left."""
+    def __init__(self, folder: Path, schema: pa.Schema, *, tolerant: bool = False) -> None:
+        """Open or make `folder`, clearing away what a killed writer left.
+
+        ValueError where a part is damaged; with `tolerant` it is left out instead, for `set_damaged_aside`.
+        """
         # Units and meanings in thousands of footers would weigh more than a short chain.
         self.schema = pa.schema([(field.name, field.type) for field in schema])
+        self.damaged: list[Path] = []
         self._folder = folder
         folder.mkdir(exist_ok=True)
         remove_leftovers(folder)
-        found = sorted(map(_part, folder.glob("*.parquet")), key=lambda part: (part.first, -part.last))
         self._parts: list[Part] = []
         covered = []
-        for part in found:
+        for part in self._sound(tolerant):
             if self._parts and part.last <= self._parts[-1].last:
                 covered.append(part.path)
             elif self._parts and part.first <= self._parts[-1].last:
@@ -52,6 +46,7 @@ class Parts:
             else:
                 self._parts.append(part)
         remove(covered)
+        self._parts = [part if part.digest else self._signed(part) for part in self._parts]
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -70,17 +65,24 @@ class Parts:
 
     def read(self, part: Part, columns: Sequence[str]) -> pa.Table:
         """`columns` of a part, in that order; ValueError naming the file where it is damaged."""
+        whole = list(columns) == self.schema.names
         try:
-            with pq.ParquetFile(part.path) as file:
-                stored = file.schema_arrow
-                if not stored.equals(self.schema):
+            with pq.ParquetFile(pa.BufferReader(sound_bytes(part)) if whole else part.path) as file:
+                if not file.schema_arrow.equals(self.schema):
                     raise ValueError(f"{part.path} has other columns than this version's: move it away")
                 return file.read(columns=list(columns)).select(list(columns))
         except (pa.ArrowException, OSError) as error:
-            raise ValueError(
-                f"{part.path} is damaged ({error}): restore it, or delete it and run the same command again, "
-                "which makes its rows anew"
-            ) from error
+            raise _damage(part.path, error) from error
+
+    def set_damaged_aside(self, folder: Path) -> list[Path]:
+        """Move the damaged parts into `folder`, where no reader takes them for parts; where they are then."""
+        moved = [folder / f"{self._folder.name}-{path.name}" for path in self.damaged]
+        if moved:
+            folder.mkdir(exist_ok=True)
+        for path, target in zip(self.damaged, moved, strict=True):
+            move(path, target)
+        self.damaged = []
+        return moved
 
     def merge(self, keep: Sequence[NDArray[np.bool_]]) -> None:
         """Drop every row that `keep` (a mask for each part) leaves out, and join neighbouring small parts.
@@ -108,6 +110,32 @@ class Parts:
         remove([part.path for part in self._parts])
         self._parts = []
 
+    def _sound(self, tolerant: bool) -> list[Part]:
+        """The parts on disk that are whole, in their order; of one range first the one with a digest."""
+        found = map(parse_name, self._folder.glob("*.parquet"))
+        sound = []
+        for part in sorted(found, key=lambda part: (part.first, -part.last, not part.digest, part.path)):
+            try:
+                content = sound_bytes(part)
+                if not part.digest:
+                    pq.read_table(pa.BufferReader(content))
+            except (pa.ArrowException, OSError) as error:
+                if not tolerant:
+                    raise _damage(part.path, error) from error
+                self.damaged.append(part.path)
+            else:
+                sound.append(part)
+        return sound
+
+    def _signed(self, part: Part) -> Part:
+        """A part of a version without digests under its new name, unless its columns are others."""
+        content = part.path.read_bytes()
+        if not pq.read_schema(pa.BufferReader(content)).equals(self.schema):
+            return part
+        signed = named(self._folder, part.first, part.last, content)
+        move(part.path, signed.path)
+        return signed
+
     def _groups(self) -> list[slice]:
         """Neighbours that together stay small, so that merging needs little memory and rewrites little."""
         groups: list[slice] = []
@@ -123,33 +151,16 @@ class Parts:
         return groups
 
     def _write(self, table: pa.Table, first: int, last: int) -> Part:
-        path = self._folder / f"part-{first:08d}-{last:08d}.parquet"
-        with replacing(path) as aside:
-            pq.write_table(table.cast(self.schema), aside, compression="zstd", **_encodings(self.schema))
-        return Part(path, first, last)
+        content = encoded(table.cast(self.schema))
+        part = named(self._folder, first, last, content)
+        with replacing(part.path) as aside:
+            aside.write_bytes(content)
+        return part
 
 
-def _part(path: Path) -> Part:
-    match = _NAME.fullmatch(path.name)
-    if match is None:
-        raise ValueError(f"{path} is no part file of hyperscale: move it out of the results folder")
-    return Part(path, int(match[1]), int(match[2]))
-
-
-def _encodings(schema: pa.Schema) -> dict[str, object]:
-    """How columns are written: lists of integers as deltas, so that evenly growing counts are nearly free.
-
-    Bytes a token, 4096-token chains: reads and pages 0.01 (dictionary: 0.93 and 0.02), text_ends 0.4 (2.4),
-    microseconds 1.4 (1.4). Token ids have no order: splitting their bytes takes 1.0 where a dictionary takes
-    1.4.
-    """
-    lists = [field.name for field in schema if pa.types.is_list(field.type)]
-    encodings = {f"{name}.list.element": "DELTA_BINARY_PACKED" for name in lists}
-    if "tokens" in lists:
-        encodings["tokens.list.element"] = "BYTE_STREAM_SPLIT"
-    plain = {"text", *lists}
-    return {
-        "use_dictionary": [name for name in schema.names if name not in plain],
-        "column_encoding": encodings or None,
-        "write_statistics": False,
-    }
+def _damage(path: Path, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())
+    return ValueError(
+        f"{path} is damaged ({reason}): restore it, or delete it and run the command that wrote it again, which makes "
+        "its rows anew"
+    )

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+OLDEST_VERSION = 3
+"""Results from this version on are migrated when a sweep opens them."""
 
 
 class Column(NamedTuple):
@@ -72,6 +74,9 @@ GRADES = [
     Column("correct", pa.bool_(), "", "The grader's verdict."),
     Column("truncated", pa.bool_(), "", "The cut at L removed the end of the chain."),
     Column("flag", pa.string(), "", "Why a verdict deserves a second look: `timeout`, `error`, `unclosed_think`; null otherwise."),
+    Column("strict", pa.bool_(), "", "Verdict of the strict grader of code: a real process, its real output; null where the task is no code."),
+    Column("official", pa.bool_(), "", "Verdict of the benchmark's own grader, quirks included; null where the task is no code."),
+    Column("graders_differ", pa.bool_(), "", "The two disagree; null where the task is no code."),
 ]
 GRADE_KEY = ("run_id", "task", "problem_id", "thread", "length")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,9 +17,13 @@ from numpy.typing import NDArray
 from hyperscale.results import manifest
 from hyperscale.results.files import remove, remove_leftovers, replacing
 from hyperscale.results.lock import FolderLock
+from hyperscale.results.migrate import migrate
 from hyperscale.results.parts import Parts
 from hyperscale.results.rows import KEYS, frame_to_arrow, rows_to_arrow
 from hyperscale.results.schema import SAMPLE_KEY, TABLES, arrow_schema
+
+DAMAGED = "damaged"
+"""Folder for parts that are no more what was written."""
 
 _CHAIN_KEY = [*SAMPLE_KEY, "chain"]
 
@@ -30,22 +35,26 @@ class Store:
     latest; of a grade the latest that was given to the chain its sample now holds. `read` and `keys` see only
     rows that count; `compact` deletes the others.
 
-    ValueError where the folder cannot be written, another process holds it, or its schema version differs.
+    A folder of an older schema version is migrated, which `told` gets a line about. ValueError where the folder cannot
+    be written, another process holds it, its version is not known, or a part of it is damaged; with `tolerant` damaged
+    parts are left out, and `set_damaged_aside` is to be called before anything is written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, told: Callable[[str], None] | None = None, *, tolerant: bool = False) -> None:
         self.folder = Path(folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = FolderLock(self.folder)
         except OSError as error:
-            raise ValueError(
-                f"cannot write to {self.folder} ({error.strerror}): choose another --output-dir"
-            ) from error
+            raise _unwritable(self.folder, error) from error
         try:
-            manifest.read_manifest(self.folder)
             remove_leftovers(self.folder)
-            self._parts = {table: Parts(self.folder / table, arrow_schema(table)) for table in KEYS}
+            if done := migrate(self.folder):
+                (told or _tell)(done)
+            self._parts = {table: Parts(self.folder / table, arrow_schema(table), tolerant=tolerant) for table in KEYS}
+        except OSError as error:
+            self._lock.release()
+            raise _unwritable(self.folder, error) from error
         except BaseException:
             self._lock.release()
             raise
@@ -62,8 +71,24 @@ class Store:
         """Unlock the folder; the store may not be used afterwards."""
         self._lock.release()
 
+    @property
+    def damaged(self) -> list[Path]:
+        """Parts that a tolerant store left out."""
+        return [path for parts in self._parts.values() for path in parts.damaged]
+
+    def set_damaged_aside(self) -> list[str]:
+        """Move the damaged parts to `damaged/`; a line on each, for the user."""
+        lines = [
+            f"{path} was damaged: moved to {DAMAGED}/; what this sweep needs of its rows is made anew"
+            for path in self.damaged
+        ]
+        for parts in self._parts.values():
+            parts.set_damaged_aside(self.folder / DAMAGED)
+        return lines
+
     def append(self, table: str, rows: Sequence[dict[str, Any]]) -> None:
         """Add rows of `samples` or `grades` as one part, whole or not at all; durable on return."""
+        self._lock.check()
         if rows:
             self._parts[table].append(rows_to_arrow(table, rows))
 
@@ -95,6 +120,7 @@ class Store:
         """
         if not caps:
             return
+        self._lock.check()
         parts = self._parts["samples"]
         assert caps.keys() <= self.keys("samples"), "only the cap of a stored chain can be raised"
         for part, mask in zip(list(parts), self._masks("samples"), strict=True):
@@ -111,17 +137,20 @@ class Store:
 
     def compact(self) -> None:
         """Merge small parts and drop rows that no longer count: each folder read plainly is then right."""
+        self._lock.check()
         for table, parts in self._parts.items():
             parts.merge(self._masks(table))
 
     def write_table(self, table: str, frame: pd.DataFrame) -> None:
         """Write `outcomes`, `points`, `frontiers` or `gains` as TABLE.parquet, atomically."""
         assert table in TABLES.keys() - KEYS.keys(), f"{table} is no table that is written at once"
+        self._lock.check()
         with replacing(self.folder / f"{table}.parquet") as aside:
-            pq.write_table(frame_to_arrow(table, frame), aside, compression="zstd")
+            pq.write_table(frame_to_arrow(table, frame), aside, compression="zstd", write_page_checksum=True)
 
     def write_manifest(self, content: dict[str, Any]) -> None:
         """Write manifest.json, atomically; the schema's version is added."""
+        self._lock.check()
         manifest.write_manifest(self.folder, content)
 
     def read_manifest(self) -> dict[str, Any] | None:
@@ -163,3 +192,11 @@ class Store:
         frame = pa.concat_tables([*tables, parts.empty(names)]).to_pandas()
         frame["part"] = np.repeat(np.arange(len(tables)), [rows.num_rows for rows in tables])
         return frame
+
+
+def _unwritable(folder: Path, error: OSError) -> ValueError:
+    return ValueError(f"cannot write to {folder} ({error.strerror or error}): choose another --output-dir")
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)

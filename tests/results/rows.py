@@ -62,6 +62,9 @@ def grade_row(
         "correct": correct,
         "truncated": sample["prompt_tokens"] + sample["generated_tokens"] > length,
         "flag": None,
+        "strict": None,
+        "official": None,
+        "graders_differ": None,
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hyperscale.results.manifest import check_identity
-from hyperscale.results.schema import SCHEMA_VERSION
+from hyperscale.results.schema import OLDEST_VERSION, SCHEMA_VERSION
 from hyperscale.results.store import Store
 
 IDENTITY = {"model": "tiny", "sampling": {"temperature": 0.6, "top_p": 0.95}, "grid": [[1, 64], [2, 32]]}
@@ -30,10 +30,10 @@ def test_what_is_no_json_is_refused_and_the_old_manifest_stays(tmp_path: Path) -
         assert not list(tmp_path.glob(".*.tmp"))
 
 
-@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, SCHEMA_VERSION - 1, None, "1"])
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, OLDEST_VERSION - 1, None, "4", True])
 def test_another_schema_version_is_refused(tmp_path: Path, version: object) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": version}))
-    with pytest.raises(ValueError, match=f"schema version {version}; this hyperscale reads .* {SCHEMA_VERSION}"):
+    with pytest.raises(ValueError, match=f"schema version {version}; this hyperscale reads .* {SCHEMA_VERSION}:"):
         Store(tmp_path)
 
 

@@ -40,7 +40,8 @@ def test_a_large_part_is_left_alone_until_it_holds_a_stale_row(store: Store, mon
     after = {part.name: part.stat().st_ino for part in store.folder.glob("samples/*")}
     first, second, third = sorted(inodes)
     assert after[first] == inodes[first]
-    assert after[second] != inodes[second]
+    assert second not in after
+    assert [name[:22] for name in after].count(second[:22]) == 1
     assert third not in after
     assert caps(store) == {
         ("p", 0): 64,
@@ -130,20 +131,19 @@ def test_damage_inside_the_columns_is_noticed(store: Store) -> None:
 
 
 def test_parts_of_other_columns_and_strange_files_are_refused(store: Store) -> None:
-    store.append("samples", [sample_row()])
-    [part] = store.folder.glob("samples/*")
+    part = store.folder / "samples" / "part-00000001-00000001.parquet"
     pd.DataFrame({"x": [1]}).to_parquet(part)
-    with pytest.raises(ValueError, match="other columns"):
-        store.read("samples")
-    part.rename(part.with_name("mine.parquet"))
     store.close()
+    with Store(store.folder) as again, pytest.raises(ValueError, match="other columns"):
+        again.read("samples")
+    part.rename(part.with_name("mine.parquet"))
     with pytest.raises(ValueError, match=r"mine\.parquet is no part file"):
         Store(store.folder)
 
 
 def test_overlapping_parts_are_refused(store: Store) -> None:
     for name in ("part-00000001-00000003.parquet", "part-00000002-00000004.parquet"):
-        (store.folder / "samples" / name).write_bytes(b"")
+        pd.DataFrame({"x": [1]}).to_parquet(store.folder / "samples" / name)
     store.close()
     with pytest.raises(ValueError, match="overlap"):
         Store(store.folder)

@@ -1,0 +1,104 @@
+"""What a program is tested with, as a task's gold answer: JSON, private tests packed as their dataset has them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import pickle
+import zlib
+from functools import lru_cache
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+_MOST_BYTES = 2 << 30
+
+
+class Cases(BaseModel, frozen=True, extra="forbid"):
+    """Tests in LiveCodeBench's form: text in, text out; with a function's name, lines of JSON in and JSON out."""
+
+    kind: Literal["cases"] = "cases"
+    public: str
+    private: str
+    function: str | None = None
+
+
+class Check(BaseModel, frozen=True, extra="forbid"):
+    """A test in HumanEval's form: `test` defines check(candidate), and may use what `prompt` defines."""
+
+    kind: Literal["check"] = "check"
+    prompt: str
+    test: str
+    function: str
+
+
+Gold = Annotated[Cases | Check, Field(discriminator="kind")]
+_GOLD: TypeAdapter[Cases | Check] = TypeAdapter(Gold)
+
+
+class Case(NamedTuple):
+    """One test."""
+
+    given: str
+    expected: str
+
+
+@lru_cache(maxsize=8)
+def parse_gold(gold: str) -> Cases | Check:
+    """The gold answer of a problem; ValueError where it is none."""
+    try:
+        return _GOLD.validate_json(gold)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"no tests for a program: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+@lru_cache(maxsize=8)
+def cases_of(cases: Cases) -> tuple[Case, ...]:
+    """Public and private tests, in this order; ValueError where they cannot be read, or there are none."""
+    found = tuple(
+        _case(entry) for name in ("public", "private") for entry in _entries(getattr(cases, name), f"{name} tests")
+    )
+    if not found:
+        raise ValueError("a problem has no tests")
+    return found
+
+
+def _entries(text: str, what: str) -> list[Any]:
+    """A list as JSON, or what LiveCodeBench packs it into: base64 of zlib of a pickled string of JSON."""
+    try:
+        entries = json.loads(text) if text.lstrip().startswith("[") else json.loads(_unpack(text))
+    except (ValueError, binascii.Error, zlib.error, pickle.UnpicklingError, EOFError) as error:
+        raise ValueError(f"{what} cannot be read: {error}") from None
+    if not isinstance(entries, list):
+        raise ValueError(f"{what} are no list")
+    return entries
+
+
+def _unpack(text: str) -> str:
+    inflate = zlib.decompressobj()
+    content = inflate.decompress(base64.b64decode(text, validate=True), _MOST_BYTES)
+    if inflate.unconsumed_tail:
+        raise ValueError(f"more than {_MOST_BYTES:,} bytes")
+    packed = _PlainUnpickler(io.BytesIO(content)).load()
+    if not isinstance(packed, str):
+        raise ValueError(f"a pickled {type(packed).__name__}, not a string")
+    return packed
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Strings, numbers and containers: whatever else a pickle names is refused, so that none of it is ever run."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise pickle.UnpicklingError("it refers to something outside")
+
+
+def _case(entry: Any) -> Case:
+    if not isinstance(entry, dict) or not isinstance(entry.get("input"), str) or "output" not in entry:
+        raise ValueError(f"a test is no object with input and output: {str(entry)[:80]}")
+    return Case(entry["input"], str(entry["output"]))

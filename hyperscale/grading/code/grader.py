@@ -1,0 +1,98 @@
+"""Verdicts on chains that hold programs: extracted, run under both graders, several at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Literal, NamedTuple
+
+from hyperscale.grading.code import official, strict
+from hyperscale.grading.code.fences import between_last_fences, last_block
+from hyperscale.grading.code.gold import Check, parse_gold
+from hyperscale.grading.verdict import GradeRequest, Verdict
+from hyperscale.sandbox import Sandbox
+
+CodeGrading = Literal["strict", "official"]
+"""Which grader's verdict counts; the other's is recorded."""
+
+_MOST_WORKERS = 16
+
+_SECOND_LOOK = ("timeout", "memory", "output", "processes")
+
+
+class _Programs(NamedTuple):
+    """What each grader takes out of a chain; None, or nothing, where it finds no program."""
+
+    strict: str | None
+    official: str
+    open: bool
+
+
+class CodeGrader:
+    """Grades programs in a sandbox, `workers` at a time (half the cores, 16 at most). What was judged is remembered.
+
+    It closes the sandbox.
+    """
+
+    def __init__(self, sandbox: Sandbox, counts: CodeGrading = "strict", workers: int | None = None) -> None:
+        self._sandbox = sandbox
+        self._counts = counts
+        workers = workers or min(_MOST_WORKERS, max(2, (os.cpu_count() or 2) // 2))
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="programs")
+        self._known: dict[tuple[str, str], Future[strict.Outcome]] = {}
+
+    def grade(self, requests: Sequence[tuple[GradeRequest, str | None]]) -> list[Verdict]:
+        """Verdicts on (request, its text without reasoning; None where that never ended)."""
+        drafts = [(request, _programs(text, request.gold)) for request, text in requests]
+        futures = [(self._judge("strict", *draft), self._judge("official", *draft)) for draft in drafts]
+        return [
+            self._verdict(programs, ours.result() if ours else None, theirs.result() if theirs else None)
+            for (_, programs), (ours, theirs) in zip(drafts, futures, strict=True)
+        ]
+
+    def describe(self) -> dict[str, object]:
+        """What programs run in, for the manifest."""
+        return self._sandbox.describe()
+
+    def close(self) -> None:
+        """End what runs, give up what has not begun."""
+        self._sandbox.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _judge(self, grader: CodeGrading, request: GradeRequest, programs: _Programs) -> Future[strict.Outcome] | None:
+        source = programs.strict if grader == "strict" else programs.official
+        if not source:
+            return None
+        key = (grader, hashlib.sha256(f"{request.gold}\0{source}".encode("utf-8", "replace")).hexdigest())
+        if key not in self._known:
+            judge = strict.judge if grader == "strict" else official.judge
+            self._known[key] = self._threads.submit(judge, self._sandbox, source, parse_gold(request.gold))
+        return self._known[key]
+
+    def _verdict(self, programs: _Programs, ours: strict.Outcome | None, theirs: strict.Outcome | None) -> Verdict:
+        passes, passes_there = bool(ours and ours.passed), bool(theirs and theirs.passed)
+        counted = ours if self._counts == "strict" else theirs
+        flag = "unclosed_fence" if programs.open else None
+        if counted is not None and counted.reason in _SECOND_LOOK:
+            flag = counted.reason
+        answer = programs.strict if self._counts == "strict" else programs.official or None
+        return Verdict(
+            answer,
+            None if answer is None else hashlib.sha256(answer.encode("utf-8", "replace")).hexdigest()[:16],
+            passes if self._counts == "strict" else passes_there,
+            flag,
+            strict=passes,
+            official=passes_there,
+            graders_differ=passes != passes_there,
+        )
+
+
+def _programs(text: str | None, gold: str) -> _Programs:
+    if text is None:
+        return _Programs(None, "", False)
+    block = last_block(text)
+    # HumanEval's own grader takes programs as they are given, so what is given is ours to say.
+    theirs = (block.source or "") if isinstance(parse_gold(gold), Check) else between_last_fences(text)
+    return _Programs(block.source, theirs, block.open)

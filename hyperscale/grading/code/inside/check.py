@@ -1,0 +1,39 @@
+"""Runs a HumanEval test without the program that it tests, which answers from a sandbox of its own. `check.py NAME`.
+
+NAME is the function under test, which tests may also call by its name. Lines out: `call ARGUMENTS`, to which the result
+is expected, and at the end `passed` or `failed`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from channel import open_channel  # type: ignore[import-not-found]
+from values import dumps, loads  # type: ignore[import-not-found]
+
+
+def main() -> None:
+    """Run the test of /box/test.py, whose names those of the prompt are."""
+    channel = open_channel()
+    channel.receive()
+
+    def candidate(*arguments: object) -> object:
+        channel.send("call " + dumps(arguments))
+        kind, _, value = (channel.receive() or "error end").partition(" ")
+        if kind != "value":
+            raise RuntimeError(value)
+        return loads(value)
+
+    space: dict[str, object] = {"__name__": "test"}
+    try:
+        with open("/box/test.py", encoding="utf-8") as file:
+            exec(compile(file.read(), "test.py", "exec"), space)
+        space[sys.argv[1]] = candidate
+        space["check"](candidate)  # type: ignore[operator]
+        verdict = "passed"
+    except BaseException:
+        verdict = "failed"
+    channel.send(verdict)
+
+
+main()

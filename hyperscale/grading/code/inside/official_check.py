@@ -1,0 +1,30 @@
+"""A HumanEval program, judged as OpenAI's grader does: program and test in one process. `official_check.py SECONDS`."""
+
+from __future__ import annotations
+
+import sys
+
+from channel import open_channel  # type: ignore[import-not-found]
+from guard import arm, guard, ring  # type: ignore[import-not-found]
+
+
+def main() -> None:
+    """`passed`, if nothing is raised and the time suffices; else `failed`."""
+    channel = open_channel()
+    with open("/box/program.py", encoding="utf-8") as file:
+        source = file.read()
+    arm()
+    guard()
+    channel.receive()
+    try:
+        ring(int(sys.argv[1]))
+        exec(source, {})
+        ring(0)
+        verdict = "passed"
+    except BaseException:
+        ring(0)
+        verdict = "failed"
+    channel.send(verdict)
+
+
+main()

@@ -1,0 +1,154 @@
+"""A program fed as LiveCodeBench's grader feeds it: inside this process, with a stdin of its making. Quirks and all.
+
+`official_stdin.py SECONDS`. The first line in asks for the program to be loaded; each further one holds a test's input.
+Lines out: `value OUTPUT`, `timeout` or `error`. What makes right programs fail there:
+
+* the program becomes the body of a function: `global` finds nothing, `from __future__` is a syntax error;
+* the stand-in for stdin cannot be iterated, and its `buffer.readline` returns the first line each time;
+* `from sys import stdin` finds the real one, which has other `read`, `readline` and `readlines`, and no input;
+* `from sys import stdout` finds the real one, whose output nobody reads; `open(0)` opens the real stdin.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+from channel import open_channel  # type: ignore[import-not-found]
+from guard import arm, failure, guard, import_numpy, ring  # type: ignore[import-not-found]
+from prelude import PRELUDE  # type: ignore[import-not-found]
+from values import dumps  # type: ignore[import-not-found]
+
+_MAIN = "__name__ == '__main__'"
+_BODY = "wrapped_function"
+
+
+class _Buffer:
+    """Bytes of the whole input, whoever has read before."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def read(self, *_: object) -> bytes:
+        return self._content
+
+    def readline(self, *_: object) -> bytes:
+        return self._content.partition(b"\n")[0] + b"\n"
+
+
+class _Stdin:
+    """Lines come in turn, the whole whenever it is asked for; the rest is StringIO's, but not its iteration."""
+
+    def __init__(self, content: str) -> None:
+        self._content = content
+        self._lines = io.StringIO(content)
+        self.buffer = _Buffer(content.encode())
+
+    def read(self, *_: object) -> str:
+        return self._content
+
+    def readline(self, *given: int) -> str:
+        return self._lines.readline(*given)
+
+    def readlines(self, *_: object) -> list[str]:
+        return self._content.split("\n")
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._lines, name)
+
+
+def rewritten(source: str) -> str:
+    """The program as the body of a function, behind its imports; as it is, where that cannot be."""
+    try:
+        body = ast.parse(_without_guard(source)).body
+        imports = [line for line in body if isinstance(line, (ast.Import, ast.ImportFrom))]
+        rest = [line for line in body if line not in imports]
+        nothing = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+        function = ast.FunctionDef(name=_BODY, args=nothing, body=rest, decorator_list=[], lineno=-1)
+        parts = [PRELUDE, *(ast.unparse(line) for line in imports), ast.unparse(function)]
+        return "\n".join(parts) + "\n"
+    except Exception:
+        return source
+
+
+def _without_guard(source: str) -> str:
+    """The program with the body of its last `if __name__ == "__main__"` in the guard's place."""
+    try:
+        body = ast.parse(source).body
+        last = body[-1]
+        if isinstance(last, ast.If) and ast.unparse(last.test).strip() == _MAIN:
+            return "\n".join(ast.unparse(line) for line in [*body[:-1], *last.body])
+    except Exception:
+        return source
+    return source
+
+
+def _giving(what: Callable[[], Any]) -> Callable[..., Any]:
+    """A function that takes whatever arguments it is given."""
+    return lambda *_: what()
+
+
+def run(function: object, given: str) -> str:
+    """What the function writes to `sys.stdout` of an input."""
+    lines = iter(given.split("\n"))
+    real, output = sys.stdin, io.StringIO()
+    with (
+        # The real one first: its methods are what a name bound at the import finds.
+        mock.patch.object(real, "read", _giving(lambda: given)),
+        mock.patch.object(real, "readlines", _giving(lambda: given.split("\n"))),
+        mock.patch.object(real, "readline", _giving(lambda: next(lines))),
+        mock.patch.object(sys, "stdin", _Stdin(given)),
+        mock.patch("builtins.open", mock.mock_open(read_data=given)),
+    ):
+        kept, sys.stdout = sys.stdout, output
+        output.close = lambda: None  # type: ignore[method-assign]
+        try:
+            function()  # type: ignore[operator]
+        except SystemExit:
+            pass
+        finally:
+            sys.stdout = kept
+    return output.getvalue()
+
+
+def main() -> None:
+    """Answer until nobody asks; what is no Exception ends the process, as there."""
+    seconds = int(sys.argv[1])
+    channel = open_channel()
+    with open("/box/program.py", encoding="utf-8") as file:
+        source = file.read()
+    import_numpy(source)
+    arm()
+    guard()
+    channel.receive()
+    try:
+        ring(seconds)
+        module = ModuleType("tmp_sol")
+        code = rewritten(source)
+        exec(code, module.__dict__)
+        function = module.Solution() if "class Solution" in code else module
+        function = getattr(function, _BODY)
+        ring(0)
+    except Exception as error:
+        ring(0)
+        channel.send(failure(error))
+        return
+    channel.send("loaded")
+    while (line := channel.receive()) is not None:
+        try:
+            ring(seconds)
+            answer = "value " + dumps(run(function, str(json.loads(line))))
+            ring(0)
+        except Exception as error:
+            ring(0)
+            answer = failure(error)
+        channel.send(answer)
+
+
+main()

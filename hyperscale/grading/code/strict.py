@@ -1,0 +1,154 @@
+"""The strict grader: real processes with real input, compared outside. What a program cannot see it cannot fake."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.resources import files
+from typing import Literal, NamedTuple
+
+from hyperscale.grading.code.compare import same_output, same_value
+from hyperscale.grading.code.gold import Case, Cases, Check, cases_of
+from hyperscale.grading.code.inside import values
+from hyperscale.sandbox import Ended, Limits, Program, Sandbox
+
+SECONDS = 6
+"""Processor time of a test of LiveCodeBench, and its grader's limit on wall-clock time."""
+
+CHECK_SECONDS = 3
+"""The same of HumanEval, for all that a problem's test calls."""
+
+_PATIENCE = 3
+"""Wall-clock seconds for each second of processor time: other work on the machine fails nobody."""
+
+Reason = Literal["timeout", "memory", "output", "processes", "crash", "wrong"]
+
+
+class Outcome(NamedTuple):
+    """Whether a program passed every test, and if not, what the first that it failed saw."""
+
+    passed: bool
+    reason: Reason | None = None
+
+
+PASSED, WRONG = Outcome(True), Outcome(False, "wrong")
+
+
+def limits_of(seconds: int) -> Limits:
+    """Limits of a program that may compute for so long."""
+    return Limits(cpu_seconds=seconds, wall_seconds=float(_PATIENCE * seconds))
+
+
+def judge(sandbox: Sandbox, source: str, gold: Cases | Check, limits: Limits | None = None) -> Outcome:
+    """Run a program on every test, up to the first that it fails. `limits`: of one test, where not the benchmark's."""
+    if isinstance(gold, Check):
+        return _check(sandbox, assembled(source, gold), gold, limits or limits_of(CHECK_SECONDS))
+    limits = limits or limits_of(SECONDS)
+    if gold.function:
+        return _call_all(sandbox, source, gold.function, cases_of(gold), limits)
+    return _feed_all(sandbox, source, cases_of(gold), limits)
+
+
+def assembled(source: str, gold: Check) -> str:
+    """A HumanEval program: what the prompt defines before its last function, and the model's own.
+
+    A model that wrote the function's body alone has the prompt put before it.
+    """
+    if f"def {gold.function}(" not in source:
+        return gold.prompt + source
+    before = gold.prompt.rpartition(f"def {gold.function}(")[0]
+    return before + "\n" + source
+
+
+def reason_of(ended: Ended) -> Reason:
+    """Why a program that did not end well has failed."""
+    if ended.why in ("cpu", "wall"):
+        return "timeout"
+    return "crash" if ended.why == "exited" else ended.why  # type: ignore[return-value]
+
+
+def driver(name: str, **more: bytes) -> dict[str, bytes]:
+    """Files of a sandbox in which `inside/NAME.py` runs."""
+    folder = files("hyperscale.grading.code") / "inside"
+    names = (name, "channel", "guard", "prelude", "values")
+    return {f"{each}.py": (folder / f"{each}.py").read_bytes() for each in names} | {
+        f"{each}.py": content for each, content in more.items()
+    }
+
+
+def _feed_all(sandbox: Sandbox, source: str, cases: Sequence[Case], limits: Limits) -> Outcome:
+    """A process for each test."""
+    program = Program.script(source)
+    deadline = time.monotonic() + _backstop(len(cases))
+    for case in cases:
+        if time.monotonic() > deadline:
+            return Outcome(False, "timeout")
+        ended = sandbox.run(program, limits, case.given.encode("utf-8", "replace"))
+        if not ended.well:
+            return Outcome(False, reason_of(ended))
+        if not same_output(ended.stdout.decode("utf-8", "replace"), case.expected):
+            return WRONG
+    return PASSED
+
+
+def _call_all(sandbox: Sandbox, source: str, function: str, cases: Sequence[Case], limits: Limits) -> Outcome:
+    """A fork of the loaded program for each test."""
+    program = Program(("/box/call.py", function, "prelude"), driver("call", program=source.encode("utf-8", "replace")))
+    with sandbox.start(program, replace(limits, wall_seconds=_backstop(len(cases)))) as running:
+        for case in cases:
+            arguments = [json.loads(line) for line in case.given.split("\n")]
+            answer = running.ask(values.dumps(arguments).encode(), limits.wall_seconds)
+            if answer is None:
+                return Outcome(False, reason_of(running.close()))
+            produced = _value(answer)
+            if isinstance(produced, Outcome):
+                return produced
+            if not same_value(_untupled(produced), json.loads(case.expected)):
+                return WRONG
+    return PASSED
+
+
+def _backstop(tests: int) -> float:
+    """Wall-clock seconds for all tests together: LiveCodeBench's, with the same patience."""
+    return float(_PATIENCE * ((SECONDS + 1) * tests + 5))
+
+
+def _value(answer: bytes) -> object:
+    """What a call gave, or the outcome where it gave nothing."""
+    kind, _, value = answer.partition(b" ")
+    if kind != b"value":
+        return Outcome(False, "timeout" if kind == b"timeout" else "crash")
+    try:
+        return values.loads(value)
+    except ValueError:
+        return WRONG
+
+
+def _untupled(value: object) -> object:
+    """Tuples as lists, however deep: JSON, in which LeetCode states its answers, knows no others."""
+    if isinstance(value, (list, tuple)):
+        return [_untupled(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _untupled(item) for key, item in value.items()}
+    return value
+
+
+def _check(sandbox: Sandbox, program: str, gold: Check, limits: Limits) -> Outcome:
+    """The test in one sandbox, the program in another: neither sees the other's memory."""
+    test = f"{gold.prompt}\n    pass\n{gold.test}\n".encode("utf-8", "replace")
+    tester = Program(("/box/check.py", gold.function), driver("check", test=test))
+    candidate = Program(
+        ("/box/call.py", gold.function, "bare"), driver("call", program=program.encode("utf-8", "replace"))
+    )
+    with sandbox.start(tester, limits) as testing, sandbox.start(candidate, limits) as running:
+        line: bytes | None = b"begin"
+        while (said := testing.ask(line or b"error end", limits.wall_seconds)) is not None:
+            kind, _, arguments = said.partition(b" ")
+            if kind != b"call":
+                return PASSED if said == b"passed" else WRONG
+            line = running.ask(arguments, limits.wall_seconds)
+            if line is None:
+                return Outcome(False, reason_of(running.close()))
+        return Outcome(False, reason_of(testing.close()))

@@ -1,0 +1,60 @@
+"""Answers that are words or numbers, all of them and no others, in any order: what retrieval tasks ask for (RULER)."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+
+from hyperscale.grading.extract import MAX_ANSWER, last_box
+from hyperscale.grading.verdict import NOTHING, Extraction
+
+_MARK = re.compile(r"\banswers?\b[ \t]*+\**+[ \t]*+(?:\b(?:is|are)\b[ \t]*+:?|:)", re.IGNORECASE)
+_VERB = re.compile(r"\b(?:is|are)\b[ \t]*:?|:", re.IGNORECASE)
+_LATEX = re.compile(r"\\(?:boxed|text(?:bf|tt|it|rm)?|mathrm|mathbf|mathtt)\s*(?=\{)|\\[()\[\],;! ]")
+_GROUPED = re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\w,]|\.\d)")
+_APART = re.compile(r"[\s,;{}]+")
+_AROUND = "*`\"'“”‘’.:!?()[]<>$_"
+_BETWEEN = frozenset({"", "and", "&", "var", "-", "•"})
+"""What may stand between the words without being one of them; `VAR` is how RULER announces a variable."""
+
+
+def words_answer(text: str, *, finished: bool) -> Extraction:
+    r"""The words behind the last `Answer:`, `answer is` or `answers are` of the text.
+
+    They are the rest of its line, or where that is empty, the next lines down to an empty one. Without such a mark the
+    last box; without a box, a text that is a single line: what stands behind its last `is`, `are` or `:`, or all of
+    it. In an unfinished text the line, or the lines, must have ended, as the cut may have split a word.
+    """
+    if marks := deque(_MARK.finditer(text), maxlen=1):
+        stated = _stated(text[marks[0].end() :], finished=finished)
+    elif (stated := last_box(text)) is None and finished:
+        stated = _only_line(text)
+    if stated is None or len(stated := stated.strip()) > MAX_ANSWER:
+        return NOTHING
+    return Extraction(stated, words_normal(stated))
+
+
+def words_normal(answer: str) -> str | None:
+    """The different words in small letters, sorted, joined by blanks; None if there are none.
+
+    Markup and punctuation around a word do not count, nor does `and` or `VAR`; `1,234,567` is one number.
+    """
+    plain = _LATEX.sub(" ", _GROUPED.sub(lambda number: number[0].replace(",", ""), answer))
+    words = {word.strip(_AROUND).casefold() for word in _APART.split(plain)} - _BETWEEN
+    return " ".join(sorted(words)) or None
+
+
+def _stated(behind: str, *, finished: bool) -> str | None:
+    """What a mark announces; None where nothing does, or where the cut may have split it."""
+    line, ended, rest = behind.partition("\n")
+    if words_normal(line) is not None:
+        return line if ended or finished else None
+    paragraph, ended, _ = rest.lstrip().partition("\n\n")
+    return paragraph if paragraph and (ended or finished) else None
+
+
+def _only_line(text: str) -> str | None:
+    line = text.strip()
+    if not line or "\n" in line:
+        return None
+    return _VERB.split(line)[-1]

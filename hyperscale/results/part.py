@@ -1,0 +1,76 @@
+"""One part file: its name, which carries the digest of its bytes, and how its columns are written."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_NAME = re.compile(r"part-(\d{8,})-(\d{8,})(?:-([0-9a-f]{16}))?\.parquet")
+
+
+class Part(NamedTuple):
+    """One part file, the range of appends it holds, and the digest of its bytes."""
+
+    path: Path
+    first: int
+    last: int
+    digest: str | None
+    """None only in folders that schema version 3 left."""
+
+
+def parse_name(path: Path) -> Part:
+    """The part that a file is; ValueError where its name is none of a part."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise ValueError(f"{path} is no part file of hyperscale: move it out of the results folder")
+    return Part(path, int(match[1]), int(match[2]), match[3])
+
+
+def named(folder: Path, first: int, last: int, content: bytes) -> Part:
+    """The part that these bytes are in `folder`."""
+    digest = _digest(content)
+    return Part(folder / f"part-{first:08d}-{last:08d}-{digest}.parquet", first, last, digest)
+
+
+def sound_bytes(part: Part) -> bytes:
+    """A part's bytes; OSError where they cannot be read or are not those that were written."""
+    content = part.path.read_bytes()
+    if part.digest is not None and _digest(content) != part.digest:
+        raise OSError("its bytes are not those that were written")
+    return content
+
+
+def encoded(table: pa.Table) -> bytes:
+    """The bytes of a part that holds `table`."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", **_encodings(table.schema))
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def _encodings(schema: pa.Schema) -> dict[str, object]:
+    """How columns are written: lists of integers as deltas, so that evenly growing counts are nearly free.
+
+    Bytes a token, 4096-token chains: reads and pages 0.01 (dictionary: 0.93 and 0.02), text_ends 0.4 (2.4),
+    microseconds 1.4 (1.4). Token ids have no order: splitting their bytes takes 1.0 where a dictionary takes
+    1.4.
+    """
+    lists = [field.name for field in schema if pa.types.is_list(field.type)]
+    encodings = {f"{name}.list.element": "DELTA_BINARY_PACKED" for name in lists}
+    if "tokens" in lists:
+        encodings["tokens.list.element"] = "BYTE_STREAM_SPLIT"
+    plain = {"text", *lists}
+    return {
+        "use_dictionary": [name for name in schema.names if name not in plain],
+        "column_encoding": encodings or None,
+        "write_statistics": False,
+    }

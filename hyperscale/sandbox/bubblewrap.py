@@ -1,0 +1,104 @@
+"""The sandbox of bubblewrap: namespaces of its own for users, processes, mounts, network, IPC and host name."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from hyperscale.sandbox.base import BOX, SCRATCH, Limits, Program, Sandbox
+from hyperscale.sandbox.keeper import Keeper
+from hyperscale.sandbox.launch import ENVIRONMENT, NOBODY, in_memory, inside, kernel_limits, python_command, spawn
+from hyperscale.sandbox.process import Running
+from hyperscale.sandbox.runtime import Runtime
+from hyperscale.sandbox.seccomp import filter_program
+
+
+class Bubblewrap(Sandbox):
+    """Programs under `bwrap`. ValueError where it or util-linux is missing."""
+
+    name = "bubblewrap"
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__()
+        self._runtime = runtime
+        self._bwrap, self._prlimit = _tool("bwrap"), _tool("prlimit")
+        self._filter = filter_program()
+        # root keeps powers over whatever it owns, /proc/sys among it, in a user namespace too.
+        self._keeper = Keeper(runtime) if os.geteuid() == 0 else None
+        self._version = _version(self._bwrap)
+
+    def _start(self, program: Program, limits: Limits) -> Running:
+        contents = list(program.files.values())
+        filters = [] if self._filter is None else [self._filter]
+        with in_memory(*contents, *filters) as data:
+            files = dict(zip(program.files, data, strict=False))
+            arguments = self._arguments(files, limits, data[-1] if filters else None)
+            with in_memory(b"".join(os.fsencode(argument) + b"\0" for argument in arguments)) as (listed,):
+                command = [self._bwrap, "--args", str(listed), *self._limited(program, limits)]
+                # By descriptor, as whoever looks at its own /proc/1/cmdline would read the host's paths there.
+                if self._keeper is not None:
+                    command = self._keeper.command(command)
+                spawned = spawn(command, pass_fds=[*data, listed])
+        return Running(spawned, limits)
+
+    def describe(self) -> dict[str, object]:
+        """See Sandbox."""
+        return {
+            "name": self.name,
+            "version": self._version,
+            "seccomp": self._filter is not None,
+            "runtime": self._runtime.versions,
+        }
+
+    def _release(self) -> None:
+        if self._keeper is not None:
+            self._keeper.close()
+
+    def _limited(self, program: Program, limits: Limits) -> list[str]:
+        # Inside, where the namespace's own processes alone count against the limit on them.
+        flags = [f"--{name}={soft}:{hard}" for name, (soft, hard) in kernel_limits(limits).items()]
+        return [self._prlimit, *flags, *python_command(self._runtime, program)]
+
+    def _arguments(self, files: dict[str, int], limits: Limits, filters: int | None) -> list[str]:
+        runtime = self._runtime
+        size = str(limits.scratch_bytes)
+        given = ["--unshare-all", "--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY), "--hostname", "sandbox"]
+        given += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
+        for name, value in ENVIRONMENT.items():
+            given += ["--setenv", name, value]
+        for link, target in runtime.links:
+            given += ["--symlink", target, link]
+        shown = {path: path for path in runtime.shown} if self._keeper is None else self._keeper.shown
+        for path in runtime.shown:
+            given += ["--ro-bind", str(shown[path]), str(path)]
+        for hidden in runtime.hidden:
+            given += ["--tmpfs", str(hidden)]
+        packages = dict(runtime.packages) if self._keeper is None else self._keeper.packages
+        for place, target_path in packages.items():
+            given += ["--ro-bind", str(place), str(target_path)]
+        given += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm"]
+        given += ["--size", size, "--tmpfs", SCRATCH, "--dir", BOX]
+        for name, descriptor in files.items():
+            given += ["--perms", "0444", "--file", str(descriptor), inside(name)]
+        for folder in [*map(str, runtime.hidden), "/dev", "/"]:
+            given += ["--remount-ro", folder]
+        if filters is not None:
+            given += ["--seccomp", str(filters)]
+        return [*given, "--chdir", SCRATCH]
+
+
+def _tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        package = "bubblewrap" if name == "bwrap" else "util-linux"
+        raise ValueError(f"{name} is not installed: install {package}")
+    return str(Path(found).resolve())
+
+
+def _version(bwrap: str) -> str:
+    said = subprocess.run([bwrap, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout
+    found = re.search(r"\d[\d.]*", said)
+    return found[0] if found else "unknown"

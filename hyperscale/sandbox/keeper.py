@@ -1,0 +1,89 @@
+"""For root: programs run as nobody, and the interpreter where nobody can reach it.
+
+Bubblewrap must start as nobody, and then sees what nobody sees: not an interpreter in /root, say. A mount namespace is
+made once that shows the runtime in a folder open to all, and kept by a descriptor; each program enters it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from hyperscale.sandbox.launch import NOBODY
+from hyperscale.sandbox.runtime import Runtime
+
+_SETUP = """
+set -e
+root=$1; shift
+mount -t tmpfs -o mode=755 runtime "$root"
+number=0
+for path in "$@"; do
+  if [ -d "$path" ]; then mkdir "$root/$number"; else : > "$root/$number"; fi
+  mount --rbind "$path" "$root/$number"
+  number=$((number + 1))
+done
+echo ready
+read -r done
+"""
+
+
+class Keeper:
+    """A mount namespace with `shown` and `packages` of a runtime where all can read them.
+
+    ValueError where the machine does not let root make one, as in many containers.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._nsenter = shutil.which("nsenter")
+        unshare, shell = shutil.which("unshare"), shutil.which("sh")
+        if self._nsenter is None or unshare is None or shell is None:
+            raise ValueError("nsenter and unshare are not installed: install util-linux")
+        self._folder = Path(tempfile.mkdtemp(prefix="hyperscale-runtime-"))
+        try:
+            os.chmod(self._folder, 0o755)
+            sources = [*runtime.shown, *(place for place, _ in runtime.packages)]
+            inside = [self._folder / str(index) for index in range(len(sources))]
+            self.shown = dict(zip(runtime.shown, inside, strict=False))
+            targets = [target for _, target in runtime.packages]
+            self.packages = dict(zip(inside[len(runtime.shown) :], targets, strict=True))
+            setup = [unshare, "--mount", "--propagation", "private", shell, "-c", _SETUP, "sh"]
+            self._namespace = _hold([*setup, str(self._folder), *map(str, sources)])
+        except BaseException:
+            self._folder.rmdir()
+            raise
+
+    def command(self, command: list[str]) -> list[str]:
+        """A command as nobody in the namespace."""
+        assert self._nsenter is not None, "checked where the keeper was made"
+        # Not inherited: the program would find the descriptor open.
+        place = f"--mount=/proc/{os.getpid()}/fd/{self._namespace}"
+        return [self._nsenter, place, f"--setuid={NOBODY}", f"--setgid={NOBODY}", "--", *command]
+
+    def close(self) -> None:
+        """Let the namespace go."""
+        os.close(self._namespace)
+        self._folder.rmdir()
+
+
+def _hold(setup: list[str]) -> int:
+    """Descriptor of the mount namespace that `setup` makes."""
+    with subprocess.Popen(
+        setup,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": os.defpath},
+    ) as process:
+        assert process.stdin is not None, "a pipe was asked for"
+        assert process.stdout is not None, "a pipe was asked for"
+        assert process.stderr is not None, "a pipe was asked for"
+        if process.stdout.readline().strip() != "ready":
+            said = process.stderr.read().strip().splitlines()
+            raise ValueError(f"no mount namespace for the sandbox: {said[-1] if said else 'refused'}")
+        namespace = os.open(f"/proc/{process.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        process.stdin.close()
+    return namespace

@@ -1,0 +1,101 @@
+"""What both sandboxes give a program on its way: environment, limits of the kernel, and data by descriptor."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from hyperscale.sandbox.base import BOX, SCRATCH, Limits, Program
+from hyperscale.sandbox.process import Spawned
+from hyperscale.sandbox.runtime import Runtime
+
+NOBODY = 65534
+
+ENVIRONMENT: Mapping[str, str] = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": SCRATCH,
+    "LANG": "C.UTF-8",
+    # Sets of strings come in one order: what a program prints must not change from run to run.
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    # A pool of threads for each core would count against the limits on memory and processes.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""All that a program finds in its environment."""
+
+
+def kernel_limits(limits: Limits) -> dict[str, tuple[int, int]]:
+    """Name of a resource (as `prlimit --name`, `resource.RLIMIT_NAME`) -> its soft and hard limit."""
+    return {
+        "as": (limits.memory_bytes, limits.memory_bytes),
+        "core": (0, 0),
+        # SIGXCPU first, by which the end can be told from others; SIGKILL for who ignores it.
+        "cpu": (limits.cpu_seconds, limits.cpu_seconds + 1),
+        "fsize": (limits.scratch_bytes, limits.scratch_bytes),
+        "memlock": (0, 0),
+        "nofile": (limits.open_files, limits.open_files),
+        "nproc": (limits.processes, limits.processes),
+        "stack": (limits.stack_bytes, limits.stack_bytes),
+    }
+
+
+def python_command(runtime: Runtime, program: Program) -> list[str]:
+    """The interpreter and its arguments: no packages of the user's."""
+    return [str(runtime.interpreter), "-s", *program.arguments]
+
+
+def inside(name: str) -> str:
+    """Path of a program's file. ValueError where the name is none of a plain file."""
+    if "/" in name or name in ("", ".", ".."):
+        raise ValueError(f"a program's file is named {name!r}: give a plain name")
+    return f"{BOX}/{name}"
+
+
+@contextmanager
+def in_memory(*contents: bytes) -> Iterator[list[int]]:
+    """A descriptor at the start of each content, which lies in memory: nothing to clean up, nowhere to look."""
+    descriptors: list[int] = []
+    try:
+        for content in contents:
+            descriptors.append(os.memfd_create("sandbox", os.MFD_CLOEXEC))
+            left = memoryview(content)
+            while left:
+                left = left[os.write(descriptors[-1], left) :]
+            os.lseek(descriptors[-1], 0, os.SEEK_SET)
+        yield descriptors
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def spawn(
+    command: Sequence[str], *, pass_fds: Sequence[int] = (), env: Mapping[str, str] | None = None, cwd: str = "/"
+) -> Spawned:
+    """Start a command in a session of its own, with an empty environment if none is given."""
+    theirs: list[int] = []
+    ours: list[int] = []
+    try:
+        for index in range(3):
+            read, write = os.pipe()
+            theirs.append(write if index else read)
+            ours.append(read if index else write)
+            os.set_blocking(ours[-1], False)
+            if os.geteuid() == 0:
+                # Who opens /dev/stdin asks for the pipe by its owner's rights.
+                os.fchown(read, NOBODY, NOBODY)
+        stdin, stdout, stderr = theirs
+        process = subprocess.Popen(
+            command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds, cwd=cwd, env=dict(env or {}),
+            start_new_session=True,
+        )  # fmt: skip
+    except BaseException:
+        for end in ours:
+            os.close(end)
+        raise
+    finally:
+        for end in theirs:
+            os.close(end)
+    return Spawned(process, *ours)

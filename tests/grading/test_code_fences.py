@@ -1,0 +1,57 @@
+"""Which part of a chain is the program, for the strict grader and for LiveCodeBench's."""
+
+from __future__ import annotations
+
+import pytest
+
+from hyperscale.grading.code.fences import between_last_fences, last_block
+
+A, B = "print(1)\n", "print(2)\n"
+
+
+def fenced(code: str, language: str = "python", mark: str = "```") -> str:
+    return f"{mark}{language}\n{code}{mark}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "open"),
+    [
+        ("", None, False),
+        ("print(1)", None, False),
+        (fenced(A), A, False),
+        (f"First\n{fenced(A)}better:\n{fenced(B)}done", B, False),
+        (fenced(A, ""), A, False),
+        (fenced(A, "py"), A, False),
+        (fenced(A, "Python3 title=x"), A, False),
+        (fenced(A, "{.python}"), A, False),
+        (fenced(A, mark="~~~"), A, False),
+        (fenced(A, mark="````"), A, False),
+        (f"{fenced(A)}Output:\n{fenced('1' + chr(10), 'text')}", A, False),
+        (f"{fenced(A)}Run it:\n{fenced('python3 a.py' + chr(10), 'bash')}", A, False),
+        (f"{fenced(A)}and then\n```python\nprint(", A, True),
+        ("```python\nprint(", None, True),
+        ("````python\nx = '''\n```\n'''\n````\n", "x = '''\n```\n'''\n", False),
+        ("   ```python\nprint(1)\n   ```", A, False),
+        ("```python\n```", "\n", False),
+        ("Use ```print(1)``` here", None, False),
+        ("```python\nprint(1)\n```python\nprint(2)\n```", "print(1)\n```python\nprint(2)\n", False),
+    ],
+)
+def test_the_last_complete_block_of_python(text, source, open):
+    assert last_block(text) == (source, open)
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("", ""),
+        ("```python\nprint(1)", ""),
+        ("```python\nprint(1)\n```", "print(1)"),
+        ("```\na\n```\nthen\n```\nb\n```", "b"),
+        ("```\na\n```\nthen\n```python\nb", "then"),
+        ("```python\nprint(1)\n```\n```text\n1\n```", "1"),
+        ("a ```x``` b\nc\n```", "c"),
+    ],
+)
+def test_livecodebench_takes_what_stands_between_the_last_two_fences(text, source):
+    assert between_last_fences(text) == source

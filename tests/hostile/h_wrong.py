@@ -1,0 +1,5 @@
+# what: plainly wrong, for comparison
+# kind: humaneval
+# verdict: fail
+def add(a, b):
+    return a - b

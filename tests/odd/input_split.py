@@ -1,0 +1,3 @@
+# what: input().split()
+a, b = map(int, input().split())
+print(a + b)

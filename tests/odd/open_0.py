@@ -1,0 +1,2 @@
+# what: open(0) as an iterable
+print(sum(sum(map(int, line.split())) for line in open(0)))

@@ -1,0 +1,2 @@
+# what: no newline at the end
+print(sum(map(int, input().split())), end="")

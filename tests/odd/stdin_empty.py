@@ -1,0 +1,3 @@
+# what: needs no input
+# input: ''
+print(42)

@@ -1,0 +1,3 @@
+# what: input without a last newline
+# input: '40 2'
+print(sum(map(int, input().split())))

@@ -1,0 +1,4 @@
+# what: sys.stdin.read()
+import sys
+
+print(sum(map(int, sys.stdin.read().split())))

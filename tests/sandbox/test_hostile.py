@@ -1,0 +1,87 @@
+"""Every program of tests/hostile, under each sandbox and the strict grader: the right verdict, and nothing left."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from hyperscale.grading.code import strict
+from hyperscale.sandbox import Limits, Program, Sandbox
+from tests.sandbox.corpus import GOLD, Entry, read
+from tests.sandbox.host import Host, host, left_running
+
+MIB = 1 << 20
+LIMITS = Limits(cpu_seconds=1, wall_seconds=3.0, memory_bytes=1024 * MIB, scratch_bytes=64 * MIB, output_bytes=8 * MIB)
+TOGETHER = 4
+PROGRAMS = {entry.name: entry for entry in read("hostile")}
+
+
+class Result(NamedTuple):
+    """What became of a hostile program, and of a harmless one right after it."""
+
+    passed: bool
+    ended: str
+    leak: str
+    next_passed: bool
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Host]:
+    # Not in /tmp, of which programs have one of their own.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, host(Path(folder)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def results(sandbox: Sandbox, machine: Host) -> dict[str, Result]:
+    """Several run at once: a sandbox may not let one disturb another."""
+    with ThreadPoolExecutor(TOGETHER) as threads:
+        found = threads.map(lambda entry: _run(sandbox, machine, entry), PROGRAMS.values())
+        return dict(zip(PROGRAMS, found, strict=True))
+
+
+def _run(sandbox: Sandbox, machine: Host, entry: Entry) -> Result:
+    source = machine.fill(entry.source)
+    kind = entry.facts["kind"]
+    ended, leak = "", ""
+    if kind == "stdin":
+        program = Program(("/box/program.py",), {"program.py": source.encode("utf-8", "surrogateescape")})
+        run = sandbox.run(program, LIMITS, b"40 2\n")
+        ended = "signal" if run.why == "exited" and run.code > 128 else run.why
+        said = run.stdout + run.stderr
+        leak = said[said.index(b"LEAK") :][:300].decode("utf-8", "replace") if b"LEAK" in said else ""
+        passed = run.well and strict.same_output(run.stdout.decode("utf-8", "replace"), "42\n")
+    else:
+        passed = strict.judge(sandbox, source, GOLD[kind], LIMITS).passed
+    after = sandbox.run(Program.script("import os; print(os.listdir('/tmp'), os.listdir('/dev/shm'))"), LIMITS)
+    return Result(passed, ended, leak, after.well and after.stdout == b"[] []\n")
+
+
+def test_the_corpus_is_large_and_says_what_it_holds():
+    assert len(PROGRAMS) >= 60
+    assert {entry.facts["kind"] for entry in PROGRAMS.values()} == set(GOLD)
+    assert {entry.facts["verdict"] for entry in PROGRAMS.values()} == {"pass", "fail"}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_hostile_program_gets_its_verdict_and_disturbs_nobody(results: dict[str, Result], name: str) -> None:
+    result, facts = results[name], PROGRAMS[name].facts
+    assert not result.leak
+    assert result.passed == (facts["verdict"] == "pass"), (result, facts)
+    if (wanted := facts.get("ends", "any")) != "any" and facts["kind"] == "stdin":
+        assert result.ended in {end.strip() for end in wanted.split("|")}, (result, facts)
+    assert result.next_passed
+
+
+def test_nothing_is_left_and_nothing_was_reached(results: dict[str, Result], machine: Host) -> None:
+    assert machine.touched() == []
+    assert left_running() == []
+    leftovers = [name for name in os.listdir(tempfile.gettempdir()) if name.startswith("hyperscale-unsafe")]
+    assert leftovers == []
+    assert not list(Path("/dev/shm").glob("hyperscale*"))
