@@ -7,7 +7,7 @@ RUN := runs/tiny-experiment
 REFERENCE := results/tiny
 ABLATION := results/tiny-immediate
 
-.PHONY: setup model sweep figures reference train-tiny retrofit-tiny test lint format bench bench-attention docs clean \
+.PHONY: setup model sweep figures reference train-tiny retrofit-tiny test lint format bench bench-attention bench-sandbox docs clean \
     clean-kernels
 
 setup: .venv/.installed
@@ -63,6 +63,9 @@ bench: setup $(SMOLLM2)
 bench-attention: setup $(SMOLLM2)
 	$(BIN)/python -m benchmarks.attention
 	$(BIN)/python -m benchmarks.backends
+
+bench-sandbox: setup
+	$(BIN)/python -m benchmarks.sandbox
 
 docs: setup
 	$(BIN)/python -m hyperscale.results.docs > docs/results.md

@@ -119,7 +119,8 @@ CHANGES: dict[str, Any] = {
     "model": "other", "revision": "abc", "dtype": "float32", "temperature": 0.1, "top_p": 0.5, "top_k": 3,
     "min_p": 0.1, "seed": 9, "batch_invariant": True, "device": "cpu", "tasks": ("aime24",), "data": Path("d"),
     "limit": 3, "problem_ids": ("1",), "grid": ((4, 64),), "pool": 7, "memory_budget": 5, "max_batch": 2,
-    "output_dir": Path("x"), "task_options": (("", "lengths", "200"),),
+    "output_dir": Path("x"), "task_options": (("", "lengths", "200"),), "code_grader": "official",
+    "sandbox": "namespaces", "confirm_run_unsafe_code": True,
 }  # fmt: skip
 
 

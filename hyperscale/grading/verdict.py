@@ -33,7 +33,8 @@ class Extraction(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What became of a chain. `flag` is `timeout`, `error`, `unclosed_think` or None.
+    """What became of a chain. `flag` is `timeout`, `error`, `unclosed_think` or None; of a program also
+    `unclosed_fence`, `memory`, `output` or `processes`.
 
     The last three speak of code only, which two graders judge: a strict one, and the benchmark's own.
     """

@@ -73,7 +73,7 @@ GRADES = [
     Column("normal", pa.string(), "", "The answer's cheap normal form, by which equal answers are first grouped."),
     Column("correct", pa.bool_(), "", "The grader's verdict."),
     Column("truncated", pa.bool_(), "", "The cut at L removed the end of the chain."),
-    Column("flag", pa.string(), "", "Why a verdict deserves a second look: `timeout`, `error`, `unclosed_think`; null otherwise."),
+    Column("flag", pa.string(), "", "Why a verdict deserves a second look: `timeout`, `error`, `unclosed_think`; of programs also `unclosed_fence` (a last block of code that never ends), and the limit that ended one: `memory`, `output`, `processes`; null otherwise."),
     Column("strict", pa.bool_(), "", "Verdict of the strict grader of code: a real process, its real output; null where the task is no code."),
     Column("official", pa.bool_(), "", "Verdict of the benchmark's own grader, quirks included; null where the task is no code."),
     Column("graders_differ", pa.bool_(), "", "The two disagree; null where the task is no code."),
