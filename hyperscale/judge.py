@@ -98,7 +98,12 @@ class Judge:
         requests = [
             GradeRequest(case.grader, prefix + row.pop("text"), case.gold, not row["truncated"]) for row in rows
         ]
-        verdicts = self._pool.grade(requests)
+        try:
+            verdicts = self._pool.grade(requests)
+        except ValueError as error:
+            raise ValueError(
+                f"task {case.samples[0]['task']}, problem {case.samples[0]['problem_id']}: {error}"
+            ) from None
         return [{**row, **verdict._asdict()} for row, verdict in zip(rows, verdicts, strict=True)]
 
 

@@ -18,6 +18,11 @@ _OF_THE_HUB = ("hub_config", "revision", "local", "local_split")
 def check_source(task: Task) -> None:
     """ValueError unless the task says in one way where its rows come from, and how to read them."""
     adapter = None if task.adapter is None else _check_adapter(task, task.adapter)
+    if task.grader == "code":
+        if adapter is None:
+            raise ValueError("the grader code needs an adapter that gives tests, such as livecodebench or humaneval")
+        if task.aggregate != "pass":
+            raise ValueError('aggregate must be "pass" with the grader code: programs are tested, they do not vote')
     given = [name for name in ("hub_id", "rows", "generator") if getattr(task, name) is not None]
     if adapter is not None and adapter.generates:
         if given:

@@ -154,8 +154,8 @@ def _on_hub(task: Task, options: LiveCodeBenchOptions) -> tuple[list[Path], str]
         except Exception as error:
             reason = str(error).partition("\n")[0]
             raise ValueError(
-                f"{name} of dataset {task.hub_id} at {task.revision} cannot be loaded ({reason}): check the network, or "
-                "give a local copy with --data FOLDER"
+                f"{name} of dataset {task.hub_id} at {task.revision} cannot be loaded ({reason}): check the network, "
+                "or give a local copy with --data FOLDER"
             ) from error
     return paths, str(task.revision)
 

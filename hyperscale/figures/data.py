@@ -43,7 +43,9 @@ def load(results: Path) -> list[FigureData]:
     try:
         points = pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as parquet ({' '.join(str(error).split())}): run the sweep again") from error
+        raise ValueError(
+            f"{path} cannot be read as parquet ({' '.join(str(error).split())}): run the sweep again"
+        ) from error
     require_columns(points, [column.name for column in POINTS], "points")
     if points.empty:
         raise ValueError(f"{path} holds no points: let the sweep finish at least one problem")

@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 from pebble import ProcessPool
 
 from hyperscale.grading.choice import choice_answer
-from hyperscale.grading.code import CodeGrader, parse_gold
+from hyperscale.grading.code import CodeGrader, check_gold
 from hyperscale.grading.countdown import countdown_answer, countdown_gold, is_solution
 from hyperscale.grading.deadline import settle
 from hyperscale.grading.extract import visible_text
@@ -74,7 +74,7 @@ def gold_normal(grader: str, gold: str) -> str:
         case "words":
             normal = words_normal(gold)
         case "code":
-            parse_gold(gold)
+            check_gold(gold)
             normal = gold
         case _:
             raise ValueError(f"no grader {grader!r}; there are {_GRADERS}")

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 _MOST_BYTES = 2 << 30
+_PROBE = 4096
 
 
 class Cases(BaseModel, frozen=True, extra="forbid"):
@@ -53,6 +54,22 @@ def parse_gold(gold: str) -> Cases | Check:
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"no tests for a program: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def check_gold(gold: str) -> None:
+    """ValueError where a gold answer is none, or its private tests do not even begin as such.
+
+    To unpack them all before a sweep begins would take minutes for LiveCodeBench's gigabytes.
+    """
+    tests = parse_gold(gold)
+    if isinstance(tests, Check) or tests.private.lstrip().startswith("["):
+        return
+    try:
+        begin = zlib.decompressobj().decompress(base64.b64decode(tests.private[:_PROBE]), _PROBE)
+    except (ValueError, zlib.error) as error:
+        raise ValueError(f"private tests cannot be read: {error}") from None
+    if not begin.startswith(pickle.PROTO):
+        raise ValueError("private tests cannot be read: no pickle")
 
 
 @lru_cache(maxsize=8)
