@@ -12,7 +12,8 @@ import typer
 import typer.core
 
 from hyperscale import __version__
-from hyperscale.cli_options import SweepOptions, option, takes
+from hyperscale.cli_command import takes
+from hyperscale.cli_options import SweepOptions, option
 from hyperscale.retrofit.options import RetrofitOptions
 from hyperscale.sizes import parse_list
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, replace
-from functools import wraps
-from inspect import Parameter, Signature, signature
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -216,40 +214,6 @@ def folder_name(model: str, tasks: tuple[str, ...]) -> str:
         name = Path(model).resolve().name
     stems = "-".join(Path(task).stem if task.endswith(".toml") else task for task in tasks)
     return re.sub(r"[^\w.-]+", "-", f"{name.replace('/', '--')}--{stems}")
-
-
-def takes(options: type[T]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Turn f(options, **own) into a command with a flag for each field of `options` and f's own parameters.
-
-    sweep and plan share their flags; typer knows a command's flags only from its signature.
-    """
-    hints = get_type_hints(options, include_extras=True)
-    shared = [
-        Parameter(
-            field.name,
-            Parameter.KEYWORD_ONLY,
-            default=Parameter.empty if field.default is MISSING else field.default,
-            annotation=hints[field.name],
-        )
-        for field in fields(options)  # type: ignore[arg-type]
-    ]
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        own = [
-            parameter.replace(kind=Parameter.KEYWORD_ONLY)
-            for parameter in list(signature(function, eval_str=True).parameters.values())[1:]
-        ]
-
-        @wraps(function)
-        def command(**given: Any) -> Any:
-            chosen = {parameter.name: given.pop(parameter.name) for parameter in shared}
-            return function(options(**chosen), **given)
-
-        command.__signature__ = Signature([*shared, *own])  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in [*shared, *own]}
-        return command
-
-    return decorate
 
 
 def _list(flag: str, text: str | None) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from tests.sandbox.corpus import GOLD, Entry, read
 from tests.sandbox.host import Host, host, left_running
 
 MIB = 1 << 20
-LIMITS = Limits(cpu_seconds=1, wall_seconds=3.0, memory_bytes=1024 * MIB, scratch_bytes=64 * MIB, output_bytes=8 * MIB)
-TOGETHER = 4
+LIMITS = Limits(cpu_seconds=1, wall_seconds=2.5, memory_bytes=1024 * MIB, scratch_bytes=64 * MIB, output_bytes=8 * MIB)
+TOGETHER = 8
 PROGRAMS = {entry.name: entry for entry in read("hostile")}
 
 
