@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 
-import pandas as pd
-
-from hyperscale import provenance
-from hyperscale.backends import backend_class
-from hyperscale.backends.settings import make_settings
 from hyperscale.config import SweepConfig
-from hyperscale.engines.base import Job
-from hyperscale.executors.base import Executor
 from hyperscale.grading import GradingPool
 from hyperscale.grading.code import CodeGrader
-from hyperscale.grid import Run, left_out, plan_runs
+from hyperscale.grid import left_out, plan_runs
 from hyperscale.interrupt import Interrupt
-from hyperscale.judge import CASE_COLUMNS, Case, Judge
-from hyperscale.progress import Board, Progress
+from hyperscale.judge import Judge
+from hyperscale.progress import Progress
 from hyperscale.results.store import Store
-from hyperscale.resume import keep_what_all_have, missing, set_aside
-from hyperscale.rows import Row, empty_row, records, sample_row
+from hyperscale.resume import set_aside
 from hyperscale.sandbox import open_sandbox
+from hyperscale.session import Load, Report, Session
 from hyperscale.sources import PARTIAL, Source, load_sources
-from hyperscale.tables import Tables
-from hyperscale.tasks import Problem, Task
 
-Load = Callable[[SweepConfig], Executor]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a sweep leaves behind."""
-
-    folder: Path
-    points: pd.DataFrame
-    frontiers: pd.DataFrame
-    generated_samples: int
-    generated_tokens: int
-    interrupted: bool
+__all__ = ["Report", "sweep"]
 
 
 def sweep(
@@ -74,238 +50,13 @@ def sweep(
         interrupt = stack.enter_context(Interrupt())
         pool = stack.enter_context(GradingPool(programs=programs))
         judge = stack.enter_context(Judge(config.seed, pool))
-        work = _Sweep(config, runs, sources, store, judge, interrupt, progress, load, command)
+        work = Session(config, runs, sources, store, judge, interrupt, progress, load, command)
         work.note_sandbox(programs)
         parts = [work.prepare(source, run) for source in sources for run in runs]
         work.check_prompts(parts)
         for part in parts:
             work.generate(part)
         return work.finish()
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One run of one task: what it still lacks, and the problems whose pools are not yet full."""
-
-    run: Run
-    run_id: str
-    problems: Mapping[str, Problem]
-    lacking: dict[str, dict[int, int]]
-    """Problem -> thread -> cap; threads are taken out as they come in."""
-    cases: dict[str, Case]
-    board: Board
-
-
-class _Sweep:
-    """One process's work on a folder."""
-
-    def __init__(
-        self, config: SweepConfig, runs: Sequence[Run], sources: list[Source], store: Store, judge: Judge,
-        interrupt: Interrupt, progress: Progress, load: Load, command: Sequence[str],
-    ) -> None:  # fmt: skip
-        self.config = config
-        self.store = store
-        self.judge = judge
-        self.interrupt = interrupt
-        self.progress = progress
-        self._load = load
-        self._executor: Executor | None = None
-        self._boards: dict[str, Board] = {}
-        self._prompts: dict[tuple[str, str], tuple[int, ...]] = {}
-        self._began = time.monotonic()
-        self._session = provenance.new_session(command)
-        tasks = {
-            source.task.name: provenance.describe_task(source.task, source.loaded, runs, config.code_grader)
-            for source in sources
-        }
-        # A folder without a sample, as a failed start leaves it, is nobody's yet; a damaged part may have held any.
-        sampled = set(store.read("samples", ["task", "backend"]).itertuples(index=False, name=None))
-        old = store.read_manifest() if sampled or store.damaged else None
-        if store.damaged and old is not None:
-            sampled |= provenance.named(old)
-        if (sampled or store.damaged) and old is None:
-            raise ValueError(
-                f"{config.output_dir} holds samples but no manifest.json, which tells how they were drawn: "
-                "restore it, or choose another --output-dir"
-            )
-        # On disk only once the loaded model is checked too: a refused sweep leaves the folder as it was.
-        self._manifest = provenance.opened(old, config, tasks, self._session, sampled)
-        for line in store.set_damaged_aside():
-            progress.say(line)
-        keys = [(task, run.backend, ratio) for task in tasks for run in runs for ratio in run.ratios]
-        self._tables = Tables(store, keys)
-
-    def note_sandbox(self, programs: CodeGrader | None) -> None:
-        """Enter what programs are run in, where any are."""
-        if programs is not None:
-            self._session["sandbox"] = programs.describe()
-
-    def prepare(self, source: Source, run: Run) -> _Part:
-        """Find out what a run of a task lacks, and have the problems judged that lack nothing."""
-        run_id = provenance.run_id(self.config, source.task, run)
-        problems = {problem.id: problem for problem in source.loaded.problems}
-        cases = self._stored_cases(source, run, run_id)
-        stored = [row for case in cases.values() for row in case.samples]
-        todo = missing(problems, run.length_caps, stored)
-        self.store.raise_caps({(run_id, source.task.name, *thread): cap for thread, cap in todo.raised.items()})
-        for row in stored:
-            row["length_cap"] = todo.raised.get((row["problem_id"], row["thread"]), row["length_cap"])
-        keep_what_all_have([case.samples for case in cases.values()], run.length_caps)
-        board = self._boards[run_id] = Board(_title(source.task, run), run, len(problems))
-        for problem_id in problems:
-            lacking = todo.generate.get(problem_id, {})
-            for thread in set(range(len(run.length_caps))) - lacking.keys():
-                board.found(thread)
-            if not lacking:
-                self._submit(cases.pop(problem_id))
-        return _Part(run, run_id, problems, todo.generate, cases, board)
-
-    def check_prompts(self, parts: Sequence[_Part]) -> None:
-        """ValueError if a prompt still to run does not suit its backend: told before the first part generates."""
-        for part in parts:
-            policy, settings = backend_class(part.run.backend), make_settings(part.run.backend, dict(part.run.options))
-            for problem_id, caps in part.lacking.items():
-                if self.interrupt.requested:
-                    return
-                prompt = len(self._prompt(part.problems[problem_id]))
-                if prompt < max(caps.values()):
-                    try:
-                        policy.check_prompt(prompt, part.run.cache_budget, settings)
-                    except ValueError as error:
-                        raise ValueError(f"{part.problems[problem_id].task} {problem_id}: {error}") from None
-
-    def generate(self, part: _Part) -> None:
-        """Generate what a part lacks while nobody interrupts; each chain is on disk before it counts."""
-        self.progress.start(part.board)
-        if not part.lacking or self.interrupt.requested:
-            return
-        executor = self._loaded()
-        provenance.identify_run(self._manifest, part.run, executor.run_identity(part.run))
-        self.store.write_manifest(self._manifest)
-        engine = executor.engine(part.run)
-        shape = engine.cache_shape
-        jobs, filled = [], {}
-        for problem_id, caps in list(part.lacking.items()):
-            problem, prompt = part.problems[problem_id], self._prompt(part.problems[problem_id])
-            room = {thread: cap for thread, cap in caps.items() if cap > len(prompt)}
-            if room:
-                jobs.append(Job(problem.task, problem_id, prompt, room))
-            if len(room) < len(caps):
-                filled[problem_id] = len(prompt)
-            cut = sorted(caps.keys() - room.keys())
-            self._keep(part, [empty_row(problem, thread, caps[thread], len(prompt), shape) for thread in cut])
-        self._tell_filled(part, filled)
-        part.board.restart()
-        for chain in self.interrupt.take(engine.generate(jobs)):
-            text, ends = executor.text(chain.tokens.tolist())
-            self._keep(part, [sample_row(part.problems[chain.problem_id], chain, text, ends, shape)])
-
-    def finish(self) -> Report:
-        """Wait for the last verdicts, write the tables and close the session."""
-        self._harvest(wait=True)
-        self._tables.write(self._manifest["tasks"])
-        self.store.compact()
-        self._save_session()
-        return Report(
-            self.config.output_dir,
-            self._tables.points,
-            self._tables.frontiers,
-            self._session["generated_samples"],
-            self._session["generated_tokens"],
-            self.interrupt.requested,
-        )
-
-    def _stored_cases(self, source: Source, run: Run, run_id: str) -> dict[str, Case]:
-        cases = {
-            problem.id: Case(source.task.grader, source.task.aggregate, problem.gold, run.points)
-            for problem in source.loaded.problems
-        }
-        for table, columns in (("samples", CASE_COLUMNS), ("grades", None)):
-            frame = self.store.read(table, columns, run_id=run_id)
-            for row in records(frame[frame["problem_id"].isin(cases)]):
-                getattr(cases[row["problem_id"]], table).append(row)
-        return cases
-
-    def _tell_filled(self, part: _Part, filled: dict[str, int]) -> None:
-        """Name the problems whose prompts fill the cap of some thread, in one line."""
-        if not filled:
-            return
-        first, tokens = next(iter(filled.items()))
-        others = len(filled) - 1
-        more = f" (and those of {others} other problem{'s' if others > 1 else ''})" if others else ""
-        self.progress.say(
-            f"warning: {part.problems[first].task} {first}: a prompt of {tokens} tokens{more} leaves threads no room "
-            "under their cap; recorded as cut off, with nothing generated"
-        )
-
-    def _keep(self, part: _Part, rows: list[Row]) -> None:
-        """Samples of a part: on disk before they count, those of a call at once."""
-        run_columns = {
-            "run_id": part.run_id,
-            "model": self.config.model,
-            "backend": part.run.backend,
-            "compression_ratio": part.run.compression_ratio,
-            "cache_budget": part.run.cache_budget,
-            "seed": self.config.seed,
-        }
-        rows = [row | run_columns for row in rows]
-        if rows:
-            self.store.append("samples", rows)
-        for row in rows:
-            self._count(part, row)
-        self._harvest()
-        self.progress.update()
-
-    def _count(self, part: _Part, row: Row) -> None:
-        self._session["generated_samples"] += 1
-        self._session["generated_tokens"] += row["generated_tokens"]
-        part.board.generated(row["thread"], row["generated_tokens"])
-        problem_id, thread = row["problem_id"], row["thread"]
-        samples = part.cases[problem_id].samples
-        kept = {name: row[name] for name in CASE_COLUMNS}
-        samples[:] = [*(other for other in samples if other["thread"] != thread), kept]
-        del part.lacking[problem_id][thread]
-        if not part.lacking[problem_id]:
-            self._submit(part.cases.pop(problem_id))
-
-    def _loaded(self) -> Executor:
-        if self._executor is None:
-            self.progress.say(f"loading {self.config.model}")
-            with self.interrupt.breakable():
-                self._executor = self._load(self._pinned())
-            provenance.identify(self._manifest, self._executor.identity())
-            self._session["hardware"] = provenance.hardware()
-            self.store.write_manifest(self._manifest)
-        return self._executor
-
-    def _prompt(self, problem: Problem) -> tuple[int, ...]:
-        key = problem.task, problem.id
-        if key not in self._prompts:
-            self._prompts[key] = self._loaded().prompt_tokens(problem)
-        return self._prompts[key]
-
-    def _pinned(self) -> SweepConfig:
-        """The config, at the revision that the folder's samples come from: a branch may have moved since."""
-        known = self._manifest["identity"]["model"].get("resolved_revision")
-        return self.config.model_copy(update={"revision": self.config.revision or known})
-
-    def _submit(self, case: Case) -> None:
-        self.judge.submit(case, self._manifest["identity"]["model"].get("answer_prefix", ""))
-
-    def _harvest(self, *, wait: bool = False) -> None:
-        for judged in self.judge.done(wait=wait):
-            if self.interrupt.requested and any(row["flag"] == "error" for row in judged.grades):
-                continue  # The signal may have ended the grading processes, too: the next session judges it.
-            self.store.append("grades", judged.grades)
-            self._boards[judged.run_id].judged(judged.outcomes)
-            self._tables.add(judged.outcomes)
-        if self._tables.write_if_due(self._manifest["tasks"]):
-            self._save_session()
-
-    def _save_session(self) -> None:
-        self._session["finished"] = provenance.now()
-        self._session["wall_seconds"] = round(time.monotonic() - self._began, 3)
-        self.store.write_manifest(self._manifest)
 
 
 def _code_grader(config: SweepConfig, sources: Sequence[Source], progress: Progress) -> CodeGrader | None:
@@ -316,7 +67,3 @@ def _code_grader(config: SweepConfig, sources: Sequence[Source], progress: Progr
     if not sandbox.isolates:
         progress.say("warning: no sandbox: programs that the model writes run with your rights on this machine")
     return CodeGrader(sandbox, config.code_grader)
-
-
-def _title(task: Task, run: Run) -> str:
-    return f"{task.name} | {run.name}"

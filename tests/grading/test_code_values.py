@@ -45,6 +45,9 @@ def test_a_value_comes_back_with_its_types(value):
     assert typed(loads(line)) == typed(value)
 
 
+Pair = collections.namedtuple("Pair", "x y")
+
+
 class Colour(enum.IntEnum):
     RED = 3
 
@@ -56,7 +59,7 @@ class Liar(int):
     __hash__ = int.__hash__
 
 
-class LyingList(list):  # type: ignore[type-arg]
+class LyingList(list):
     def __iter__(self):
         return iter([42])
 
@@ -76,7 +79,7 @@ class LyingList(list):  # type: ignore[type-arg]
         (Liar(5), 5),
         (LyingList([1, 2]), [1, 2]),
         (collections.Counter("aab"), {"a": 2, "b": 1}),
-        (collections.namedtuple("P", "x y")(1, 2), (1, 2)),
+        (Pair(1, 2), (1, 2)),
         (frozenset({1}), frozenset({1})),
         (bytearray(b"x"), b"x"),
     ],

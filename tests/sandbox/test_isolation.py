@@ -56,8 +56,8 @@ print(json.dumps([dict(os.environ), found]))
 """
     environment, others = seen(sandbox, source)
     assert set(environment) <= {
-        "PATH", "HOME", "LANG", "PWD", "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE", "PYTHONINTMAXSTRDIGITS", "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS", "LC_CTYPE",
+        "PATH", "HOME", "LANG", "PWD", "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE", "PYTHONINTMAXSTRDIGITS",
+        "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LC_CTYPE",
     }  # fmt: skip
     assert "hidden-7f3a" not in "".join(others)
     assert str(Path(__file__).parents[2]) not in "".join(others)
