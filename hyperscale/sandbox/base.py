@@ -91,6 +91,7 @@ class Sandbox(ABC):
             if self._closed:
                 raise RuntimeError("the sandbox is closed")
             running = self._start(program, limits)
+            running.sandbox = self  # What it holds open must live as long as its programs.
             self._programs.add(running)
         return running
 

@@ -79,7 +79,19 @@ class Bubblewrap(Sandbox):
         packages = dict(runtime.packages) if self._keeper is None else self._keeper.packages
         for place, target_path in packages.items():
             given += ["--ro-bind", str(place), str(target_path)]
-        given += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm"]
+        given += [
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--dev-bind",
+            "/dev/null",
+            "/dev/zero",
+            "--size",
+            size,
+            "--tmpfs",
+            "/dev/shm",
+        ]
         given += ["--size", size, "--tmpfs", SCRATCH, "--dir", BOX]
         for name, descriptor in files.items():
             given += ["--perms", "0444", "--file", str(descriptor), inside(name)]

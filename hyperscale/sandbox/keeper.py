@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from weakref import finalize
 
 from hyperscale.sandbox.launch import NOBODY
 from hyperscale.sandbox.runtime import Runtime
@@ -51,6 +52,7 @@ class Keeper:
             self.packages = dict(zip(inside[len(runtime.shown) :], targets, strict=True))
             setup = [unshare, "--mount", "--propagation", "private", shell, "-c", _SETUP, "sh"]
             self._namespace = _hold([*setup, str(self._folder), *map(str, sources)])
+            self._close = finalize(self, _give_back, self._namespace, self._folder)
         except BaseException:
             self._folder.rmdir()
             raise
@@ -63,9 +65,13 @@ class Keeper:
         return [self._nsenter, place, f"--setuid={NOBODY}", f"--setgid={NOBODY}", "--", *command]
 
     def close(self) -> None:
-        """Let the namespace go."""
-        os.close(self._namespace)
-        self._folder.rmdir()
+        """Let the namespace go; done at the process's end, too."""
+        self._close()
+
+
+def _give_back(namespace: int, folder: Path) -> None:
+    os.close(namespace)
+    folder.rmdir()
 
 
 def _hold(setup: list[str]) -> int:

@@ -13,6 +13,9 @@ from hyperscale.sandbox.runtime import Runtime
 
 NOBODY = 65534
 
+_HEAP_BYTES = 64 << 20
+"""Addresses that malloc takes for a thread."""
+
 ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/bin:/bin",
     "HOME": SCRATCH,
@@ -31,8 +34,10 @@ ENVIRONMENT: Mapping[str, str] = {
 
 def kernel_limits(limits: Limits) -> dict[str, tuple[int, int]]:
     """Name of a resource (as `prlimit --name`, `resource.RLIMIT_NAME`) -> its soft and hard limit."""
+    # Addresses, not memory: each thread's stack takes of them, and its heap. What is in use the watcher counts.
+    addresses = limits.memory_bytes + limits.processes * (limits.stack_bytes + _HEAP_BYTES)
     return {
-        "as": (limits.memory_bytes, limits.memory_bytes),
+        "as": (addresses, addresses),
         "core": (0, 0),
         # SIGXCPU first, by which the end can be told from others; SIGKILL for who ignores it.
         "cpu": (limits.cpu_seconds, limits.cpu_seconds + 1),

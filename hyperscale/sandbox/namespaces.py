@@ -49,6 +49,7 @@ class Namespaces(Sandbox):
         runtime = self._runtime
         files = {name: base64.b64encode(content).decode() for name, content in program.files.items() if inside(name)}
         return {
+            "parent": os.getpid(),
             "root": os.geteuid() == 0,
             "nobody": NOBODY,
             "links": runtime.links,

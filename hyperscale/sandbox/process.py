@@ -13,9 +13,11 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from hyperscale.sandbox.base import Ended, Limits, Why
-from hyperscale.sandbox.tree import children, fair_bytes, usage
+from hyperscale.sandbox.tree import available_bytes, children, entries_left, fair_bytes, usage
 
 _CHUNK = 1 << 16
+_FLOOR_BYTES = 256 << 20
+"""What the machine must have left: below it every program is ended, before the kernel ends something else."""
 _KEPT_ERRORS = 1 << 16
 _WATCH_SECONDS = 0.05
 _GRACE_SECONDS = 2.0
@@ -38,6 +40,9 @@ class Running:
     process is a child of `process`. `cleanup` is called once nothing runs any more.
     """
 
+    sandbox: object = None
+    """What started it."""
+
     def __init__(
         self,
         spawned: Spawned,
@@ -57,7 +62,11 @@ class Running:
         self._next_watch = self._began + _WATCH_SECONDS
         self._closed = False
         self._seconds, self._code = 0.0, 0
-        self._exit = os.pidfd_open(self._process.pid)
+        try:
+            self._exit = os.pidfd_open(self._process.pid)
+        except OSError:
+            self._kill_all()
+            raise
         self._open = {self._in, self._out, self._err, self._exit}
         self._selector = selectors.DefaultSelector()
         for file in (self._out, self._err, self._exit):
@@ -83,6 +92,7 @@ class Running:
         """
         if b"\n" in self._stdout:
             return None  # Somebody answered before he was asked.
+        self._written = 0
         deadline = min(time.monotonic() + seconds, self._began + self._limits.wall_seconds)
         self._pump(line + b"\n", lambda: b"\n" in self._stdout, deadline, then_close=False)
         answer, mark, rest = bytes(self._stdout).partition(b"\n")
@@ -116,7 +126,8 @@ class Running:
     def _explain(self, code: int) -> Why:
         """The kernel tells by a signal alone that the processor's time was up."""
         soft, hard = code == 128 + signal.SIGXCPU, code == 128 + signal.SIGKILL
-        used_up = self._seconds >= self._limits.cpu_seconds
+        # The kernel counts in ticks, and may be early by one.
+        used_up = self._seconds >= 0.9 * self._limits.cpu_seconds
         return "cpu" if self._why == "exited" and used_up and (soft or hard) else self._why
 
     def _pump(self, stdin: bytes, stop: Callable[[], bool], deadline: float, *, then_close: bool) -> None:
@@ -192,16 +203,25 @@ class Running:
         held = usage(self._process.pid)
         if held.tasks > self._limits.processes + _OWN_TASKS:
             self._why = "processes"
-        elif held.resident_bytes > self._limits.memory_bytes and (
-            fair_bytes(self._process.pid) > self._limits.memory_bytes
-        ):
+        elif self._holds_too_much(held.resident_bytes):
             self._why = "memory"
+
+    def _holds_too_much(self, resident_bytes: int) -> bool:
+        """Memory of the processes, of what they keep in folders, and of the machine as a whole."""
+        most = self._limits.memory_bytes
+        if available_bytes() < _FLOOR_BYTES:
+            return True
+        if self._contained and any(entries_left(child) < 0 for child in children(self._process.pid)):
+            return True
+        return resident_bytes > most and fair_bytes(self._process.pid) > most
 
     def _kill(self) -> None:
         """The namespace's first process, and with it the kernel ends all in it; the sandbox's own then ends by itself.
 
         The other way round nobody might ever wait for the first process: a zombie for each program.
         """
+        if not self._contained:
+            self._kill_all()  # What it has started, too, where that is still of its group.
         if self._process.poll() is not None:
             return
         self._kill_first()

@@ -49,7 +49,8 @@ def find_runtime() -> Runtime:
             shown.append(path)
     prefix = interpreter.parent.parent
     if not any(prefix.is_relative_to(path) for path in shown):
-        shown.append(prefix)
+        # Not the prefix itself: it may be somebody's home.
+        shown += [interpreter, *(path for name in ("lib", "lib64") if (path := prefix / name).is_dir())]
     site = _site_packages(prefix)
     packages = tuple((place, site[0] / place.name) for name in PACKAGES for place in _places(name)) if site else ()
     return Runtime(interpreter, tuple(links), tuple(shown), site, packages, _versions())

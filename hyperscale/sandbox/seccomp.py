@@ -11,13 +11,17 @@ import platform
 import struct
 from typing import NamedTuple
 
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN, _AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-_NUMBER, _ARCH, _FIRST, _SECOND = 0, 4, 16, 24
+_NUMBER, _ARCH, _FIRST, _SECOND, _THIRD, _FOURTH = 0, 4, 16, 24, 32, 40
 _NEW_NAMESPACES = 0x7E020080
 """CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
-_FAMILIES = (1, 2, 10)
-"""AF_UNIX, AF_INET and AF_INET6: dead ends without a network. Of the others some know no namespaces."""
+_FAMILIES = (1,)
+"""AF_UNIX alone. Some others know no namespaces, and buffers of AF_INET count against all of the machine's."""
+_SHARED_ANONYMOUS = 0x21
+"""MAP_SHARED and MAP_ANONYMOUS: pages that belong to no process once its mapping has shrunk."""
+_SOL_SOCKET, _BUFFERS = 1, (7, 8, 32, 33)
+"""SO_SNDBUF, SO_RCVBUF and their FORCE: what lies in a socket is no process's memory."""
 _TERMINAL = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX, which type into the caller's terminal."""
 
@@ -52,8 +56,10 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "process_madvise": (440, 440), "mount_setattr": (442, 442), "quotactl_fd": (443, 443),
     # Memory that no limit on files or address space counts.
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "msgget": (68, 186),
+    "semget": (64, 190), "vmsplice": (278, 75), "listen": (50, 201),
 }  # fmt: skip
 _CLONE, _CLONE3, _SOCKET, _SOCKETPAIR, _IOCTL = (56, 220), (435, 435), (41, 198), (53, 199), (16, 29)
+_MMAP, _SETSOCKOPT = (9, 222), (54, 208)
 
 
 def filter_program() -> bytes | None:
@@ -84,6 +90,12 @@ def _assemble(machine: _Machine) -> bytes:
         code += _when(_EQUAL, call[machine.column], [_load(_FIRST), *known, *refuse])
     typing = [line for request in _TERMINAL for line in _when(_EQUAL, request, refuse)]
     code += _when(_EQUAL, _IOCTL[machine.column], [_load(_SECOND), *typing, _allow()])
+    both = _when(_EQUAL, _SHARED_ANONYMOUS, refuse)
+    masked = _instruction(_AND, _SHARED_ANONYMOUS)
+    code += _when(_EQUAL, _MMAP[machine.column], [_load(_FOURTH), masked, *both, _allow()])
+    buffers = [line for option in _BUFFERS for line in _when(_EQUAL, option, refuse)]
+    level = _when(_EQUAL, _SOL_SOCKET, [_load(_THIRD), *buffers])
+    code += _when(_EQUAL, _SETSOCKOPT[machine.column], [_load(_SECOND), *level, _allow()])
     return b"".join([*code, _allow()])
 
 

@@ -99,9 +99,16 @@ def build(request: dict[str, Any]) -> None:
     os.mkdir(new + "/proc")
     mount("proc", new + "/proc", "proc", NOSUID | NODEV | 8)
     tmpfs(new + "/dev", size)
-    for name in ("null", "zero", "full", "random", "urandom"):
+    # Shared maps of the real /dev/zero are memory that belongs to no process.
+    for name, source in (
+        ("null", "null"),
+        ("zero", "null"),
+        ("full", "full"),
+        ("random", "random"),
+        ("urandom", "urandom"),
+    ):
         open(f"{new}/dev/{name}", "w").close()
-        mount(f"{old}/dev/{name}", f"{new}/dev/{name}", "", BIND)
+        mount(f"{old}/dev/{source}", f"{new}/dev/{name}", "", BIND)
     for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
         os.symlink(f"/proc/self/fd{target}", f"{new}/dev/{name}")
     tmpfs(new + "/dev/shm", size, "1777")
@@ -156,8 +163,8 @@ def first_process(request: dict[str, Any]) -> int:
     child = os.fork()
     if child == 0:
         libc.prctl(SET_DEATH_SIGNAL, 0, 0, 0, 0)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         limit(request)
-        os.closerange(3, request["limits"]["nofile"][0])
         command = request["command"]
         os.execve(command[0], command, request["environment"])
     libc.prctl(SET_DUMPABLE, 0, 0, 0, 0)
@@ -174,14 +181,23 @@ def status_code(status: int) -> int:
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
+def follow(parent: int) -> None:
+    """End with the process that started this one, also where it has ended already."""
+    libc.prctl(SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(125)
+
+
 def main() -> int:
     """Exit code of the program; 128 + N where signal N ended it; 125 where there is no sandbox for it."""
     with os.fdopen(int(sys.argv[1]), "rb") as file:
         request = json.load(file)
+    follow(request["parent"])
     spaces = NEWNS | NEWPID | NEWNET | NEWIPC | NEWUTS | NEWCGROUP
     try:
         if not request["root"]:
             become(os.getuid(), os.getgid(), 0)
+            follow(request["parent"])
         checked(libc.unshare(spaces), "namespaces")
         child = os.fork()
         if child == 0:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
+from functools import cache
 from typing import NamedTuple
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_MOST_ENTRIES = 100_000
+_AVAILABLE = re.compile(rb"^MemAvailable:\s+(\d+) kB", re.MULTILINE)
 _PSS = re.compile(rb"^Pss:\s+(\d+) kB", re.MULTILINE)
 
 
@@ -58,6 +61,32 @@ def fair_bytes(root: int) -> int:
             found = _PSS.search(_read(f"/proc/{process}/smaps_rollup"))
             total += int(found[1]) * 1024 if found else 0
     return total
+
+
+def entries_left(process: int) -> int:
+    """Files that a program may still make in its folders; below 0 it has made too many. Each takes kernel memory."""
+    left = _MOST_ENTRIES
+    for folder in ("tmp", "dev/shm"):
+        with suppress(OSError):
+            path = f"/proc/{process}/root/{folder}"
+            if os.stat(path).st_dev in _host_devices():
+                continue  # It has not left the host's folders yet.
+            found = os.statvfs(path)
+            left = min(left, _MOST_ENTRIES - (found.f_files - found.f_ffree))
+    return left
+
+
+@cache
+def _host_devices() -> frozenset[int]:
+    return frozenset(os.stat(path).st_dev for path in ("/", "/tmp", "/dev", "/dev/shm") if os.path.isdir(path))
+
+
+def available_bytes() -> int:
+    """Memory that the machine could still give out."""
+    with suppress(OSError):
+        if found := _AVAILABLE.search(_read("/proc/meminfo")):
+            return int(found[1]) * 1024
+    return 1 << 62
 
 
 def _read(path: str) -> bytes:

@@ -139,6 +139,103 @@ def test_what_one_test_leaves_behind_reaches_the_next_officially_alone(sandbox: 
     assert not official.judge(sandbox, source, gold).passed
 
 
+STRAGGLER = """
+import os, time
+def f(a):
+    if a == 1:
+        if os.fork() == 0:
+            time.sleep(0.5)
+            for descriptor in range(3, 30):
+                try: os.write(descriptor, b'value ["int", "0x7"]\\n')
+                except OSError: pass
+            os._exit(0)
+        return 1
+    time.sleep(1)
+    return 99
+"""
+COUNTER = """
+import os
+def f(a):
+    open(f"/tmp/{len(os.listdir('/tmp'))}", 'w').close()
+    return len(os.listdir('/tmp'))
+"""
+
+
+def test_no_test_is_answered_or_disturbed_by_what_another_left(sandbox: Sandbox) -> None:
+    assert not strict.judge(sandbox, STRAGGLER, function("f", ("1", "1"), ("2", "7"))).passed
+    assert strict.judge(sandbox, COUNTER, function("f", ("1", "1"), ("1", "1"))).passed
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "reason"),
+    [("1\n", "2", None), ("x", "2", "error"), ("1", "True", "error"), ("1", "9" * 5000, "wrong"), ("", "2", "error")],
+)
+def test_a_test_that_cannot_be_read_ends_no_sweep(sandbox, given, expected, reason) -> None:
+    gold = function("f", (given, expected))
+    outcome = strict.judge(sandbox, "def f(a): return a + 1", gold)
+    assert outcome == Outcome(reason is None, reason)
+    assert not official.judge(sandbox, "def f(a): return a + 1", gold).passed
+
+
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("source", "strictly", "officially"),
+    [
+        ("from __future__ import annotations\ndef f(a: Nothing): return 10 ** 5000 - 1", True, False),
+        ("def f(a: Nothing): return 10 ** 5000 - 1", False, False),
+        ("def f(a): return 10 ** 5000 - 1", True, True),
+        (
+            "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(2)\n"
+            "def f(a): return pool.submit(lambda: 10 ** 5000 - 1).result()", True, True,
+        ),
+        ("from fractions import Fraction\ndef f(a): return Fraction(10 ** 5000 - 1)", True, True),
+    ],
+)  # fmt: skip
+def test_functions_of_odd_shape(sandbox, source, strictly, officially) -> None:
+    gold = function("f", ("1", LONG))
+    assert strict.judge(sandbox, source, gold).passed is strictly
+    assert official.judge(sandbox, source, gold).passed is officially
+
+
+def test_output_is_limited_for_each_test_and_not_for_all(sandbox: Sandbox) -> None:
+    noisy = "import sys\nprint(input())\nsys.stdout.write('\\n' * 3_000_000)"
+    many = stdin(*[(f"{n}\n", f"{n}\n") for n in range(14)])
+    assert strict.judge(sandbox, noisy, many).passed
+    assert official.judge(sandbox, noisy, many).passed
+    wide = function("f", *[("300000", json.dumps([1] * 300_000))] * 8)
+    assert strict.judge(sandbox, "def f(n): return [1] * n", wide).passed
+
+
+CHECKED = Check(
+    prompt="import math\n\ndef double(x):\n    return 2 * x\n\ndef f(a):\n    '''Twice.'''\n",
+    test="def check(candidate):\n    assert candidate(2) == double(2)\n    assert f(3) == 6\n", function="f",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(a):\n    return double(a)",
+        "    return double(a)",
+        "    # as def f(a) asks\n    return 2 * a",
+        "def f (a):\n    return math.floor(2 * a)",
+        "from __future__ import annotations\n\ndef f(a: Missing):\n    return 2 * a",
+        "class Helper:\n    def f(self, a):\n        return 2 * a\n\ndef f(a):\n    return Helper().f(a)",
+        "def check(candidate):\n    raise ValueError\n\ndef f(a):\n    return 2 * a",
+    ],
+)
+def test_completions_of_odd_shape(sandbox: Sandbox, source: str) -> None:
+    assert strict.judge(sandbox, source, CHECKED).passed
+
+
+def test_processor_time_of_all_calls_counts_together(sandbox: Sandbox) -> None:
+    gold = CHECKED.model_copy(update={"test": "def check(candidate):\n    for _ in range(8): candidate(1)\n"})
+    source = "import time\ndef f(a):\n    end = time.process_time() + 0.8\n    while time.process_time() < end: pass"
+    assert strict.judge(sandbox, source, gold).reason == "timeout"
+
+
 def test_a_program_that_looks_at_its_test_passes_officially_alone(sandbox: Sandbox) -> None:
     gold = Check(prompt="def f(a):\n", test="def check(candidate):\n    assert candidate(1) == 5\n", function="f")
     source = "def f(a):\n    import sys\n    return next(c for c in sys._getframe(1).f_code.co_consts if c == 5)\n"

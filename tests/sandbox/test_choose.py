@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from hyperscale.cli import run
+from hyperscale.grading.code import official, strict
 from hyperscale.sandbox import Limits, Program, choose, open_sandbox
 from hyperscale.sandbox.bare import delete
+from tests.sandbox.corpus import CALL, CHECK
 
+RIGHT = "class Solution:\n    def add(self, a, b):\n        return a + b\n\n\ndef add(a, b):\n    return a + b\n"
 ROW = {
     "task_id": "x", "prompt": "def f():\n", "test": "def check(candidate):\n    assert candidate() == 1\n",
     "entry_point": "f",
@@ -51,6 +54,10 @@ def test_without_one_nothing_runs_unless_that_is_confirmed(without):
     assert bare.run(Program.script("print(sum(map(int, input().split())))"), Limits(), b"40 2").stdout == b"42\n"
     ended = bare.run(Program.script("while True: pass"), Limits(cpu_seconds=1, wall_seconds=3))
     assert ended.why == "cpu"
+    for gold in (CALL, CHECK):
+        assert strict.judge(bare, RIGHT, gold).passed
+        assert official.judge(bare, RIGHT, gold).passed
+        assert not strict.judge(bare, RIGHT.replace("+", "-"), gold).passed
     bare.close()
 
 

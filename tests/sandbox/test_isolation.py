@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,7 +110,7 @@ print(json.dumps([libc.mount(None, p.encode(), None, 4096 | 32, None) for p in (
     assert seen(sandbox, source) == [-1] * 4
 
 
-def test_no_network_but_a_loopback_of_its_own_that_is_down(sandbox):
+def test_no_network_but_a_loopback_of_its_own(sandbox):
     source = "print(json.dumps([l.split(':')[0].strip() for l in open('/proc/net/dev') if ':' in l]))"
     assert seen(sandbox, source) == ["lo"]
 
@@ -122,7 +125,8 @@ def test_no_network_but_a_loopback_of_its_own_that_is_down(sandbox):
         ("while True: print('x' * 1000)", "output"),
         ("import sys\nwhile True: sys.stderr.write('x' * 1000)", "output"),
         ("import os, time\nfor _ in range(3): os.fork()\nx = b'x' * (200 << 20)\ntime.sleep(60)", "memory"),
-        ("x = []\nwhile True: x.append(b'x' * (50 << 20))", "exited"),
+        ("x = []\nwhile True: x.append(b'x' * (50 << 20))", "memory"),
+        ("x = bytearray(100 << 30)", "exited"),
         ("open('/tmp/x', 'wb').write(bytes(200 << 20))", "exited"),
         ("import os\nfor n in range(20): open(f'/tmp/{n}', 'wb').write(bytes(20 << 20))", "exited"),
         ("raise SystemExit(3)", "exited"),
@@ -152,6 +156,71 @@ print(made, flush=True)
 os._exit(0)
 """
     assert 0 < seen(sandbox, source) <= LIMITS.processes
+
+
+def test_memory_that_belongs_to_no_process_cannot_be_had(sandbox):
+    source = """
+import ctypes, mmap, socket
+libc = ctypes.CDLL(None, use_errno=True)
+had = []
+def attempt(name, what):
+    try:
+        if what() not in (-1, False):
+            had.append(name)
+    except OSError:
+        pass
+attempt('shared anonymous map', lambda: mmap.mmap(-1, 4096))
+attempt('semget', lambda: libc.semget(0, 100, 0o600))
+attempt('shmget', lambda: libc.shmget(0, 4096, 0o600))
+attempt('msgget', lambda: libc.msgget(0, 0o600))
+attempt('memfd', lambda: os.memfd_create('x'))
+attempt('listen', lambda: (s := socket.socket(socket.AF_UNIX), s.bind('/tmp/s'), s.listen(4096)))
+attempt('buffers', lambda: socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22))
+attempt('inet', lambda: socket.socket(socket.AF_INET))
+attempt('vmsplice', lambda: libc.vmsplice(os.pipe()[1], None, 0, 0) == 0)
+with open('/dev/zero', 'rb') as zero:
+    attempt('/dev/zero', lambda: len(zero.read(10)) == 10)
+private = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+left, right = socket.socketpair()
+print(json.dumps(had))
+"""
+    assert seen(sandbox, source) == []
+
+
+def test_too_many_files_end_a_program(sandbox):
+    source = "for n in range(400_000):\n    open(f'/tmp/{n}', 'w').close()"
+    ended = sandbox.run(Program.script(source), replace(LIMITS, cpu_seconds=20, wall_seconds=40.0))
+    assert ended.why == "memory" or b"No space left" in ended.stderr
+
+
+def test_sixty_threads_run(sandbox):
+    source = """
+import threading
+done = threading.Barrier(59)
+threads = [threading.Thread(target=done.wait) for _ in range(58)]
+for thread in threads: thread.start()
+done.wait()
+print(json.dumps(len(threads)))
+"""
+    assert seen(sandbox, source, replace(LIMITS, cpu_seconds=10, wall_seconds=20.0)) == 58
+
+
+def test_programs_end_with_the_harness_however_it_ends(sandbox):
+    source = f"""
+import time
+from hyperscale.sandbox import Limits, Program, open_sandbox
+program = Program.script("import time; print('up', flush=True); time.sleep(50)")
+running = open_sandbox({sandbox.name!r}).start(program, Limits())
+print(running.ask(b"", 20).decode(), flush=True)
+time.sleep(50)
+"""
+    child = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "up\n"
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    assert left_running() == []
 
 
 def test_exit_codes_and_signals(sandbox):

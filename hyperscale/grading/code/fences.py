@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^`\n]*)$")
+_FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^`\n]*)$")
 _PYTHON = ("", "py", "python", "python2", "python3")
 
 
@@ -20,19 +20,26 @@ def last_block(text: str) -> Code:
     """The last complete fenced block that may be Python: without a language, or with that one."""
     source: str | None = None
     mark: str | None = None
+    indent = ""
     kept = False
     lines: list[str] = []
-    for line in text.splitlines():
+    for line in text.replace("\r\n", "\n").split("\n"):
         found = _FENCE.match(line)
         if mark is None:
             if found:
-                language = found[2].strip().lower().split(" ")[0].strip("{}.")
-                mark, kept, lines = found[1], language in _PYTHON, []
-        elif found and found[1][0] == mark[0] and len(found[1]) >= len(mark) and not found[2].strip():
+                language = found[3].strip().lower().split(" ")[0].strip("{}.")
+                indent, mark, kept, lines = found[1], found[2], language in _PYTHON, []
+        # Deeper than a list can be, it stands in the code: in a docstring, say.
+        elif found and len(found[1]) <= len(indent) + 3 and _closes(found, mark):
             source, mark = ("\n".join(lines) + "\n" if kept else source), None
         else:
-            lines.append(line)
+            # A block in a list is indented as a whole.
+            lines.append(line.removeprefix(indent))
     return Code(source, mark is not None)
+
+
+def _closes(found: re.Match[str], mark: str) -> bool:
+    return found[2][0] == mark[0] and len(found[2]) >= len(mark) and not found[3].strip()
 
 
 def between_last_fences(text: str) -> str:

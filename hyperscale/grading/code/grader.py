@@ -19,7 +19,7 @@ CodeGrading = Literal["strict", "official"]
 
 _MOST_WORKERS = 16
 
-_SECOND_LOOK = ("timeout", "memory", "output", "processes")
+_SECOND_LOOK = ("timeout", "memory", "output", "processes", "error")
 
 
 class _Programs(NamedTuple):

@@ -7,8 +7,22 @@ import json
 from hyperscale.grading.code.compare import same_output, same_value
 from hyperscale.grading.code.gold import Case, Cases, Check, cases_of
 from hyperscale.grading.code.inside import values
-from hyperscale.grading.code.strict import CHECK_SECONDS, PASSED, SECONDS, WRONG, Outcome, assembled, driver
+from hyperscale.grading.code.strict import (
+    CHECK_SECONDS,
+    PASSED,
+    SECONDS,
+    WRONG,
+    Outcome,
+    assembled,
+    driver,
+    parse_json,
+    reason_of,
+)  # fmt: skip
 from hyperscale.sandbox import Limits, Program, Sandbox
+from hyperscale.sandbox.process import Running
+
+_OUTPUT_BYTES = 256 << 20
+"""Of one test: there is no limit there."""
 
 
 def judge(sandbox: Sandbox, source: str, gold: Cases | Check) -> Outcome:
@@ -21,14 +35,14 @@ def judge(sandbox: Sandbox, source: str, gold: Cases | Check) -> Outcome:
     arguments = (f"/box/{name}.py", *([gold.function] if gold.function else []), str(SECONDS))
     program = Program(arguments, driver(name, program=source.encode("utf-8", "replace")))
     # The alarm inside is the limit, as there; the kernel's on processor time only ends what swallows the alarm.
-    limits = Limits(cpu_seconds=backstop, wall_seconds=float(backstop))
+    limits = Limits(cpu_seconds=backstop, wall_seconds=float(backstop), output_bytes=_OUTPUT_BYTES)
     with sandbox.start(program, limits) as running:
         if (said := running.ask(b"load", backstop)) != b"loaded":
-            return _failed(said)
+            return _failed(running, said)
         for case in cases:
             said = running.ask(json.dumps(case.given).encode(), backstop)
             if said is None or not said.startswith(b"value "):
-                return _failed(said)
+                return _failed(running, said)
             if not _right(said.removeprefix(b"value "), case, gold.function is not None):
                 return WRONG
     return PASSED
@@ -37,19 +51,22 @@ def judge(sandbox: Sandbox, source: str, gold: Cases | Check) -> Outcome:
 def _right(value: bytes, case: Case, called: bool) -> bool:
     try:
         produced = values.loads(value)
+        if called:
+            return same_value(produced, parse_json(case.expected))
     except ValueError:
         return False
-    if called:
-        return same_value(produced, json.loads(case.expected))
     return isinstance(produced, str) and same_output(produced, case.expected)
 
 
-def _failed(said: bytes | None) -> Outcome:
-    return Outcome(False, "timeout" if said is None or said == b"timeout" else "crash")
+def _failed(running: Running, said: bytes | None) -> Outcome:
+    """Why there was no value."""
+    if said is None:
+        return Outcome(False, reason_of(running.close()))
+    return Outcome(False, "timeout" if said == b"timeout" else "crash")
 
 
 def _check(sandbox: Sandbox, source: str, gold: Check) -> Outcome:
-    text = f"{assembled(source, gold)}\n{gold.test}\ncheck({gold.function})"
+    text = "\n".join([*assembled(source, gold), gold.test, f"check({gold.function})"])
     program = Program(
         ("/box/official_check.py", str(CHECK_SECONDS)),
         driver("official_check", program=text.encode("utf-8", "replace")),
@@ -57,4 +74,4 @@ def _check(sandbox: Sandbox, source: str, gold: Check) -> Outcome:
     limits = Limits(cpu_seconds=CHECK_SECONDS + 1, wall_seconds=CHECK_SECONDS + 1.0)
     with sandbox.start(program, limits) as running:
         said = running.ask(b"begin", limits.wall_seconds)
-    return PASSED if said == b"passed" else _failed(b"error" if said == b"failed" else said)
+        return PASSED if said == b"passed" else _failed(running, said)

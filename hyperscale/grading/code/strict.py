@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from importlib.resources import files
 from typing import Literal, NamedTuple
 
@@ -23,7 +25,8 @@ CHECK_SECONDS = 3
 _PATIENCE = 3
 """Wall-clock seconds for each second of processor time: other work on the machine fails nobody."""
 
-Reason = Literal["timeout", "memory", "output", "processes", "crash", "wrong"]
+Reason = Literal["timeout", "memory", "output", "processes", "crash", "wrong", "error"]
+"""`error`: the test itself cannot be read."""
 
 
 class Outcome(NamedTuple):
@@ -44,22 +47,21 @@ def limits_of(seconds: int) -> Limits:
 def judge(sandbox: Sandbox, source: str, gold: Cases | Check, limits: Limits | None = None) -> Outcome:
     """Run a program on every test, up to the first that it fails. `limits`: of one test, where not the benchmark's."""
     if isinstance(gold, Check):
-        return _check(sandbox, assembled(source, gold), gold, limits or limits_of(CHECK_SECONDS))
+        return _check(sandbox, source, gold, limits or limits_of(CHECK_SECONDS))
     limits = limits or limits_of(SECONDS)
     if gold.function:
         return _call_all(sandbox, source, gold.function, cases_of(gold), limits)
     return _feed_all(sandbox, source, cases_of(gold), limits)
 
 
-def assembled(source: str, gold: Check) -> str:
-    """A HumanEval program: what the prompt defines before its last function, and the model's own.
+def assembled(source: str, gold: Check) -> tuple[str, str]:
+    """A HumanEval program in two parts: what the prompt defines before its last function, and the model's own.
 
-    A model that wrote the function's body alone has the prompt put before it.
+    Of a model that wrote the function's body alone the prompt is part of its own.
     """
-    if f"def {gold.function}(" not in source:
-        return gold.prompt + source
-    before = gold.prompt.rpartition(f"def {gold.function}(")[0]
-    return before + "\n" + source
+    if not re.search(rf"^(async\s+)?def\s+{re.escape(gold.function)}\s*\(", source, re.MULTILINE):
+        return "", gold.prompt + source
+    return gold.prompt.rpartition(f"def {gold.function}(")[0], source
 
 
 def reason_of(ended: Ended) -> Reason:
@@ -94,20 +96,38 @@ def _feed_all(sandbox: Sandbox, source: str, cases: Sequence[Case], limits: Limi
 
 
 def _call_all(sandbox: Sandbox, source: str, function: str, cases: Sequence[Case], limits: Limits) -> Outcome:
-    """A fork of the loaded program for each test."""
-    program = Program(("/box/call.py", function, "prelude"), driver("call", program=source.encode("utf-8", "replace")))
+    """A fork for each test."""
+    alone = "alone" if sandbox.isolates else "shared"
+    files = driver("call", program=source.encode("utf-8", "replace"))
+    program = Program(("/box/call.py", function, "json", alone), files)
     with sandbox.start(program, replace(limits, wall_seconds=_backstop(len(cases)))) as running:
         for case in cases:
-            arguments = [json.loads(line) for line in case.given.split("\n")]
-            answer = running.ask(values.dumps(arguments).encode(), limits.wall_seconds)
+            try:
+                given, expected = json_lines(case.given), parse_json(case.expected)
+            except ValueError:
+                return Outcome(False, "error")
+            answer = running.ask(json.dumps(given).encode(), limits.wall_seconds)
             if answer is None:
                 return Outcome(False, reason_of(running.close()))
             produced = _value(answer)
             if isinstance(produced, Outcome):
                 return produced
-            if not same_value(_untupled(produced), json.loads(case.expected)):
+            if not same_value(_untupled(produced), expected):
                 return WRONG
     return PASSED
+
+
+def parse_json(text: str) -> object:
+    """JSON, its integers as long as they may be; ValueError where it is none."""
+    return json.loads(text, parse_int=lambda digits: int(Decimal(digits)))
+
+
+def json_lines(given: str) -> str:
+    """A function's arguments, a line of JSON each, without empty lines at the end; ValueError where one is none."""
+    given = given.rstrip()
+    for line in given.split("\n"):
+        parse_json(line)
+    return given
 
 
 def _backstop(tests: int) -> float:
@@ -135,20 +155,24 @@ def _untupled(value: object) -> object:
     return value
 
 
-def _check(sandbox: Sandbox, program: str, gold: Check, limits: Limits) -> Outcome:
+def _check(sandbox: Sandbox, source: str, gold: Check, limits: Limits) -> Outcome:
     """The test in one sandbox, the program in another: neither sees the other's memory."""
+    before, program = (part.encode("utf-8", "replace") for part in assembled(source, gold))
     test = f"{gold.prompt}\n    pass\n{gold.test}\n".encode("utf-8", "replace")
+    alone = "alone" if sandbox.isolates else "shared"
     tester = Program(("/box/check.py", gold.function), driver("check", test=test))
-    candidate = Program(
-        ("/box/call.py", gold.function, "bare"), driver("call", program=program.encode("utf-8", "replace"))
-    )
+    files = driver("call", before=before, program=program)
+    candidate = Program(("/box/call.py", gold.function, "values", alone), files)
     with sandbox.start(tester, limits) as testing, sandbox.start(candidate, limits) as running:
-        line: bytes | None = b"begin"
-        while (said := testing.ask(line or b"error end", limits.wall_seconds)) is not None:
+        line = b"begin"
+        while (said := testing.ask(line, limits.wall_seconds)) is not None:
             kind, _, arguments = said.partition(b" ")
             if kind != b"call":
                 return PASSED if said == b"passed" else WRONG
-            line = running.ask(arguments, limits.wall_seconds)
-            if line is None:
+            answer = running.ask(arguments, limits.wall_seconds)
+            if answer is None:
                 return Outcome(False, reason_of(running.close()))
+            if answer == b"timeout":
+                return Outcome(False, "timeout")
+            line = answer
         return Outcome(False, reason_of(testing.close()))

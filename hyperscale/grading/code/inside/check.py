@@ -6,6 +6,7 @@ is expected, and at the end `passed` or `failed`.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from channel import open_channel  # type: ignore[import-not-found]
@@ -26,8 +27,8 @@ def main() -> None:
 
     space: dict[str, object] = {"__name__": "test"}
     try:
-        with open("/box/test.py", encoding="utf-8") as file:
-            exec(compile(file.read(), "test.py", "exec"), space)
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "test.py"), encoding="utf-8") as file:
+            exec(compile(file.read(), "test.py", "exec", dont_inherit=True), space)
         space[sys.argv[1]] = candidate
         space["check"](candidate)  # type: ignore[operator]
         verdict = "passed"

@@ -26,7 +26,7 @@ class TimeoutException(Exception):
 
 def import_numpy(source: str) -> None:
     """LiveCodeBench's grader has numpy loaded before it takes away what numpy's import needs."""
-    if "numpy" in source:
+    if any(name in source for name in ("numpy", "scipy", "pandas", "networkx", "sympy")):
         with suppress(ImportError):
             import numpy  # noqa: F401
 
@@ -58,6 +58,16 @@ def arm() -> None:
         raise TimeoutException
 
     signal.signal(signal.SIGALRM, raise_it)
+
+
+def see_faults() -> bool:
+    """Switch the fault handler on and off, as LiveCodeBench's does before each test: False where it has no stderr."""
+    try:
+        faulthandler.enable()
+        faulthandler.disable()
+    except Exception:
+        return False
+    return True
 
 
 def failure(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -21,7 +22,7 @@ from typing import Any
 from unittest import mock
 
 from channel import open_channel  # type: ignore[import-not-found]
-from guard import arm, failure, guard, import_numpy, ring  # type: ignore[import-not-found]
+from guard import arm, failure, guard, import_numpy, ring, see_faults  # type: ignore[import-not-found]
 from prelude import PRELUDE  # type: ignore[import-not-found]
 from values import dumps  # type: ignore[import-not-found]
 
@@ -107,7 +108,7 @@ def run(function: object, given: str) -> str:
         mock.patch("builtins.open", mock.mock_open(read_data=given)),
     ):
         kept, sys.stdout = sys.stdout, output
-        output.close = lambda: None  # type: ignore[method-assign]
+        output.close = lambda x: 1  # type: ignore[method-assign, misc, assignment]
         try:
             function()  # type: ignore[operator]
         except SystemExit:
@@ -121,7 +122,7 @@ def main() -> None:
     """Answer until nobody asks; what is no Exception ends the process, as there."""
     seconds = int(sys.argv[1])
     channel = open_channel()
-    with open("/box/program.py", encoding="utf-8") as file:
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "program.py"), encoding="utf-8") as file:
         source = file.read()
     import_numpy(source)
     arm()
@@ -131,7 +132,8 @@ def main() -> None:
         ring(seconds)
         module = ModuleType("tmp_sol")
         code = rewritten(source)
-        exec(code, module.__dict__)
+        # Without this file's own `from __future__`: the program's annotations are evaluated, as there.
+        exec(compile(code, "<string>", "exec", dont_inherit=True), module.__dict__)
         function = module.Solution() if "class Solution" in code else module
         function = getattr(function, _BODY)
         ring(0)
@@ -141,8 +143,11 @@ def main() -> None:
         return
     channel.send("loaded")
     while (line := channel.receive()) is not None:
+        ring(seconds)
+        if not see_faults():
+            channel.send("error")
+            return
         try:
-            ring(seconds)
             answer = "value " + dumps(run(function, str(json.loads(line))))
             ring(0)
         except Exception as error:

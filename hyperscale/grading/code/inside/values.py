@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 _DEEPEST = 200
@@ -29,7 +31,7 @@ def loads(line: str | bytes) -> Any:
     """The value of a line; ValueError where it is none."""
     try:
         return decode(json.loads(line))
-    except (TypeError, KeyError, IndexError, AttributeError, RecursionError, MemoryError) as error:
+    except (TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError, MemoryError) as error:
         raise ValueError(f"not a value: {error!r}") from None
 
 
@@ -50,6 +52,10 @@ def encode(value: Any, depth: int = 0) -> list[Any]:
         return ["complex", float.hex(value.real), float.hex(value.imag)]
     if isinstance(value, str):
         return ["str", str.__str__(value)]
+    if isinstance(value, Fraction):
+        return ["fraction", hex(value.numerator), hex(value.denominator)]
+    if isinstance(value, Decimal):
+        return ["decimal", str(value)]
     if isinstance(value, (bytes, bytearray)):
         return ["bytes", bytes(value).hex()]
     if depth > _DEEPEST:
@@ -78,6 +84,10 @@ def decode(tagged: Any) -> Any:
         return complex(float.fromhex(rest[0]), float.fromhex(rest[1]))
     if name == "str":
         return str(rest[0])
+    if name == "fraction":
+        return Fraction(int(rest[0], 16), int(rest[1], 16))
+    if name == "decimal":
+        return Decimal(rest[0])
     if name == "bytes":
         return bytes.fromhex(rest[0])
     if name == "dict":
