@@ -104,6 +104,8 @@ class LiveCodeBench(Adapter):
             function = json.loads(cell("metadata") or "{}").get("func_name")
         except (ValueError, AttributeError):
             raise ValueError(f"{source}: row {index}: column 'metadata' is no JSON object") from None
+        if function is not None and not isinstance(function, str):
+            raise ValueError(f"{source}: row {index}: func_name in column 'metadata' is no text: {function!r}")
         gold = Cases(public=cell("public_test_cases"), private=cell("private_test_cases"), function=function)
         return Question(cell("question_id"), f"{cell('question_content')}\n\n{form}", gold.model_dump_json())
 
