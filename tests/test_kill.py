@@ -50,7 +50,7 @@ def wait_for(child: subprocess.Popen[str], log: Path, lines: int) -> None:
         time.sleep(0.003)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_a_sweep_survives_being_killed_at_random_moments(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     folder, log, config_file = tmp_path / "out", tmp_path / "log", tmp_path / "config.json"

@@ -18,8 +18,8 @@ _NEW_NAMESPACES = 0x7E020080
 """CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
 _FAMILIES = (1,)
 """AF_UNIX alone. Some others know no namespaces, and buffers of AF_INET count against all of the machine's."""
-_SHARED_ANONYMOUS = 0x21
-"""MAP_SHARED and MAP_ANONYMOUS: pages that belong to no process once its mapping has shrunk."""
+_SHARED_ANONYMOUS, _SMALL_MAP = 0x21, 1 << 16
+"""MAP_SHARED and MAP_ANONYMOUS: pages that belong to no process once its mapping has shrunk; small ones may be."""
 _SOL_SOCKET, _BUFFERS = 1, (7, 8, 32, 33)
 """SO_SNDBUF, SO_RCVBUF and their FORCE: what lies in a socket is no process's memory."""
 _TERMINAL = (0x5412, 0x541C)
@@ -90,7 +90,13 @@ def _assemble(machine: _Machine) -> bytes:
         code += _when(_EQUAL, call[machine.column], [_load(_FIRST), *known, *refuse])
     typing = [line for request in _TERMINAL for line in _when(_EQUAL, request, refuse)]
     code += _when(_EQUAL, _IOCTL[machine.column], [_load(_SECOND), *typing, _allow()])
-    both = _when(_EQUAL, _SHARED_ANONYMOUS, refuse)
+    large = [
+        _load(_SECOND),
+        *_when(_AT_LEAST, _SMALL_MAP + 1, refuse),
+        _load(_SECOND + 4),
+        *_when(_AT_LEAST, 1, refuse),
+    ]
+    both = _when(_EQUAL, _SHARED_ANONYMOUS, [*large, _allow()])
     masked = _instruction(_AND, _SHARED_ANONYMOUS)
     code += _when(_EQUAL, _MMAP[machine.column], [_load(_FOURTH), masked, *both, _allow()])
     buffers = [line for option in _BUFFERS for line in _when(_EQUAL, option, refuse)]

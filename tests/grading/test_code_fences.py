@@ -45,6 +45,25 @@ def test_the_last_complete_block_of_python(text, source, open):
     assert last_block(text) == (source, open)
 
 
+F = "def f(a):\n    return a\n"
+METHOD = "class Solution:\n    def f(self, a):\n        return a\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        (f"{fenced(F)}Example:\n{fenced('print(f(1))' + chr(10))}", F),
+        (f"{fenced(F)}Better:\n{fenced(METHOD)}Use:\n{fenced(A)}", METHOD),
+        (f"{fenced(F)}\n{fenced('# as def f(a) says' + chr(10))}", F),
+        (f"{fenced(A)}{fenced(B)}", B),
+        (f"{fenced(F, 'text')}{fenced(B)}", B),
+        ("none", None),
+    ],
+)
+def test_where_a_function_is_asked_for_the_last_block_that_defines_it_counts(text, source):
+    assert last_block(text, "f") == (source, False)
+
+
 @pytest.mark.parametrize(
     ("text", "source"),
     [

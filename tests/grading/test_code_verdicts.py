@@ -200,11 +200,11 @@ def test_functions_of_odd_shape(sandbox, source, strictly, officially) -> None:
 
 
 def test_output_is_limited_for_each_test_and_not_for_all(sandbox: Sandbox) -> None:
-    noisy = "import sys\nprint(input())\nsys.stdout.write('\\n' * 3_000_000)"
-    many = stdin(*[(f"{n}\n", f"{n}\n") for n in range(14)])
+    noisy = "import sys\nprint(input())\nsys.stdout.write(' ' * 3_000_000)"
+    many = stdin(*[(f"{n}\n", f"{n}\n") for n in range(12)])
     assert strict.judge(sandbox, noisy, many).passed
     assert official.judge(sandbox, noisy, many).passed
-    wide = function("f", *[("300000", json.dumps([1] * 300_000))] * 8)
+    wide = function("f", *[("300000", json.dumps([1] * 300_000))] * 7)
     assert strict.judge(sandbox, "def f(n): return [1] * n", wide).passed
 
 

@@ -1,7 +1,7 @@
 # what: one bytearray doubled in place up to 3 GiB
 # kind: stdin
 # verdict: fail
-# ends: exited | memory | signal
+# ends: exited | memory | signal | cpu | wall
 held = bytearray(b"x" * (1 << 20))
 while len(held) < 3 << 30:
     held.extend(b"y" * min(len(held), (3 << 30) - len(held)))

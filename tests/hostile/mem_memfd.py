@@ -1,7 +1,7 @@
 # what: anonymous files in memory (memfd_create), below any limit of one file, 1.5 GiB together
 # kind: stdin
 # verdict: fail
-# ends: exited | memory | signal
+# ends: exited | memory | signal | cpu | wall
 import os
 
 total = 0

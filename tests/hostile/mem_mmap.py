@@ -1,7 +1,7 @@
 # what: anonymous mappings, one byte of each page written
 # kind: stdin
 # verdict: fail
-# ends: exited | memory | signal
+# ends: exited | memory | signal | cpu | wall
 import mmap
 
 held = []

@@ -1,7 +1,7 @@
 # what: a string that doubles, with every older one kept
 # kind: stdin
 # verdict: fail
-# ends: exited | memory | signal
+# ends: exited | memory | signal | cpu | wall
 held = ["x" * 1024]
 while len(held[-1]) < 1 << 30:
     held.append(held[-1] + held[-1])

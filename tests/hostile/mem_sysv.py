@@ -1,7 +1,7 @@
 # what: System V shared memory, written and detached again, so that no process maps it
 # kind: stdin
 # verdict: fail
-# ends: exited | memory | signal
+# ends: exited | memory | signal | cpu | wall
 import ctypes
 
 libc = ctypes.CDLL(None, use_errno=True)

@@ -17,7 +17,7 @@ from tests.sandbox.corpus import GOLD, Entry, read
 from tests.sandbox.host import Host, host, left_running
 
 MIB = 1 << 20
-LIMITS = Limits(cpu_seconds=1, wall_seconds=2.5, memory_bytes=1024 * MIB, scratch_bytes=64 * MIB, output_bytes=8 * MIB)
+LIMITS = Limits(cpu_seconds=1, wall_seconds=2.0, memory_bytes=1024 * MIB, scratch_bytes=64 * MIB, output_bytes=8 * MIB)
 TOGETHER = 8
 PROGRAMS = {entry.name: entry for entry in read("hostile")}
 
@@ -66,14 +66,15 @@ def _run(sandbox: Sandbox, machine: Host, entry: Entry) -> Result:
 def test_the_corpus_is_large_and_says_what_it_holds():
     assert len(PROGRAMS) >= 60
     assert {entry.facts["kind"] for entry in PROGRAMS.values()} == set(GOLD)
-    assert {entry.facts["verdict"] for entry in PROGRAMS.values()} == {"pass", "fail"}
+    assert {entry.facts["verdict"] for entry in PROGRAMS.values()} == {"pass", "fail", "any"}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_hostile_program_gets_its_verdict_and_disturbs_nobody(results: dict[str, Result], name: str) -> None:
     result, facts = results[name], PROGRAMS[name].facts
     assert not result.leak
-    assert result.passed == (facts["verdict"] == "pass"), (result, facts)
+    if facts["verdict"] != "any":  # Either sandbox has its own way with it.
+        assert result.passed == (facts["verdict"] == "pass"), (result, facts)
     if (wanted := facts.get("ends", "any")) != "any" and facts["kind"] == "stdin":
         assert result.ended in {end.strip() for end in wanted.split("|")}, (result, facts)
     assert result.next_passed

@@ -19,7 +19,7 @@ from hyperscale.sandbox.tree import children
 from tests.sandbox.host import left_running
 
 MIB = 1 << 20
-LIMITS = Limits(cpu_seconds=2, wall_seconds=4.0, memory_bytes=512 * MIB, scratch_bytes=32 * MIB, output_bytes=4 * MIB)
+LIMITS = Limits(cpu_seconds=1, wall_seconds=2.0, memory_bytes=512 * MIB, scratch_bytes=32 * MIB, output_bytes=4 * MIB)
 
 
 def seen(sandbox: Sandbox, source: str, limits: Limits = LIMITS):
@@ -169,7 +169,9 @@ def attempt(name, what):
             had.append(name)
     except OSError:
         pass
-attempt('shared anonymous map', lambda: mmap.mmap(-1, 4096))
+attempt('shared anonymous map', lambda: mmap.mmap(-1, 1 << 20))
+attempt('larger one', lambda: mmap.mmap(-1, 1 << 33))
+small = mmap.mmap(-1, 4096)
 attempt('semget', lambda: libc.semget(0, 100, 0o600))
 attempt('shmget', lambda: libc.shmget(0, 4096, 0o600))
 attempt('msgget', lambda: libc.msgget(0, 0o600))

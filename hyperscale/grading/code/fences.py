@@ -16,9 +16,28 @@ class Code(NamedTuple):
     open: bool
 
 
-def last_block(text: str) -> Code:
-    """The last complete fenced block that may be Python: without a language, or with that one."""
-    source: str | None = None
+def last_block(text: str, function: str | None = None) -> Code:
+    """The last complete fenced block that may be Python: without a language, or with that one.
+
+    Where a function is asked for, the last that defines it, if one does: many answers go on with an example of its use.
+    """
+    blocks, is_open = _blocks(text)
+    if function is not None:
+        defines = re.compile(rf"^[ \t]*(async[ \t]+)?def[ \t]+{re.escape(function)}[ \t]*\(", re.MULTILINE)
+        blocks = [block for block in blocks if defines.search(block)] or blocks
+    return Code(blocks[-1] if blocks else None, is_open)
+
+
+def between_last_fences(text: str) -> str:
+    """What LiveCodeBench takes: the lines between the last two that hold three backticks; nothing without two."""
+    lines = text.split("\n")
+    fences = [index for index, line in enumerate(lines) if "```" in line]
+    return "\n".join(lines[fences[-2] + 1 : fences[-1]]) if len(fences) >= 2 else ""
+
+
+def _blocks(text: str) -> tuple[list[str], bool]:
+    """Complete blocks of Python, and whether the last fence opens a block that never ends."""
+    blocks: list[str] = []
     mark: str | None = None
     indent = ""
     kept = False
@@ -31,19 +50,14 @@ def last_block(text: str) -> Code:
                 indent, mark, kept, lines = found[1], found[2], language in _PYTHON, []
         # Deeper than a list can be, it stands in the code: in a docstring, say.
         elif found and len(found[1]) <= len(indent) + 3 and _closes(found, mark):
-            source, mark = ("\n".join(lines) + "\n" if kept else source), None
+            if kept:
+                blocks.append("\n".join(lines) + "\n")
+            mark = None
         else:
             # A block in a list is indented as a whole.
             lines.append(line.removeprefix(indent))
-    return Code(source, mark is not None)
+    return blocks, mark is not None
 
 
 def _closes(found: re.Match[str], mark: str) -> bool:
     return found[2][0] == mark[0] and len(found[2]) >= len(mark) and not found[3].strip()
-
-
-def between_last_fences(text: str) -> str:
-    """What LiveCodeBench takes: the lines between the last two that hold three backticks; nothing without two."""
-    lines = text.split("\n")
-    fences = [index for index, line in enumerate(lines) if "```" in line]
-    return "\n".join(lines[fences[-2] + 1 : fences[-1]]) if len(fences) >= 2 else ""

@@ -92,7 +92,8 @@ class CodeGrader:
 def _programs(text: str | None, gold: str) -> _Programs:
     if text is None:
         return _Programs(None, "", False)
-    block = last_block(text)
+    tests = parse_gold(gold)
+    block = last_block(text, tests.function)
     # HumanEval's own grader takes programs as they are given, so what is given is ours to say.
-    theirs = (block.source or "") if isinstance(parse_gold(gold), Check) else between_last_fences(text)
+    theirs = (block.source or "") if isinstance(tests, Check) else between_last_fences(text)
     return _Programs(block.source, theirs, block.open)
