@@ -42,8 +42,9 @@ train-tiny: setup
 retrofit-tiny: train-tiny
 	$(BIN)/python -m hyperscale.pretrain retrofits --model runs/tiny/checkpoint --output-dir runs/tiny-retrofits
 
+# Many tests wait for processes, so two at a time take little more than half the time; each then gets one core.
 test: setup $(SMOLLM2)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
