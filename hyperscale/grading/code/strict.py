@@ -74,7 +74,7 @@ def reason_of(ended: Ended) -> Reason:
 def driver(name: str, **more: bytes) -> dict[str, bytes]:
     """Files of a sandbox in which `inside/NAME.py` runs."""
     folder = files("hyperscale.grading.code") / "inside"
-    names = (name, "channel", "guard", "prelude", "values")
+    names = (name, "channel", "guard", "prelude", "serve", "values")
     return {f"{each}.py": (folder / f"{each}.py").read_bytes() for each in names} | {
         f"{each}.py": content for each, content in more.items()
     }

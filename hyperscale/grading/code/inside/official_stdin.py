@@ -1,7 +1,6 @@
 """A program fed as LiveCodeBench's grader feeds it: inside this process, with a stdin of its making. Quirks and all.
 
-`official_stdin.py SECONDS`. The first line in asks for the program to be loaded; each further one holds a test's input.
-Lines out: `value OUTPUT`, `timeout` or `error`. What makes right programs fail there:
+`official_stdin.py SECONDS`; lines as in serve.py. What makes right programs fail there:
 
 * the program becomes the body of a function: `global` finds nothing, `from __future__` is a syntax error;
 * the stand-in for stdin cannot be iterated, and its `buffer.readline` returns the first line each time;
@@ -13,17 +12,15 @@ from __future__ import annotations
 
 import ast
 import io
-import json
-import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from channel import open_channel  # type: ignore[import-not-found]
-from guard import arm, failure, guard, import_numpy, ring, see_faults  # type: ignore[import-not-found]
+from guard import ring  # type: ignore[import-not-found]
 from prelude import PRELUDE  # type: ignore[import-not-found]
+from serve import serve  # type: ignore[import-not-found]
 from values import dumps  # type: ignore[import-not-found]
 
 _MAIN = "__name__ == '__main__'"
@@ -118,42 +115,21 @@ def run(function: object, given: str) -> str:
     return output.getvalue()
 
 
-def main() -> None:
-    """Answer until nobody asks; what is no Exception ends the process, as there."""
-    seconds = int(sys.argv[1])
-    channel = open_channel()
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "program.py"), encoding="utf-8") as file:
-        source = file.read()
-    import_numpy(source)
-    arm()
-    guard()
-    channel.receive()
-    try:
-        ring(seconds)
-        module = ModuleType("tmp_sol")
-        code = rewritten(source)
-        # Without this file's own `from __future__`: the program's annotations are evaluated, as there.
-        exec(compile(code, "<string>", "exec", dont_inherit=True), module.__dict__)
-        function = module.Solution() if "class Solution" in code else module
-        function = getattr(function, _BODY)
-        ring(0)
-    except Exception as error:
-        ring(0)
-        channel.send(failure(error))
-        return
-    channel.send("loaded")
-    while (line := channel.receive()) is not None:
-        ring(seconds)
-        if not see_faults():
-            channel.send("error")
-            return
-        try:
-            answer = "value " + dumps(run(function, str(json.loads(line))))
-            ring(0)
-        except Exception as error:
-            ring(0)
-            answer = failure(error)
-        channel.send(answer)
+def load(source: str) -> Callable[[], None]:
+    """The program, as a function."""
+    module = ModuleType("tmp_sol")
+    code = rewritten(source)
+    # Without this file's own `from __future__`: the program's annotations are evaluated, as there.
+    exec(compile(code, "<string>", "exec", dont_inherit=True), module.__dict__)
+    function: Callable[[], None] = getattr(module.Solution() if "class Solution" in code else module, _BODY)
+    return function
 
 
-main()
+def test(function: Callable[[], None], given: str) -> str:
+    """The output for a test's input."""
+    output = run(function, given)
+    ring(0)
+    return str(dumps(output))
+
+
+serve(int(sys.argv[1]), load, test)
