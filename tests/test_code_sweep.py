@@ -14,8 +14,11 @@ import pytest
 from hyperscale.config import SweepConfig
 from hyperscale.sweep import Report, sweep
 from hyperscale.tasks import load_task
+from tests import namespaces
 from tests.fakes import FakeExecutor, Silent, fake_config, full_chain
 from tests.folders import table
+
+pytestmark = namespaces.needed
 
 RIGHT = "def add(a, b):\n    return a + b\n"
 # Its test's own code holds what it wants to hear.

@@ -13,7 +13,10 @@ from hyperscale.grading import GradeRequest, GradingPool
 from hyperscale.grading.code import Cases, Check, CodeGrader, official, strict
 from hyperscale.grading.code.strict import Outcome
 from hyperscale.sandbox import Limits, Sandbox, open_sandbox
+from tests import namespaces
 from tests.shared_data import shared_rows
+
+pytestmark = namespaces.needed
 
 OWN = Path(__file__).parent / "lcb"
 QUICK = Limits(cpu_seconds=1, wall_seconds=2.0)

@@ -14,7 +14,10 @@ from hyperscale.cli import run
 from hyperscale.grading.code import official, strict
 from hyperscale.sandbox import Limits, Program, choose, open_sandbox
 from hyperscale.sandbox.bare import delete
+from tests import namespaces
 from tests.sandbox.corpus import CALL, CHECK
+
+pytestmark = namespaces.needed
 
 RIGHT = "class Solution:\n    def add(self, a, b):\n        return a + b\n\n\ndef add(a, b):\n    return a + b\n"
 ROW = {
