@@ -19,6 +19,8 @@ _CHUNK = 1 << 16
 _FLOOR_BYTES = 256 << 20
 """What the machine must have left: below it every program is ended, before the kernel ends something else."""
 _KEPT_ERRORS = 1 << 16
+_OWN_TASKS = 3
+"""Processes of the sandbox itself in a program's tree."""
 _WATCH_SECONDS = 0.05
 _GRACE_SECONDS = 2.0
 """For the pipes of a dead program to close: until then something of it is alive."""
@@ -238,7 +240,3 @@ class Running:
     def _kill_all(self) -> None:
         with suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
-
-
-_OWN_TASKS = 3
-"""Processes of the sandbox itself in a program's tree."""

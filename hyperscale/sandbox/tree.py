@@ -68,11 +68,14 @@ def entries_left(process: int) -> int:
     left = _MOST_ENTRIES
     for folder in ("tmp", "dev/shm"):
         with suppress(OSError):
-            path = f"/proc/{process}/root/{folder}"
-            if os.stat(path).st_dev in _host_devices():
-                continue  # It has not left the host's folders yet.
-            found = os.statvfs(path)
-            left = min(left, _MOST_ENTRIES - (found.f_files - found.f_ffree))
+            # Both questions of one descriptor: while the namespace is made, the path leads now here, now there.
+            place = os.open(f"/proc/{process}/root/{folder}", os.O_PATH | os.O_DIRECTORY)
+            try:
+                if os.fstat(place).st_dev not in _host_devices():
+                    found = os.fstatvfs(place)
+                    left = min(left, _MOST_ENTRIES - (found.f_files - found.f_ffree))
+            finally:
+                os.close(place)
     return left
 
 

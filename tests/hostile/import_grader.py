@@ -7,7 +7,7 @@ import sys
 
 a, b = map(int, input().split())
 leaks = []
-sys.path += ["/work/main", "/work", "/app", "/src"]
+sys.path += ["@PROJECT@", "/app", "/src"]
 for name in ("hyperscale", "hyperscale.tasks", "tests.conftest", "lcb_runner", "human_eval"):
     try:
         importlib.import_module(name)

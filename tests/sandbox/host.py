@@ -49,6 +49,7 @@ class Host:
             "@OUTSIDE@": str(self.outside),
             "@HOSTPID@": str(self.process.pid),
             "@HOSTNAME@": socket.gethostname(),
+            "@PROJECT@": str(Path(__file__).resolve().parents[2]),
         }
 
     def fill(self, source: bytes) -> str:

@@ -17,7 +17,7 @@ from hyperscale.grading.code.strict import (
     driver,
     parse_json,
     reason_of,
-)  # fmt: skip
+)
 from hyperscale.sandbox import Limits, Program, Sandbox
 from hyperscale.sandbox.process import Running
 
