@@ -101,7 +101,7 @@ def host(folder: Path) -> Iterator[Host]:
 def left_running(seconds: float = 6.0) -> list[str]:
     """Command lines of programs that a sandbox left, after some time for the kernel to end them.
 
-    What runs all that time is left: other tests start programs meanwhile, whose limits are tighter.
+    Ours are those that descend from this process, and orphans: other workers of pytest start programs meanwhile.
     """
     deadline = time.monotonic() + seconds
     found = _strangers()
@@ -109,6 +109,15 @@ def left_running(seconds: float = 6.0) -> list[str]:
         time.sleep(0.05)
         found = {process: line for process, line in _strangers().items() if process in found}
     return list(found.values())
+
+
+def _is_ours(process: int) -> bool:
+    """Whether it descends from us, or from nobody who still runs: a sibling's programs descend from our parent."""
+    while process > 1 and process != os.getppid():
+        if process == os.getpid():
+            return True
+        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    return process <= 1
 
 
 def _strangers() -> dict[str, str]:
@@ -119,7 +128,7 @@ def _strangers() -> dict[str, str]:
         if entry.isdigit():
             try:
                 line = Path(f"/proc/{entry}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-                if line and os.readlink(f"/proc/{entry}/ns/pid") != own:
+                if line and os.readlink(f"/proc/{entry}/ns/pid") != own and _is_ours(int(entry)):
                     began = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[19]
                     found[f"{entry} {began}"] = line
             except OSError:
