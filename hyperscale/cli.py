@@ -80,13 +80,14 @@ def sweep(
     if dry_run:
         return _print_plan(options)
     from hyperscale import sweep as corridor
-    from hyperscale.executors.local import LocalExecutor
+    from hyperscale.executors import executor_class
     from hyperscale.progress import make_progress
     from hyperscale.summary import print_report
 
     with make_progress() as progress:
-        LocalExecutor.check(config, needed=force)
-        report = corridor.sweep(config, LocalExecutor, progress, ["hyperscale", *sys.argv[1:]], force=force)
+        executor = executor_class(config)
+        executor.check(config, needed=force)
+        report = corridor.sweep(config, executor, progress, ["hyperscale", *sys.argv[1:]], force=force)
     print_report(report)
     return INTERRUPTED if report.interrupted else 0
 

@@ -20,8 +20,8 @@ from hyperscale.sizes import parse_bytes, parse_list, parse_tokens
 
 T = TypeVar("T")
 
-_MODEL, _TASKS, _CODE, _GRID, _CACHE, _SAMPLING, _ENGINE, _OUTPUT = (
-    "Model", "Tasks", "Code tasks", "Grid", "KV cache", "Sampling", "Engine", "Output",
+_MODEL, _TASKS, _CODE, _GRID, _CACHE, _SAMPLING, _ENGINE, _EXECUTOR, _OUTPUT = (
+    "Model", "Tasks", "Code tasks", "Grid", "KV cache", "Sampling", "Engine", "Executor", "Output",
 )  # fmt: skip
 
 
@@ -151,6 +151,48 @@ class SweepOptions:
             "--batch-invariant/--no-batch-invariant",
         ),
     ] = False
+    engine: Annotated[str, option(_ENGINE, "torch (every backend), vllm or openai (vanilla alone).", "--engine")] = (
+        "torch"
+    )
+    tensor_parallel_size: Annotated[
+        int, option(_ENGINE, "vllm: GPUs that share each layer.", "--tensor-parallel-size")
+    ] = 1
+    pipeline_parallel_size: Annotated[
+        int, option(_ENGINE, "vllm: groups of GPUs that share the layers.", "--pipeline-parallel-size")
+    ] = 1
+    gpu_memory_utilization: Annotated[
+        float, option(_ENGINE, "vllm: share of a GPU's memory that it takes.", "--gpu-memory-utilization")
+    ] = 0.9
+    base_url: Annotated[
+        str | None, option(_ENGINE, "openai: the server, such as http://localhost:8000/v1.", "--base-url")
+    ] = None
+    served_model_name: Annotated[
+        str | None,
+        option(
+            _ENGINE, "openai: the model's name on the server (default: the only one it has).", "--served-model-name"
+        ),
+    ] = None
+    request_concurrency: Annotated[
+        int, option(_ENGINE, "openai: most requests at a time.", "--request-concurrency")
+    ] = 64
+    executor: Annotated[str, option(_EXECUTOR, "local (this process) or ray (a cluster).", "--executor")] = "local"
+    ray_address: Annotated[
+        str | None,
+        option(
+            _EXECUTOR, "Of a cluster, auto for the one of this machine (default: one is started here).", "--ray-address"
+        ),
+    ] = None
+    shard_problems: Annotated[
+        int | None, option(_EXECUTOR, "Problems in a shard (default: some twenty minutes' worth).", "--shard-problems")
+    ] = None
+    gpus_per_shard: Annotated[
+        float | None,
+        option(_EXECUTOR, "GPUs that a shard needs (default: what the engine uses).", "--gpus-per-shard"),
+    ] = None
+    cpus_per_shard: Annotated[
+        int | None,
+        option(_EXECUTOR, "Cores that a shard needs (default: 1 beside a GPU, else a node's).", "--cpus-per-shard"),
+    ] = None
     config: Annotated[
         Path | None,
         option(
@@ -203,7 +245,9 @@ class SweepOptions:
 
 _SAME = (
     "model", "revision", "dtype", "device", "data", "limit", "pool", "temperature", "top_p", "top_k", "min_p", "seed",
-    "max_batch", "batch_invariant", "code_grader", "sandbox", "confirm_run_unsafe_code",
+    "max_batch", "batch_invariant", "code_grader", "sandbox", "confirm_run_unsafe_code", "engine", "tensor_parallel_size",
+    "pipeline_parallel_size", "gpu_memory_utilization", "base_url", "served_model_name", "request_concurrency",
+    "executor", "ray_address", "shard_problems", "gpus_per_shard", "cpus_per_shard",
 )  # fmt: skip
 
 

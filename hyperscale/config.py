@@ -81,11 +81,28 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     min_p: float = Field(default=0.0, ge=0, lt=1, allow_inf_nan=False)
     seed: int = Field(default=0, ge=0, lt=2**63)
 
+    engine: Literal["torch", "vllm", "openai"] = "torch"
+    """Who generates. Part of the identity: engines draw with random numbers of their own."""
+    tensor_parallel_size: int = Field(default=1, ge=1)
+    pipeline_parallel_size: int = Field(default=1, ge=1)
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+    base_url: str | None = None
+    served_model_name: str | None = None
+    request_concurrency: int = Field(default=64, ge=1)
+
+    executor: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
+    shard_problems: int | None = Field(default=None, ge=1)
+    """Problems in a shard; None leaves it to the estimate of its time."""
+    gpus_per_shard: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    cpus_per_shard: int | None = Field(default=None, ge=1)
+
     memory_budget: int | None = Field(default=None, ge=1)
     """Bytes of KV cache that the running threads may hold together; None leaves it to the engine."""
     max_batch: int = Field(default=128, ge=1)
     batch_invariant: bool = False
     output_dir: Path
+    """A local folder, or (as a universal_pathlib path) a URL that fsspec knows."""
 
     @field_validator("grid")
     @classmethod
@@ -134,10 +151,39 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(
                 f"--backends {', '.join(compressing)}: say how much to compress with --cr, such as --cr 4,8"
             )
+        self._check_engine()
         for backend, field, _ in self.backend_options:
             if backend not in self.backends:
                 raise ValueError(f"--backend-option {backend}.{field}: {backend} is not among --backends")
         return self
+
+    def _check_engine(self) -> None:
+        others = [name for name in self.backends if name != "vanilla"]
+        if self.engine != "torch" and others:
+            raise ValueError(
+                f"--engine {self.engine} generates with the vanilla cache alone, not with {', '.join(others)}: its block "
+                "table serves all KV heads of a layer, so no head can keep, give up or skip tokens of its own, and a "
+                "mask would free nothing. Sweep these backends with --engine torch, in a folder of their own"
+            )
+        if self.engine != "torch" and self.batch_invariant:
+            raise ValueError(f"--batch-invariant is for --engine torch; {self.engine} has its own ways to batch")
+        if (self.engine == "openai") != (self.base_url is not None):
+            raise ValueError("--engine openai and --base-url go together, such as --base-url http://localhost:8000/v1")
+        if self.served_model_name is not None and self.engine != "openai":
+            raise ValueError("--served-model-name is for --engine openai: the name that the server knows the model by")
+        devices = self.tensor_parallel_size * self.pipeline_parallel_size
+        if devices > 1 and self.engine != "vllm":
+            raise ValueError(
+                "--tensor-parallel-size and --pipeline-parallel-size are for --engine vllm; --engine torch uses one "
+                "device, and more of them with --executor ray"
+            )
+        if self.executor == "local" and (self.ray_address or self.gpus_per_shard is not None or self.cpus_per_shard):
+            raise ValueError("--ray-address, --gpus-per-shard and --cpus-per-shard are for --executor ray")
+        if self.executor == "ray" and self.engine == "openai":
+            raise ValueError(
+                "--executor ray has nothing to spread for --engine openai: the server computes. Raise "
+                "--request-concurrency instead"
+            )
 
     def options_of(self, backend: str) -> dict[str, OptionValue]:
         """The settings of a backend that are not its defaults."""
@@ -159,7 +205,9 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
 
     def identity(self) -> dict[str, Any]:
         """The part of the config that decides what is drawn, as JSON values."""
-        return self.model_dump(mode="json", include=set(IDENTITY_FIELDS))
+        named = self.model_dump(mode="json", include=set(IDENTITY_FIELDS))
+        # Folders that are older than the choice were all drawn by torch, and keep their identity.
+        return named if self.engine == "torch" else {**named, "engine": self.engine}
 
 
 def make_config(**fields: Any) -> SweepConfig:

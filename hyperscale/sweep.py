@@ -54,8 +54,7 @@ def sweep(
         work.note_sandbox(programs)
         parts = [work.prepare(source, run) for source in sources for run in runs]
         work.check_prompts(parts)
-        for part in parts:
-            work.generate(part)
+        work.generate(parts)
         return work.finish()
 
 

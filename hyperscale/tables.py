@@ -12,6 +12,7 @@ import pyarrow as pa
 from hyperscale.analysis.gain import gains
 from hyperscale.analysis.pareto import frontiers
 from hyperscale.results.points import TaskPlan, points
+from hyperscale.results.rows import completed
 from hyperscale.results.store import Store
 
 WRITE_SECONDS = 60.0
@@ -88,7 +89,7 @@ def _others(store: Store, runs: Sequence[RunKey]) -> pd.DataFrame:
         return pd.DataFrame()
     samples = store.read("samples", [*_RUN, "problem_id", "cache_budget", "length_cap"])
     try:
-        frame = pd.read_parquet(path, page_checksum_verification=True)
+        frame = completed("outcomes", pd.read_parquet(path, page_checksum_verification=True))
         kept = _held(frame, samples) >= frame["pool"]
         named = pd.MultiIndex.from_frame(frame[_RUN]).isin(list(runs))
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.engines.base import CacheShape, Chain, Job
+from hyperscale.executors.base import InProcess
 from hyperscale.grid import Run
 from hyperscale.progress import Board, Lines
 from hyperscale.sweep import Report, sweep
@@ -41,6 +42,7 @@ def full_chain(seed: int, task: str, problem_id: str, thread: int) -> list[int]:
 class FakeEngine:
     """Vanilla's counts, a full chain cut at its cap, finished in an order of its own."""
 
+    ceiling = None
     cache_shape = CacheShape(layers=LAYERS, kv_heads=KV_HEADS, token_bytes=64, page_bytes=64 * PAGE)
 
     def __init__(self, seed: int, log: Path | None = None, seconds: float = 0.0) -> None:
@@ -82,7 +84,7 @@ class FakeEngine:
         )
 
 
-class FakeExecutor:
+class FakeExecutor(InProcess):
     """A "model" whose prompt has a token a word and whose token t says \\boxed{t modulo 3}."""
 
     def __init__(self, config: SweepConfig, log: Path | None = None, seconds: float = 0.0) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hyperscale.backends.rows import Rows
+from hyperscale.backends.rows import PAGE_SIZE, Rows
 
 
 class StepCounts(NamedTuple):
@@ -46,3 +46,33 @@ class Meter:
     def clear(self) -> None:
         """Forget a step that broke off."""
         self._reads[:] = 0
+
+
+class LengthCounts(NamedTuple):
+    """What a vanilla cache reads and holds of one thread; fields as in `engines.base.Chain`."""
+
+    step_reads: NDArray[np.int64]
+    step_live: NDArray[np.int64]
+    step_pages: NDArray[np.int64]
+    row_live: NDArray[np.int64]
+    page_shared: NDArray[np.int64]
+
+
+def from_lengths(
+    prompt: int, generated: int, rows: int, page_size: int = PAGE_SIZE, shared: int | None = None
+) -> LengthCounts:
+    """The counts of a vanilla chain, for engines whose cache cannot be looked into: its lengths alone decide them.
+
+    `rows` is layers x KV heads, `shared` how many tokens of the prompt lie in whole pages that its threads share
+    (default: all whole pages of the prompt). A page that the prompt ends within is copied by the first step.
+    """
+    lengths = prompt + np.arange(1, generated + 1, dtype=np.int64)
+    common = (prompt if shared is None else shared) // page_size
+    kept = np.arange(-(-prompt // page_size)) < common
+    return LengthCounts(
+        step_reads=lengths * rows,
+        step_live=lengths * rows,
+        step_pages=(-(-lengths // page_size) - common) * rows,
+        row_live=np.full(rows, prompt + generated, np.int64),
+        page_shared=np.tile(np.where(kept, generated, 0).astype(np.int64), rows),
+    )

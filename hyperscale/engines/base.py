@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from hyperscale.analysis.roofline import Ceiling
+
 FinishReason = Literal["stop", "length"]
+Accounting = Literal["measured", "from_lengths", "from_text"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,10 @@ class Chain:
     """Wall-clock seconds of the problem's (first) prefill, which its threads share."""
     batch_threads: float
     """Threads running together, averaged over this chain's steps."""
+    accounting: Accounting = "measured"
+    """Where the counts come from; see the column of the same name (docs/results.md)."""
+    device_bytes: int | None = None
+    """Most memory that the engine's processes had held by the end of the chain; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,11 @@ class Engine(Protocol):
     @property
     def cache_shape(self) -> CacheShape:
         """Constants of this model's cache."""
+        ...
+
+    @property
+    def ceiling(self) -> Ceiling | None:
+        """What the devices could do at best; None where the model's or the devices' numbers are not known."""
         ...
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Chain]:

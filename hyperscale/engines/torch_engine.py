@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from hyperscale.analysis import roofline
+from hyperscale.analysis.roofline import Ceiling
 from hyperscale.attention.base import decode_attention
 from hyperscale.backends import backend_class
 from hyperscale.backends.base import Parts
@@ -25,6 +28,7 @@ from hyperscale.backends.settings import make_settings
 from hyperscale.config import OptionValue
 from hyperscale.engines.admission import Admission, Pending, Queue
 from hyperscale.engines.base import CacheShape, Chain, Job, Sampling
+from hyperscale.engines.held import HeldBytes
 from hyperscale.engines.memory import cache_shape, free_bytes, pool_pages, reserve_for
 from hyperscale.engines.randomness import Uniforms, sequence_key
 from hyperscale.engines.sampling import draw
@@ -61,7 +65,8 @@ class TorchEngine:
         # An embedding that is not also the unembedding is only looked up.
         pack(model.decoder, leave=[] if model.decoder.unembed is None else [model.decoder.embed])
         weight = model.decoder.embed
-        self._decoder, self._eos_ids = model.decoder, model.eos_ids
+        self._decoder, self._eos_ids, self._spec = model.decoder, model.eos_ids, model.spec
+        self._held = HeldBytes(weight.device)
         self._sampling, self._batch_invariant = sampling, batch_invariant
         self._device, self._length_cap = weight.device, length_cap
         policy, settings = backend_class(backend), make_settings(backend, options or {})
@@ -88,6 +93,13 @@ class TorchEngine:
     def cache_shape(self) -> CacheShape:
         """Constants of this model's cache."""
         return self._shape
+
+    @property
+    def ceiling(self) -> Ceiling:
+        """What this device could do at best; on a CPU measured once a process."""
+        weight = self._decoder.embed
+        name = str(weight.dtype).removeprefix("torch.")
+        return roofline.ceiling(self._spec, name, roofline.device_of(weight.device, name))
 
     @property
     def pages_in_use(self) -> int:
@@ -213,7 +225,8 @@ class TorchEngine:
         share = (time.perf_counter() - start) / len(able)
         for thread, *step in zip(able, *(x.tolist() for x in counts), strict=True):
             thread.steps.add(*step, len(able), share)
-        chains = [thread.chain(self._eos_ids, self._rows) for thread in ended]
+        held = self._held.most() if ended else None
+        chains = [replace(thread.chain(self._eos_ids, self._rows), device_bytes=held) for thread in ended]
         for thread in ended:
             self._rows.close(thread.slot)
             self._admission.give_back(thread.prompt, [thread.index])

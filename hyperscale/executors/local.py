@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hyperscale.backends import backend_class
 from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Engine
+from hyperscale.executors.base import InProcess
 from hyperscale.grid import Run, plan_runs
 from hyperscale.model.chat import encode_prompt, text_and_ends
 from hyperscale.model.family import checkpoint_of
@@ -19,6 +20,7 @@ from hyperscale.tasks import Problem
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from transformers import PreTrainedTokenizerBase
 
     from hyperscale.model.load import Model
     from hyperscale.model.spec import ModelSpec
@@ -27,7 +29,7 @@ _HASHED_VALUES = 64
 _THINK = "<think>"
 
 
-class LocalExecutor:
+class LocalExecutor(InProcess):
     """Loads the model of `config` and builds a torch engine for each run.
 
     Of a family it holds one checkpoint at a time: the original first, then what each run needs.
@@ -105,15 +107,19 @@ class LocalExecutor:
 
 
 def _identity(model: Model) -> dict[str, Any]:
-    opened = model.tokenizer.decode(encode_prompt(model.tokenizer, "?")).rstrip().endswith(_THINK)
     return {
         "resolved_revision": model.revision,
         "resolved_dtype": str(model.decoder.embed.dtype).removeprefix("torch."),
         "chat_template_sha": model.chat_template_sha,
-        "answer_prefix": _THINK if opened else "",
+        "answer_prefix": answer_prefix(model.tokenizer),
         "weights_sha": weights_sha(model.decoder),
         "gates": None if model.spec.gates is None else asdict(model.spec.gates),
     }
+
+
+def answer_prefix(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The reasoning tag that the chat template itself puts before an answer, or ""."""
+    return _THINK if tokenizer.decode(encode_prompt(tokenizer, "?")).rstrip().endswith(_THINK) else ""
 
 
 def check_model(config: SweepConfig) -> None:

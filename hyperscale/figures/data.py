@@ -10,6 +10,7 @@ import pandas as pd
 
 from hyperscale.analysis.pareto import require_columns
 from hyperscale.results.manifest import read_manifest
+from hyperscale.results.rows import completed
 from hyperscale.results.schema import POINTS
 
 INTERVAL_NOTE = "bootstrap over problems; Clopper–Pearson where all problems score the same"
@@ -41,7 +42,7 @@ def load(results: Path) -> list[FigureData]:
     if not path.is_file():
         raise ValueError(f"{results} holds no points.parquet: finish a sweep there first")
     try:
-        points = pd.read_parquet(path)
+        points = completed("points", pd.read_parquet(path))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} cannot be read as parquet ({' '.join(str(error).split())}): run the sweep again"

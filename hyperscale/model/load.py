@@ -41,6 +41,33 @@ def load_spec(model: str, revision: str | None = None) -> ModelSpec:
     return _open(find(model, revision, weights=False)).spec()
 
 
+@dataclass(frozen=True)
+class Text:
+    """What of a checkpoint needs no weights: for engines that hold these themselves."""
+
+    tokenizer: PreTrainedTokenizerBase
+    spec: ModelSpec
+    source: Source
+    """Where its files are; of a hub model only config and tokenizer are certain to be there."""
+    eos_ids: frozenset[int]
+    chat_template_sha: str | None
+
+    @property
+    def revision(self) -> str | None:
+        """The hub's commit; None for local files."""
+        return self.source.revision
+
+
+def load_text(model: str, revision: str | None = None) -> Text:
+    """Tokenizer and spec of a model, without its weights. ValueError as `load_model`."""
+    _require_transformers()
+    source = find(model, revision, weights=False, tokenizer=True)
+    checkpoint = _open(source)
+    spec, tokenizer = checkpoint.spec(), checkpoint.tokenizer()
+    spec = replace(spec, eos_ids=id_set(list(spec.eos_ids), tokenizer.eos_token_id))
+    return Text(tokenizer, spec, source, frozenset(spec.eos_ids), template_sha(tokenizer))
+
+
 def load_model(model: str, *, revision: str | None = None, dtype: str = "auto", device: str = "auto") -> Model:
     """Load a hub id, a checkpoint folder (safetensors) or a .gguf file.
 

@@ -33,8 +33,8 @@ class Source(NamedTuple):
         return self.path.suffix.lower() == ".gguf"
 
 
-def find(model: str, revision: str | None, *, weights: bool) -> Source:
-    """Files of a model, of a family those of its original; without `weights` only those of its config.
+def find(model: str, revision: str | None, *, weights: bool, tokenizer: bool = False) -> Source:
+    """Files of a model, of a family those of its original; without `weights` only its config, and perhaps `tokenizer`.
 
     ValueError if they cannot be had.
     """
@@ -43,13 +43,14 @@ def find(model: str, revision: str | None, *, weights: bool) -> Source:
         if revision is not None:
             raise ValueError(f"{model}: --revision {revision} applies to hub ids; this is a family of checkpoints.")
         if Path(family.original) != local_path(model):
-            return find(family.original, family.revision, weights=weights)
+            return find(family.original, family.revision, weights=weights, tokenizer=tokenizer)
     local = local_path(model)
     if local.exists() or local.suffix.lower() == ".gguf":
         return Source(_checked(local, revision), None)
     if not _HUB_ID.fullmatch(model):
         raise ValueError(f"{model}: no such folder, and not a hub id (owner/name).")
-    folder = _download(model, revision, _CONFIGS + (_TOKENIZER + _WEIGHTS if weights else ()))
+    wanted = _CONFIGS + (_TOKENIZER if weights or tokenizer else ()) + (_WEIGHTS if weights else ())
+    folder = _download(model, revision, wanted)
     return Source(folder, folder.name)
 
 

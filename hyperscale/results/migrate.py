@@ -15,10 +15,8 @@ import pyarrow.parquet as pq
 from hyperscale.results.files import replacing
 from hyperscale.results.manifest import read_manifest, schema_version, write_manifest
 from hyperscale.results.part import encoded, named, parse_name
-from hyperscale.results.schema import SCHEMA_VERSION, arrow_schema
-
-_NEW_GRADES = ("strict", "official", "graders_differ")
-"""What version 4 added to version 3, null in every older row."""
+from hyperscale.results.rows import KEYS
+from hyperscale.results.schema import NEW_COLUMNS, SCHEMA_VERSION, arrow_schema
 
 
 def migrate(folder: Path) -> str | None:
@@ -29,25 +27,26 @@ def migrate(folder: Path) -> str | None:
     version, content = schema_version(folder), read_manifest(folder)
     if content is None or version == SCHEMA_VERSION:
         return None
-    for path in sorted((folder / "grades").glob("*.parquet")):
-        part = parse_name(path)
-        if part.digest is None:
-            _rewrite(path, part.first, part.last)
+    for table in KEYS:
+        for path in sorted((folder / table).glob("*.parquet")):
+            part = parse_name(path)
+            _rewrite(table, path, part.first, part.last)
     write_manifest(folder, content)
     return f"{folder}: migrated from schema version {version} to {SCHEMA_VERSION}"
 
 
-def _rewrite(path: Path, first: int, last: int) -> None:
-    """A part of grades with the new columns, beside the old one."""
+def _rewrite(name: str, path: Path, first: int, last: int) -> None:
+    """A part of a table with the columns that it lacks, null, beside the old one."""
     try:
         table = pq.read_table(pa.BufferReader(path.read_bytes()))
     except (pa.ArrowException, OSError):
         return
-    for name in _NEW_GRADES:
-        table = table.append_column(name, pa.nulls(table.num_rows, pa.bool_()))
-    schema = arrow_schema("grades")
-    if table.column_names != schema.names:
+    schema = arrow_schema(name)
+    lacking = [field for field in schema if field.name in NEW_COLUMNS[name] and field.name not in table.column_names]
+    for field in lacking:
+        table = table.append_column(field.name, pa.nulls(table.num_rows, field.type))
+    if not lacking or set(table.column_names) != set(schema.names):
         return
-    content = encoded(table.cast(pa.schema([(field.name, field.type) for field in schema])))
+    content = encoded(table.select(schema.names).cast(pa.schema([(field.name, field.type) for field in schema])))
     with replacing(named(path.parent, first, last, content).path) as aside:
         aside.write_bytes(content)

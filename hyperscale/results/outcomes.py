@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from math import comb
 from typing import Any, Literal, NamedTuple
 
@@ -11,20 +12,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hyperscale.analysis.roofline import Ceiling, prefill_seconds, roofline_micros
 from hyperscale.grading.pass_at_k import pass_at_k
 from hyperscale.grading.vote import majority
 from hyperscale.results.rows import STEP_COLUMNS, frame_to_arrow
-from hyperscale.results.schema import OUTCOME_KEY, OUTCOMES, SAMPLE_KEY
+from hyperscale.results.schema import ACCOUNTINGS, OUTCOME_KEY, OUTCOMES, SAMPLE_KEY
 
 Aggregate = Literal["majority", "pass"]
 Answers = Sequence[tuple[str | None, str | None]]
 Classes = Callable[[str, Answers], list[int]]
 
-_THREAD = ["model", "backend", "compression_ratio", "cache_budget", "chain"]
+_THREAD = ["model", "backend", "compression_ratio", "cache_budget", "chain", "engine", "accounting", "device_bytes"]
+_CEILING = ["weight_bytes", "token_flops", "read_flops", "peak_flops", "peak_bandwidth", "token_bytes"]
 _COSTS = ["prefill_seconds", "batch_threads", "page_bytes"]
 _CHAIN = ["page_shared", "length_cap", "prompt_tokens", "generated_tokens", "finish_reason", "layers", "kv_heads"]
 
-SAMPLE_COLUMNS = [*SAMPLE_KEY, *_THREAD, *_COSTS, *_CHAIN, *STEP_COLUMNS]
+SAMPLE_COLUMNS = [*SAMPLE_KEY, *_THREAD, *_COSTS, *_CEILING, *_CHAIN, *STEP_COLUMNS]
 """The columns of samples that `outcomes` needs: reading only these leaves tokens and texts on disk."""
 
 _POOL = ["run_id", "task", "problem_id", "length"]
@@ -42,6 +45,8 @@ class Cut(NamedTuple):
     shared: NDArray[np.bool_]
     """Of each page of the prompt: whether the thread still shares it."""
     decode_seconds: float
+    roofline_prefill: float
+    roofline_decode: float
     mean_length: int
     truncated_share: bool
     realised_ratio: float
@@ -105,13 +110,14 @@ def _pools(samples: pd.DataFrame, grades: pd.DataFrame, lengths: list[int]) -> p
 
 def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
     """Every sample at every L up to its cap. Prefix sums and maxima make each further L free."""
-    for index, row in enumerate(samples[[*_CHAIN, *STEP_COLUMNS]].to_dict("records")):
+    for index, row in enumerate(samples[[*_CHAIN, *_CEILING, "batch_threads", *STEP_COLUMNS]].to_dict("records")):
         prompt, total, rows = row["prompt_tokens"], row["generated_tokens"], row["layers"] * row["kv_heads"]
         reads = np.cumsum(row["step_reads"])
         live = row["step_live"]
         peaks = np.maximum.accumulate(live)
         pages = np.maximum.accumulate(row["step_pages"])
         micros = np.cumsum(row["step_micros"])
+        roofline_prefill, roofline = _roofline(row, rows)
         for length in lengths[lengths <= row["length_cap"]].tolist():
             cut = min(max(length - prompt, 0), total)
             last, ran = cut - 1, cut > 0
@@ -124,19 +130,34 @@ def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
                 pages=int(pages[last]) if ran else 0,
                 shared=np.asarray(row["page_shared"]) >= cut if ran else np.zeros(0, np.bool_),
                 decode_seconds=micros[last] * 1e-6 if ran else 0.0,
+                roofline_prefill=roofline_prefill if ran else 0.0,
+                roofline_decode=roofline[last] if ran else 0.0,
                 mean_length=prompt + cut,
                 truncated_share=prompt + total > length or row["finish_reason"] == "length",
                 realised_ratio=(prompt + cut) * rows / live[last] if ran else np.nan,
             )
 
 
+def _roofline(row: Mapping[str, Any], rows: int) -> tuple[float, NDArray[np.float64]]:
+    """Least seconds of a thread's prefill, and of its decode steps up to each; NaN where no ceiling is known."""
+    if not row["generated_tokens"] or pd.isna(row["peak_flops"]):
+        return np.nan, np.full(row["generated_tokens"], np.nan)
+    ceiling = Ceiling(**{field.name: row[field.name] for field in fields(Ceiling)})
+    micros = roofline_micros(np.asarray(row["step_reads"]), row["batch_threads"], row["token_bytes"], rows, ceiling)
+    return prefill_seconds(row["prompt_tokens"], row["token_bytes"], rows, ceiling), np.cumsum(micros) * 1e-6
+
+
 def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
     """One row a pool and W: sums over W threads are W times the pool's mean."""
-    first = ["model", "backend", "compression_ratio", "page_bytes"]
+    first = ["model", "backend", "compression_ratio", "page_bytes", "engine"]
     mean = ["kv_reads", "peak_tokens", "pages", "decode_seconds", "prefill_seconds"]
+    mean += ["roofline_prefill", "roofline_decode"]
     mean += ["mean_length", "truncated_share", "realised_ratio", "batch_threads"]
     spread: dict[str, Any] = dict.fromkeys(first, "first") | dict.fromkeys(mean, "mean")
-    groups = pools.astype(dict.fromkeys(mean, float)).groupby(_POOL, as_index=False)
+    spread |= {"device_bytes": "max", "inexact": "max", "unknown": "sum"}
+    # A mean over those of a pool whose ceiling is known would be compared with the seconds of all.
+    pools = pools.assign(inexact=pools["accounting"].map(_inexact), unknown=pools["roofline_decode"].isna())
+    groups = pools.astype({**dict.fromkeys(mean, float), "device_bytes": float}).groupby(_POOL, as_index=False)
     costs = groups.agg(spread).assign(sharers=[np.sum(group["shared"].tolist(), axis=0) for _, group in groups])
     costs = costs.merge(groups.size().rename(columns={"size": "pool"}), on=_POOL)
     costs = costs.merge(grid, on="length").query("width <= pool").reset_index(drop=True)
@@ -147,7 +168,14 @@ def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
         peak_tokens=width * costs["peak_tokens"],
         peak_bytes=(np.array(shared) + width * costs["pages"]) * costs["page_bytes"],
         seconds=costs["prefill_seconds"] + width * costs["decode_seconds"],
+        roofline_seconds=(costs["roofline_prefill"] + width * costs["roofline_decode"]).mask(costs["unknown"] > 0),
+        accounting=costs["inexact"].map(ACCOUNTINGS.__getitem__),
     )
+
+
+def _inexact(accounting: str | None) -> int:
+    """Rank of an accounting, the exact ones first. What is older than the column was measured."""
+    return 0 if accounting is None else ACCOUNTINGS.index(accounting)
 
 
 def _union(sharers: NDArray[np.int64], pool: int, width: int) -> float:

@@ -39,7 +39,11 @@ class Parts:
         self._parts: list[Part] = []
         covered = []
         for part in self._sound(tolerant):
-            if self._parts and part.last <= self._parts[-1].last:
+            if self._parts and part[1:3] == self._parts[-1][1:3] and self._is_older(self._parts[-1]):
+                # What a migration left beside its successor.
+                covered.append(self._parts[-1].path)
+                self._parts[-1] = part
+            elif self._parts and part.last <= self._parts[-1].last:
                 covered.append(part.path)
             elif self._parts and part.first <= self._parts[-1].last:
                 raise ValueError(f"{part.path} and {self._parts[-1].path.name} overlap: move one of them away")
@@ -126,6 +130,10 @@ class Parts:
             else:
                 sound.append(part)
         return sound
+
+    def _is_older(self, part: Part) -> bool:
+        """Whether a part has other columns than this version's."""
+        return not pq.read_schema(pa.BufferReader(part.path.read_bytes())).equals(self.schema)
 
     def _signed(self, part: Part) -> Part:
         """A part of a version without digests under its new name, unless its columns are others."""

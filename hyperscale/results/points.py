@@ -11,7 +11,7 @@ import pandas as pd
 from hyperscale.analysis.intervals import mean_interval
 from hyperscale.results.outcomes import Aggregate
 from hyperscale.results.rows import frame_to_arrow
-from hyperscale.results.schema import POINT_KEY, POINTS
+from hyperscale.results.schema import ACCOUNTINGS, POINT_KEY, POINTS
 
 _MEANS = ["kv_reads", "peak_tokens", "peak_bytes", "mean_length", "truncated_share", "realised_ratio"]
 _MEANS += ["batch_threads"]
@@ -45,7 +45,12 @@ def points(
         seconds = float(group["seconds"].mean())
         full = len(group) == plan.problems and group["pool"].min() >= pools[values["length"]]
         values |= {name: group[name].mean() for name in _MEANS}
+        roofline = group["roofline_seconds"].mean(skipna=False)
         values |= {
+            "roofline_share": roofline / seconds if seconds > 0 else np.nan,
+            "device_bytes": group["device_bytes"].max(),
+            "engine": group["engine"].iloc[0],
+            "accounting": max(group["accounting"].fillna(ACCOUNTINGS[0]), key=ACCOUNTINGS.index),
             "aggregate": plan.aggregate,
             "accuracy": accuracy.mean,
             "accuracy_low": accuracy.low,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 OLDEST_VERSION = 3
 """Results from this version on are migrated when a sweep opens them."""
 
@@ -59,6 +59,14 @@ SAMPLES = [
     Column("kv_heads", pa.int32(), "", "KV heads a layer."),
     Column("token_bytes", pa.int64(), "bytes", "Bytes of one KV token of one KV head of one layer."),
     Column("page_bytes", pa.int64(), "bytes", "Bytes of one page (of one KV head of one layer), with what the backend keeps beside it (bounds of keys, under quest)."),
+    Column("engine", pa.string(), "", "Who generated: `torch`, `vllm` or `openai`; null in rows that are older than the choice (all torch's)."),
+    Column("accounting", pa.string(), "", "Where the `step_*` counts come from: `measured`, counted where attention ran; `from_lengths`, what a vanilla cache reads and holds at these lengths, by the same meter; `from_text`, the same where a server gave no token ids and its text was tokenized again. Null in older rows (all measured)."),
+    Column("device_bytes", pa.int64(), "bytes", "Most memory of its devices that the engine's processes had held by the end of the thread, weights and cache and all: on a GPU what the driver says of them, on a CPU the peak of their resident memory. Null where it is not known (a server elsewhere, older rows)."),
+    Column("weight_bytes", pa.int64(), "bytes", "Weights that a decode step reads, for all its threads together. This and the next four are the roofline's constants; null where the model or the device is not known."),
+    Column("token_flops", pa.float64(), "FLOPs", "Operations that a token takes in a decode step, attention over the cache left out."),
+    Column("read_flops", pa.float64(), "FLOPs", "Operations of attending one KV token in every layer."),
+    Column("peak_flops", pa.float64(), "FLOPs/s", "What the devices can compute in a second in this number type: a preset's, or measured."),
+    Column("peak_bandwidth", pa.float64(), "bytes/s", "What the devices can read in a second: a preset's, or measured."),
 ]
 SAMPLE_KEY = ("run_id", "task", "problem_id", "thread")
 
@@ -105,6 +113,10 @@ OUTCOMES = [
     Column("realised_ratio", pa.float64(), "", "Tokens seen / tokens live after the last step, mean over threads: the compression reached; null where the prompt leaves L no room."),
     Column("batch_threads", pa.float64(), "threads", "Threads that ran together, mean over the pool."),
     Column("pool", pa.int32(), "threads", "Threads the subsets were drawn from."),
+    Column("roofline_seconds", pa.float64(), "seconds", "The least that `seconds` could be on the devices: the paper's Appendix I, for the prompt and every step at the reads that it had and the batch that the thread ran in. Null where the roofline is not known."),
+    Column("device_bytes", pa.float64(), "bytes", "Most over the pool; see samples."),
+    Column("engine", pa.string(), "", "See samples."),
+    Column("accounting", pa.string(), "", "See samples; the least exact of the pool's."),
 ]
 OUTCOME_KEY = (*POINT_KEY, "problem_id")
 
@@ -118,6 +130,7 @@ POINTS = [
     Column("peak_tokens", pa.float64(), "tokens", "Mean over problems; see outcomes."),
     Column("peak_bytes", pa.float64(), "bytes", "Mean over problems; see outcomes."),
     Column("throughput", pa.float64(), "problems/min", "60 / mean over problems of `seconds` (null where no time was taken), measured at the batch that the memory budget held (`batch_threads`)."),
+    Column("roofline_share", pa.float64(), "", "The throughput over the roofline's: mean of `roofline_seconds` over mean of `seconds`. Null where the roofline is not known, or no time was taken."),
     Column("mean_length", pa.float64(), "tokens", "Sequence length reached, mean over problems and threads."),
     Column("truncated_share", pa.float64(), "0..1", "Share of threads that L cut off."),
     Column("tied_share", pa.float64(), "0..1", "Share of votes that were tied; null where nothing is voted."),
@@ -127,6 +140,9 @@ POINTS = [
     Column("problems", pa.int32(), "", "Problems the point is a mean of."),
     Column("samples", pa.int32(), "", "Threads in their pools, all problems."),
     Column("complete", pa.bool_(), "", "False where problems of the grid still miss threads, or --limit / --problem-id cut the task."),
+    Column("device_bytes", pa.float64(), "bytes", "Most over the problems; see samples."),
+    Column("engine", pa.string(), "", "See samples."),
+    Column("accounting", pa.string(), "", "See samples; the least exact of the problems'."),
 ]
 
 FRONTIERS = [
@@ -159,6 +175,21 @@ TABLES: dict[str, list[Column]] = {
     "gains": GAINS,
 }
 # fmt: on
+
+
+ACCOUNTINGS = ("measured", "from_lengths", "from_text")
+"""Kinds of accounting, the most exact first."""
+
+NEW_COLUMNS: dict[str, tuple[str, ...]] = {
+    "grades": ("strict", "official", "graders_differ"),
+    "samples": (
+        "engine", "accounting", "device_bytes",
+        "weight_bytes", "token_flops", "read_flops", "peak_flops", "peak_bandwidth",
+    ),
+    "outcomes": ("roofline_seconds", "device_bytes", "engine", "accounting"),
+    "points": ("roofline_share", "device_bytes", "engine", "accounting"),
+}  # fmt: skip
+"""Columns that came after OLDEST_VERSION; null in rows that are older."""
 
 
 def arrow_schema(table: str) -> pa.Schema:

@@ -46,6 +46,14 @@ def sample_row(problem: str = "p", thread: int = 0, cap: int = 64, **changes: An
         "kv_heads": 3,
         "token_bytes": 128,
         "page_bytes": 512,
+        "engine": "torch",
+        "accounting": "measured",
+        "device_bytes": 10**9,
+        "weight_bytes": 4_000_000,
+        "token_flops": 2e6,
+        "read_flops": 768.0,
+        "peak_flops": 1e11,
+        "peak_bandwidth": 1e10,
     }
     return row | changes
 

@@ -1,0 +1,49 @@
+"""Memory that an engine's processes really held: asked of the driver on a GPU, of the kernel on a CPU."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+class HeldBytes:
+    """The most bytes so far, weights, cache and all. A GPU's are asked each time; a CPU's peak the kernel keeps."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._most = 0
+
+    def most(self) -> int:
+        """The most that was held by now."""
+        now = peak_resident_bytes([os.getpid()]) if self._device.type == "cpu" else _reserved(self._device)
+        self._most = max(self._most, now)
+        return self._most
+
+
+def _reserved(device: torch.device) -> int:
+    """Most bytes that torch's allocator took of a GPU: what others can't have, whether or not a tensor lies in it."""
+    import torch
+
+    return torch.cuda.max_memory_reserved(device)
+
+
+def peak_resident_bytes(processes: list[int]) -> int:
+    """Sum of the peaks of the processes' resident memory (VmHWM); those that are gone count nothing."""
+    return sum(_peak(process) for process in processes)
+
+
+def _peak(process: int) -> int:
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        import psutil
+
+        try:
+            return int(psutil.Process(process).memory_info().rss)
+        except psutil.Error:
+            return 0
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
