@@ -245,8 +245,9 @@ class SweepOptions:
 
 _SAME = (
     "model", "revision", "dtype", "device", "data", "limit", "pool", "temperature", "top_p", "top_k", "min_p", "seed",
-    "max_batch", "batch_invariant", "code_grader", "sandbox", "confirm_run_unsafe_code", "engine", "tensor_parallel_size",
-    "pipeline_parallel_size", "gpu_memory_utilization", "base_url", "served_model_name", "request_concurrency",
+    "max_batch", "batch_invariant", "code_grader", "sandbox", "confirm_run_unsafe_code", "engine",
+    "tensor_parallel_size", "pipeline_parallel_size", "gpu_memory_utilization", "base_url", "served_model_name",
+    "request_concurrency",
     "executor", "ray_address", "shard_problems", "gpus_per_shard", "cpus_per_shard",
 )  # fmt: skip
 

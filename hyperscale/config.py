@@ -161,9 +161,9 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         others = [name for name in self.backends if name != "vanilla"]
         if self.engine != "torch" and others:
             raise ValueError(
-                f"--engine {self.engine} generates with the vanilla cache alone, not with {', '.join(others)}: its block "
-                "table serves all KV heads of a layer, so no head can keep, give up or skip tokens of its own, and a "
-                "mask would free nothing. Sweep these backends with --engine torch, in a folder of their own"
+                f"--engine {self.engine} generates with the vanilla cache alone, not with {', '.join(others)}: "
+                "its block table serves all KV heads of a layer, so no head can keep, give up or skip tokens of its own, "
+                "and a mask would free nothing. Sweep these backends with --engine torch, in a folder of their own"
             )
         if self.engine != "torch" and self.batch_invariant:
             raise ValueError(f"--batch-invariant is for --engine torch; {self.engine} has its own ways to batch")

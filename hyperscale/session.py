@@ -231,11 +231,14 @@ class Session:
 
     def _keep(self, part: Part, delivery: Delivery) -> None:
         """Samples of a part: on disk before they count, those of a delivery at once."""
+        if delivery.closed:
+            self.store.adopt(delivery.closed)
         if delivery.stored is not None:
             rows = records(self.store.read_incoming(delivery.stored, [*CASE_COLUMNS, "generated_tokens"]))
         else:
             rows = delivery.rows
-            self.store.append("samples", rows)
+            if rows:
+                self.store.append("samples", rows)
         for row in rows:
             # A worker that was taken for dead may have stored a thread twice.
             if row["thread"] in part.lacking.get(row["problem_id"], {}):
@@ -261,7 +264,7 @@ class Session:
             with self.interrupt.breakable():
                 self._executor = self._load(self._pinned())
             provenance.identify(self._manifest, self._executor.identity())
-            self._record["hardware"] = provenance.hardware()
+            self._record["hardware"] = self._executor.hardware()
             self.store.write_manifest(self._manifest)
         return self._executor
 

@@ -47,6 +47,8 @@ def sweep(
             if moved := set_aside(config.output_dir):
                 progress.say(f"moved the old results to {moved}")
         store = stack.enter_context(Store(config.output_dir, progress.say, tolerant=True))
+        # What workers stored and an earlier driver did not live to take in.
+        store.adopt_all()
         interrupt = stack.enter_context(Interrupt())
         pool = stack.enter_context(GradingPool(programs=programs))
         judge = stack.enter_context(Judge(config.seed, pool))

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from hyperscale.analysis import roofline
-from hyperscale.analysis.roofline import Ceiling
+from hyperscale.analysis.devices import device_at
+from hyperscale.analysis.roofline import Ceiling, ceiling
 from hyperscale.attention.base import decode_attention
 from hyperscale.backends import backend_class
 from hyperscale.backends.base import Parts
@@ -99,7 +99,7 @@ class TorchEngine:
         """What this device could do at best; on a CPU measured once a process."""
         weight = self._decoder.embed
         name = str(weight.dtype).removeprefix("torch.")
-        return roofline.ceiling(self._spec, name, roofline.device_of(weight.device, name))
+        return ceiling(self._spec, name, device_at(str(weight.device), name))
 
     @property
     def pages_in_use(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from hyperscale import provenance
 from hyperscale.engines.base import Engine, Job
 from hyperscale.grid import Run
 from hyperscale.rows import Row, empty_row, sample_row
@@ -41,6 +42,8 @@ class Delivery(NamedTuple):
     rows: list[Row]
     stored: Path | None = None
     """Where the rows lie, if they are on disk; `rows` is empty then."""
+    closed: tuple[Path, ...] = ()
+    """Parts that were delivered before and that nobody adds to any more: they may move into the table."""
 
 
 class Executor(Protocol):
@@ -68,6 +71,10 @@ class Executor(Protocol):
         """Every sample that is asked for, once, as it comes in."""
         ...
 
+    def hardware(self) -> dict[str, Any]:
+        """What it runs on, for the manifest."""
+        ...
+
 
 class InProcess(ABC):
     """Executors that generate where they are, one run after the other."""
@@ -82,16 +89,23 @@ class InProcess(ABC):
     def text(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
         """Generated tokens as text, special ones left out, and its length in characters after each token."""
 
+    def hardware(self) -> dict[str, Any]:
+        """This machine."""
+        return provenance.hardware()
+
     def generate(self, assignments: Sequence[Assignment]) -> Iterator[Delivery]:
         """Every sample that is asked for, each as soon as it is there."""
         for assignment in assignments:
             engine, problems, columns = self.engine(assignment.run), assignment.problems, assignment.columns
             shape = engine.cache_shape
             if assignment.cut:
-                empty = [empty_row(problems[problem], *of, shape) | columns for problem, *of in assignment.cut]
-                yield Delivery(assignment.run_id, empty)
+                empty = (
+                    empty_row(problems[problem], thread, cap, prompt, shape)
+                    for problem, thread, cap, prompt in assignment.cut
+                )
+                yield Delivery(assignment.run_id, [{**row, **columns} for row in empty])
             ceiling = engine.ceiling if assignment.jobs else None
             for chain in engine.generate(assignment.jobs):
                 text, ends = self.text(chain.tokens.tolist())
                 row = sample_row(problems[chain.problem_id], chain, text, ends, shape, ceiling)
-                yield Delivery(assignment.run_id, [row | columns])
+                yield Delivery(assignment.run_id, [{**row, **columns}])

@@ -138,7 +138,7 @@ def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
             )
 
 
-def _roofline(row: Mapping[str, Any], rows: int) -> tuple[float, NDArray[np.float64]]:
+def _roofline(row: Mapping[Any, Any], rows: int) -> tuple[float, NDArray[np.float64]]:
     """Least seconds of a thread's prefill, and of its decode steps up to each; NaN where no ceiling is known."""
     if not row["generated_tokens"] or pd.isna(row["peak_flops"]):
         return np.nan, np.full(row["generated_tokens"], np.nan)
@@ -156,7 +156,9 @@ def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
     spread: dict[str, Any] = dict.fromkeys(first, "first") | dict.fromkeys(mean, "mean")
     spread |= {"device_bytes": "max", "inexact": "max", "unknown": "sum"}
     # A mean over those of a pool whose ceiling is known would be compared with the seconds of all.
-    pools = pools.assign(inexact=pools["accounting"].map(_inexact), unknown=pools["roofline_decode"].isna())
+    inexact = pools["accounting"].map({kind: rank for rank, kind in enumerate(ACCOUNTINGS)})
+    # What is older than the column was measured.
+    pools = pools.assign(inexact=inexact.fillna(0).astype(int), unknown=pools["roofline_decode"].isna())
     groups = pools.astype({**dict.fromkeys(mean, float), "device_bytes": float}).groupby(_POOL, as_index=False)
     costs = groups.agg(spread).assign(sharers=[np.sum(group["shared"].tolist(), axis=0) for _, group in groups])
     costs = costs.merge(groups.size().rename(columns={"size": "pool"}), on=_POOL)
@@ -169,13 +171,8 @@ def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
         peak_bytes=(np.array(shared) + width * costs["pages"]) * costs["page_bytes"],
         seconds=costs["prefill_seconds"] + width * costs["decode_seconds"],
         roofline_seconds=(costs["roofline_prefill"] + width * costs["roofline_decode"]).mask(costs["unknown"] > 0),
-        accounting=costs["inexact"].map(ACCOUNTINGS.__getitem__),
+        accounting=[ACCOUNTINGS[rank] for rank in costs["inexact"]],
     )
-
-
-def _inexact(accounting: str | None) -> int:
-    """Rank of an accounting, the exact ones first. What is older than the column was measured."""
-    return 0 if accounting is None else ACCOUNTINGS.index(accounting)
 
 
 def _union(sharers: NDArray[np.int64], pool: int, width: int) -> float:

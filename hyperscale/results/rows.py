@@ -58,7 +58,7 @@ def frame_to_arrow(table: str, frame: pd.DataFrame) -> pa.Table:
 def completed(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """A frame that an older version wrote, with the columns that came later, null."""
     lacking = [name for name in NEW_COLUMNS.get(table, ()) if name not in frame]
-    return frame.assign(**{name: None for name in lacking}) if lacking else frame
+    return frame.assign(**dict.fromkeys(lacking)) if lacking else frame
 
 
 def _check_columns(table: str, names: Iterable[str]) -> None:

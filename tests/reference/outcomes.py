@@ -26,7 +26,35 @@ def outcome(
         expected[name] = sum(known) / len(known) if known else float("nan")
     expected["batch_threads"] = sum(sample["batch_threads"] for sample in pool if steps_run(sample, length)) / len(pool)
     expected["pool"] = len(pool)
+    held = [sample["device_bytes"] for sample in pool if sample["device_bytes"] is not None]
+    expected["device_bytes"] = max(held, default=float("nan"))
+    if any(sample["peak_flops"] is None and steps_run(sample, length) for sample in pool):
+        expected["roofline_seconds"] = float("nan")
     return expected
+
+
+def least_exact(samples: list[dict[str, Any]]) -> str:
+    """The accounting of a pool."""
+    kinds = {sample["accounting"] or "measured" for sample in samples}
+    return next(kind for kind in ("from_text", "from_lengths", "measured") if kind in kinds)
+
+
+def roofline(sample: dict[str, Any], length: int) -> tuple[float, float]:
+    """Least seconds of a thread's prefill and of its steps, token by token (paper, Appendix I)."""
+    steps = steps_run(sample, length)
+    if not steps or sample["peak_flops"] is None:
+        return 0.0, 0.0
+    rows, prompt = sample["layers"] * sample["kv_heads"], sample["prompt_tokens"]
+    flops = sum(sample["token_flops"] + sample["read_flops"] * attended for attended in range(1, prompt + 1))
+    traffic = sample["weight_bytes"] + prompt * rows * sample["token_bytes"]
+    prefill = max(flops / sample["peak_flops"], traffic / sample["peak_bandwidth"])
+    decode = 0.0
+    for step in range(steps):
+        reads = int(sample["step_reads"][step])
+        flops = sample["token_flops"] + sample["read_flops"] * reads / rows
+        traffic = sample["weight_bytes"] / sample["batch_threads"] + reads * sample["token_bytes"]
+        decode += max(flops / sample["peak_flops"], traffic / sample["peak_bandwidth"])
+    return prefill, decode
 
 
 def usable(sample: dict[str, Any], answers: dict[tuple[int, int], tuple[str | None, bool]], length: int) -> bool:
@@ -89,4 +117,6 @@ def subset_outcome(
         "peak_tokens": sum(thread["peak_tokens"] for thread in threads),
         "peak_bytes": (len(shared) + sum(thread["pages"] for thread in threads)) * subset[0]["page_bytes"],
         "seconds": prefill + sum(thread["seconds"] for thread in threads),
+        "roofline_seconds": sum(roofline(sample, length)[0] for sample in subset) / len(subset)
+        + sum(roofline(sample, length)[1] for sample in subset),
     }

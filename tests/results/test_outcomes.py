@@ -57,6 +57,10 @@ def tables(draw: st.DrawFn) -> tuple[Rows, Rows]:
             finish_reason="stop" if stopped else "length",
             prefill_seconds=draw(st.floats(0, 2)),
             batch_threads=draw(st.floats(1, 8)),
+            weight_bytes=draw(st.integers(0, 10**9)),
+            device_bytes=draw(st.none() | st.integers(0, 10**12)),
+            accounting=draw(st.sampled_from(["measured", "from_lengths", "from_text", None])),
+            peak_flops=draw(st.sampled_from([1e6, 1e9, 1e12] * 5 + [None])),
             **steps,
         )
         # All threads of a problem were forked with the same pages.
@@ -85,6 +89,9 @@ def test_every_outcome_equals_the_one_written_from_the_definitions(table: tuple[
         row = found[width, length]
         for name, value in expected.items():
             assert isclose(row[name], value, rel_tol=1e-9, abs_tol=1e-12) or np.isnan([row[name], value]).all(), name
+        pool = [s for s in samples if s["length_cap"] >= length and reference.usable(s, answers, length)]
+        assert row["accounting"] == reference.least_exact(pool)
+        assert row["engine"] == "torch"
     assert len(found) == sum(reference.outcome(samples, answers, w, at) is not None for w, at in grid)
 
 

@@ -17,6 +17,7 @@ def outcome_rows(count: int = 4, **changes: Any) -> pd.DataFrame:
         row: dict[str, Any] = {column.name: 1.0 + problem for column in OUTCOMES}
         row |= {"model": "m", "task": "t", "backend": "vanilla", "compression_ratio": 1.0, "width": 2, "length": 64}
         row |= {"problem_id": f"p{problem}", "accuracy": problem / count, "tied": 0.25, "pool": 8}
+        row |= {"engine": "torch", "accounting": "measured"}
         rows.append(row | changes)
     return pd.DataFrame(rows)
 
@@ -34,6 +35,8 @@ def test_a_point_is_the_mean_over_problems() -> None:
     assert (point["accuracy"], point["tied_share"], point["chance"]) == (0.375, 0.25, 0.25)
     assert (point["accuracy_low"], point["accuracy_high"]) == mean_interval([0, 0.25, 0.5, 0.75])[1:]
     assert point["throughput"] == 60 / 2.5
+    assert point["roofline_share"] == 1.0
+    assert (point["device_bytes"], point["engine"], point["accounting"]) == (4.0, "torch", "measured")
     assert (point["problems"], point["samples"], point["complete"]) == (4, 32, True)
     assert (point["width"], point["length"], point["aggregate"]) == (2, 64, "majority")
 
@@ -49,6 +52,23 @@ def test_every_width_length_and_backend_is_its_own_point() -> None:
     assert len(frame) == 8
     assert not frame.duplicated(["width", "length", "backend"]).any()
     assert frame[["accuracy_low", "accuracy_high"]].drop_duplicates().shape[0] == 1
+
+
+def test_the_roofline_share_is_that_of_the_throughput() -> None:
+    """Three problems that took 2, 4 and 6 seconds where 1, 1 and 2 were the least: 4 of 12."""
+    rows = outcome_rows(3).assign(seconds=[2.0, 4.0, 6.0], roofline_seconds=[1.0, 1.0, 2.0])
+    [point] = points(rows, plans(problems=3), {64: 8}).to_dict("records")
+    least = 60 / np.mean([1.0, 1.0, 2.0])
+    assert point["roofline_share"] == pytest.approx(4 / 12)
+    assert point["roofline_share"] == pytest.approx(point["throughput"] / least)
+    [unknown] = points(rows.assign(roofline_seconds=[1.0, np.nan, 2.0]), plans(problems=3), {64: 8}).to_dict("records")
+    assert np.isnan(unknown["roofline_share"])
+
+
+def test_an_accounting_is_as_exact_as_its_least() -> None:
+    kinds = pd.Series(["measured", "from_text", "from_lengths", None])
+    [point] = points(outcome_rows(4).assign(accounting=kinds), plans(), {64: 8}).to_dict("records")
+    assert point["accounting"] == "from_text"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,115 @@
+"""A Ray cluster: how it is reached, what a shard needs of it, and how many shards it runs side by side."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from hyperscale.config import SweepConfig
+
+Node = Mapping[str, float]
+"""Resources of a node by Ray's names: CPU, GPU."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a shard is promised, and what a node that can run it then lends of itself."""
+
+    cpus: float
+    gpus: float
+    share: float
+    """Part of a node's (or, with less than one GPU, of a GPU's) memory that the shards beside it leave to one."""
+    slots: int
+    """Shards that the cluster runs side by side."""
+
+
+def require_ray() -> None:
+    """ValueError where Ray is not installed."""
+    if find_spec("ray") is None:
+        raise ValueError(
+            "--executor ray needs Ray: pip install 'hyperscale[ray]', here and on every node of the cluster"
+        )
+
+
+def connect(address: str | None) -> None:
+    """Join a cluster, or start one of this machine's cores and GPUs. ValueError where there is none at `address`.
+
+    Ray takes over signals; the sweep's own handlers are put back, so that Ctrl-C ends it as it always does.
+    """
+    import ray
+
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    with _own_signals():
+        try:
+            ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False,
+                     logging_level=logging.ERROR, configure_logging=False)  # fmt: skip
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"--ray-address {address}: no Ray cluster answers there ({reason}). Start one with `ray start --head`, "
+                "or leave the flag out to use this machine alone"
+            ) from None
+
+
+def nodes() -> list[Node]:
+    """Resources of every node that is alive."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def needs(config: SweepConfig, nodes: Sequence[Node]) -> Needs:
+    """What a shard of a sweep needs; ValueError where no node has that, however idle it were."""
+    most_gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
+    most_cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+    gpus = config.gpus_per_shard
+    if gpus is None:
+        gpus = 0.0 if config.device == "cpu" or not most_gpus else float(_devices(config))
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError(f"--gpus-per-shard {gpus:g}: more than one GPU goes in whole GPUs")
+    if not gpus and config.device == "cuda":
+        raise ValueError("--device cuda: no node of the cluster has a GPU")
+    working = [node for node in nodes if node.get("CPU", 0.0) >= 1]
+    cpus = config.cpus_per_shard or (1 if gpus else int(min((node["CPU"] for node in working), default=1)))
+    able = [node for node in nodes if node.get("GPU", 0.0) >= gpus and node.get("CPU", 0.0) >= cpus]
+    if not able:
+        raise ValueError(
+            f"a shard needs {gpus:g} GPUs and {cpus} cores of one node, and the cluster's largest nodes have "
+            f"{most_gpus:g} and {most_cpus:g}: lower --gpus-per-shard, --tensor-parallel-size or --cpus-per-shard"
+        )
+    beside = [_fit(node, cpus, gpus) for node in able]
+    share = min(gpus, 1.0) if gpus else 1 / max(beside)
+    return Needs(float(cpus), gpus, share, sum(beside))
+
+
+def _devices(config: SweepConfig) -> int:
+    return config.tensor_parallel_size * config.pipeline_parallel_size
+
+
+def _fit(node: Node, cpus: float, gpus: float) -> int:
+    room = node["CPU"] // cpus
+    return int(min(room, node["GPU"] // gpus) if gpus else room)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    try:
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        yield
+    finally:
+        for number, handler in before.items():
+            _restore(number, handler)
+
+
+def _restore(number: int, handler: Any) -> None:
+    with suppress(ValueError):  # Not the main thread, where no handler was changed either.
+        signal.signal(number, handler)

@@ -1,0 +1,204 @@
+"""Runs on many GPUs and machines: shards as Ray tasks, whose samples go from the worker to storage.
+
+Through the driver, and Ray's object store, go only a shard's prompts and a count. A worker or node that dies is Ray's
+to replace: its shard runs again elsewhere and goes on from what it had stored.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hyperscale import provenance
+from hyperscale.config import SweepConfig
+from hyperscale.executors import ray_worker, shards
+from hyperscale.executors.base import Assignment, Delivery
+from hyperscale.executors.cluster import connect, needs, nodes, require_ray
+from hyperscale.executors.local import LocalExecutor
+from hyperscale.executors.shards import Shard
+from hyperscale.grid import Run
+from hyperscale.model.chat import encode_prompt
+from hyperscale.model.family import EMBEDDED, family_of, local_path
+from hyperscale.results.files import is_local
+from hyperscale.results.incoming import incoming_parts
+from hyperscale.tasks import Problem
+
+POLL_SECONDS = 2.0
+"""How often storage is asked for new samples while no shard ends."""
+RETRIES = 3
+"""Times that Ray runs a shard again whose worker or node died."""
+FRUITLESS = 2
+"""Rounds of these after which a shard that stored nothing new is given up."""
+WAITING = 2
+"""Shards that wait in Ray's queue, for each that runs: so that none waits for the driver."""
+
+
+@dataclass
+class _Flying:
+    """A shard that Ray has."""
+
+    shard: Shard
+    seen: set[Path] = field(default_factory=set)
+    """Parts of it that were delivered."""
+
+
+class RayExecutor:
+    """Holds the tokenizer; the models are the workers'."""
+
+    concurrent = True
+    build: ClassVar[Any] = staticmethod(ray_worker.build_in_process)
+    """What generates in a worker."""
+
+    def __init__(self, config: SweepConfig) -> None:
+        import ray
+
+        self._encode, revision = self.encoder(config)
+        connect(config.ray_address)
+        self._config = _for_workers(config, revision)
+        self._needs = needs(config, nodes())
+        self._order = ray_worker.Order(self._config, self._needs, type(self).build)
+        self._identity: dict[str, Any] | None = None
+        self._of_runs: dict[Run, dict[str, Any]] = {}
+        resources: dict[str, Any] = {"num_cpus": self._needs.cpus, "num_gpus": self._needs.gpus, "max_retries": RETRIES}
+        self._describe = ray.remote(**resources)(ray_worker.describe)
+        self._generate = ray.remote(**resources)(ray_worker.generate)
+
+    @staticmethod
+    def check(config: SweepConfig, *, needed: bool) -> None:
+        """ValueError if the model's own config rules the sweep out, or Ray is not there."""
+        require_ray()
+        if config.device.startswith("cuda:"):
+            raise ValueError(f"--device {config.device}: Ray chooses each shard's GPU; name cuda")
+        LocalExecutor.check(config, needed=needed)
+
+    @staticmethod
+    def encoder(config: SweepConfig) -> tuple[Callable[[Problem], tuple[int, ...]], str | None]:
+        """What tokenizes prompts, without the model's weights; and the hub's commit that it is of."""
+        from hyperscale.model.load import load_text
+
+        text = load_text(config.model, config.revision)
+        return lambda problem: tuple(encode_prompt(text.tokenizer, problem.prompt, problem.system)), text.revision
+
+    def identity(self) -> dict[str, Any]:
+        """Asked of a worker, which loads the model."""
+        if self._identity is None:
+            self._identity = self._result(self._describe.remote(self._order, None))
+        return self._identity
+
+    def run_identity(self, run: Run) -> dict[str, Any]:
+        """Asked of a worker, where the run has a checkpoint of its own."""
+        if run not in self._of_runs:
+            self._of_runs[run] = self._result(self._describe.remote(self._order, run))
+        return self._of_runs[run]
+
+    def prompt_tokens(self, problem: Problem) -> tuple[int, ...]:
+        """The problem's chat prompt, tokenized."""
+        return self._encode(problem)
+
+    def generate(self, assignments: Sequence[Assignment]) -> Iterator[Delivery]:
+        """Every sample that is asked for, where it was stored; at last, for each shard, which parts make it up."""
+        import ray
+
+        waiting = deque(
+            _Flying(shard) for assignment in assignments for shard in shards.cut(assignment, self._size(assignment))
+        )
+        flying: dict[Any, _Flying] = {}
+        fruitless: Counter[str] = Counter()
+        try:
+            while waiting or flying:
+                while waiting and len(flying) < (1 + WAITING) * self._needs.slots:
+                    flying[self._submit(waiting[0].shard)] = waiting.popleft()
+                ended, _ = ray.wait(list(flying), timeout=POLL_SECONDS)
+                for entry in flying.values():
+                    yield from self._stored(entry)
+                for ref in ended:
+                    entry = flying.pop(ref)
+                    known = len(entry.seen)
+                    if self._died(ref):
+                        yield from self._stored(entry)
+                        fruitless[entry.shard.name] = 0 if len(entry.seen) > known else fruitless[entry.shard.name] + 1
+                        if fruitless[entry.shard.name] >= FRUITLESS:
+                            raise ValueError(_given_up(entry.shard))
+                        waiting.appendleft(entry)
+                        continue
+                    yield from self._stored(entry)
+                    yield Delivery(entry.shard.assignment.run_id, [], closed=tuple(sorted(entry.seen)))
+        finally:
+            self._cancel(list(flying))
+
+    def hardware(self) -> dict[str, Any]:
+        """This process's machine, and what each node of the cluster gives."""
+        return {**provenance.hardware(), "nodes": [dict(node) for node in nodes()], "shards_at_once": self._needs.slots}
+
+    def _size(self, assignment: Assignment) -> int:
+        from hyperscale.plan_cost import shard_problems
+
+        size = self._config.shard_problems
+        if size is not None:
+            return size
+        return shards.even(len(assignment.problems), shard_problems(self._config, assignment.run), self._needs.slots)
+
+    def _submit(self, shard: Shard) -> Any:
+        run = shard.assignment.run
+        return self._generate.remote(self._order, shard, self.identity(), self.run_identity(run))
+
+    def _stored(self, entry: _Flying) -> Iterator[Delivery]:
+        """Parts of a shard that came since it was last looked at."""
+        for part in incoming_parts(self._config.output_dir, entry.shard.name):
+            if part not in entry.seen:
+                entry.seen.add(part)
+                yield Delivery(entry.shard.assignment.run_id, [], stored=part)
+
+    def _died(self, ref: Any) -> bool:
+        """Whether a shard's worker died as often as Ray tries; what it raised itself is raised here."""
+        from ray.exceptions import NodeDiedError, OutOfMemoryError, WorkerCrashedError
+
+        try:
+            self._result(ref)
+        except (NodeDiedError, OutOfMemoryError, WorkerCrashedError):
+            return True
+        return False
+
+    def _result(self, ref: Any) -> Any:
+        """A task's result. ValueError where it had one, without the worker's traceback."""
+        import ray
+        from ray.exceptions import RayTaskError
+
+        try:
+            return ray.get(ref)
+        except RayTaskError as error:
+            if isinstance(error.cause, ValueError):
+                raise ValueError(str(error.cause)) from None
+            raise
+
+    def _cancel(self, refs: list[Any]) -> None:
+        """End tasks that nobody waits for any more; a worker then stores what had ended."""
+        import ray
+
+        for ref in refs:
+            ray.cancel(ref)
+        if refs:
+            ray.wait(refs, num_returns=len(refs), timeout=POLL_SECONDS * 5)
+
+
+def _for_workers(config: SweepConfig, revision: str | None) -> SweepConfig:
+    """The config without what depends on where this process runs, or on when the hub is asked."""
+    family = family_of(config.model)
+    update: dict[str, Any] = {"revision": None if family is not None else revision}
+    if local_path(config.model).exists() and config.model not in EMBEDDED:
+        update["model"] = str(local_path(config.model).resolve())
+    if is_local(config.output_dir):
+        update["output_dir"] = config.output_dir.resolve()
+    return config.model_copy(update=update)
+
+
+def _given_up(shard: Shard) -> str:
+    problems = ", ".join(sorted(shard.assignment.problems)[:3])
+    return (
+        f"the shard of {shard.assignment.run.name} with {problems}, ... ended its worker {FRUITLESS * (RETRIES + 1)} "
+        "times without a sample more: out of memory? Lower --memory-budget, --max-batch or --shard-problems. What had "
+        "ended is saved"
+    )

@@ -1,0 +1,83 @@
+"""The Ray executor around the fake one, and what goes wrong in its workers, told by files beside the results folder.
+
+`slow`: seconds a chain; `deadly`: the process of whoever takes the file away ends; `hopeless`: every process ends;
+`broken`: a worker's ValueError. Run as a program it sweeps, for tests that kill the driver:
+`python -m tests.executors.fake_ray CONFIG.json ADDRESS`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from hyperscale.config import SweepConfig, make_config
+from hyperscale.engines.base import Chain, Job
+from hyperscale.executors.ray import RayExecutor
+from hyperscale.grid import Run
+from hyperscale.progress import Lines
+from hyperscale.sweep import Report, sweep
+from hyperscale.tasks import Problem
+from tests.fakes import FakeEngine, FakeExecutor
+
+DEADLY_AFTER = 3
+
+
+class TroubledEngine(FakeEngine):
+    def __init__(self, seed: int, folder: Path) -> None:
+        slow = folder / "slow"
+        super().__init__(seed, folder / "log", float(slow.read_text()) if slow.exists() else 0.0)
+        self._folder = folder
+
+    def generate(self, jobs: Iterable[Job]) -> Iterator[Chain]:
+        if (self._folder / "broken").exists():
+            raise ValueError("the model's logits are not finite")
+        for index, chain in enumerate(super().generate(jobs)):
+            if (self._folder / "hopeless").exists() or (index == DEADLY_AFTER and _taken(self._folder / "deadly")):
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield chain
+
+
+def _taken(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+class TroubledExecutor(FakeExecutor):
+    def engine(self, run: Run) -> FakeEngine:
+        return TroubledEngine(self._config.seed, Path(self._config.output_dir).parent)
+
+    def identity(self) -> dict[str, Any]:
+        other = (Path(self._config.output_dir).parent / "other-weights").exists()
+        return {**super().identity(), "weights_sha": "other" if other else "fake"}
+
+
+def build(config: SweepConfig) -> FakeExecutor:
+    return TroubledExecutor(config)
+
+
+class FakeRay(RayExecutor):
+    build = staticmethod(build)
+
+    @staticmethod
+    def encoder(config: SweepConfig) -> tuple[Callable[[Problem], tuple[int, ...]], str | None]:
+        return FakeExecutor(config).prompt_tokens, None
+
+
+def run_fake_ray(config: SweepConfig) -> Report:
+    return sweep(config, FakeRay, Lines(Console(file=sys.stderr)))
+
+
+if __name__ == "__main__":
+    print("ready", flush=True)
+    report = run_fake_ray(make_config(**json.loads(Path(sys.argv[1]).read_text())))
+    sys.exit(130 if report.interrupted else 0)

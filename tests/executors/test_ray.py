@@ -1,0 +1,244 @@
+"""Sweeps on a real Ray cluster of three nodes: dead workers, nodes and drivers lose nothing and double nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import ray
+
+from hyperscale.executors import ray as executor
+from tests.executors.fake_ray import FakeRay, run_fake_ray
+from tests.fakes import fake_config, run_fake, write_task
+from tests.folders import assert_same_results, keys, table
+from tests.sums import sweep_tiny, write_sums
+from tests.tiny_models import write_tiny_model
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+PROBLEMS, THREADS = 9, 4
+TIMES = ["step_micros", "prefill_seconds", "batch_threads", "device_bytes", "peak_flops", "peak_bandwidth"]
+"""What a machine took, which no two runs share."""
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    return write_task(tmp_path, problems=PROBLEMS)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "POLL_SECONDS", 0.2)
+
+
+def config_of(folder: Path, task: Path, **fields: Any) -> Any:
+    return fake_config(folder, task, executor="ray", shard_problems=2, cpus_per_shard=1, **fields)
+
+
+def expected(tmp_path: Path, task: Path) -> Path:
+    """The folder of the same sweep by the local executor."""
+    run_fake(fake_config(tmp_path / "expected", task))
+    return tmp_path / "expected"
+
+
+def nothing_waits(folder: Path) -> bool:
+    return not list(folder.glob("incoming/**/*.parquet"))
+
+
+def until(true: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+
+
+def test_results_are_those_of_the_local_executor(tmp_path: Path, task: Path) -> None:
+    report = run_fake_ray(config_of(tmp_path / "out", task))
+    assert report.generated_samples == PROBLEMS * THREADS
+    assert_same_results(tmp_path / "out", expected(tmp_path, task))
+    assert nothing_waits(tmp_path / "out")
+    assert sorted(set(Counter(keys(tmp_path / "log")).values())) == [1]
+    assert run_fake_ray(config_of(tmp_path / "out", task)).generated_samples == 0
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert [node["CPU"] for node in manifest["sessions"][0]["hardware"]["nodes"]] == [1.0, 1.0, 1.0]
+    assert manifest["sessions"][0]["hardware"]["shards_at_once"] == 3
+
+
+def test_prompts_that_fill_a_cap_are_recorded(tmp_path: Path) -> None:
+    long = write_task(tmp_path, problems=3, words=20)
+    run_fake_ray(config_of(tmp_path / "out", long))
+    assert_same_results(tmp_path / "out", expected(tmp_path, long))
+    assert 0 in set(table(tmp_path / "out", "samples")["generated_tokens"])
+
+
+def test_a_grid_is_extended_and_a_run_goes_on_elsewhere(tmp_path: Path, task: Path) -> None:
+    run_fake(fake_config(tmp_path / "out", task, grid=((1, 16),)))
+    report = run_fake_ray(config_of(tmp_path / "out", task))
+    assert 0 < report.generated_samples < PROBLEMS * THREADS
+    assert_same_results(tmp_path / "out", expected(tmp_path, task))
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path: Path, task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "deadly").touch()
+    run_fake_ray(config_of(tmp_path / "out", task))
+    assert not (tmp_path / "deadly").exists()
+    assert_same_results(tmp_path / "out", expected(tmp_path, task))
+    assert nothing_waits(tmp_path / "out")
+
+
+def test_a_node_that_dies_is_replaced(tmp_path: Path, task: Path, cluster: Any) -> None:
+    (tmp_path / "slow").write_text("0.15")
+    node = cluster.add_node(num_cpus=1, resources={"doomed": 1}, object_store_memory=128 << 20)
+    cluster.wait_for_nodes()
+
+    import threading
+
+    def kill() -> None:
+        until(lambda: len(keys(tmp_path / "log")) >= 8)
+        cluster.remove_node(node, allow_graceful=False)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    run_fake_ray(config_of(tmp_path / "out", task))
+    killer.join()
+    assert_same_results(tmp_path / "out", expected(tmp_path, task))
+    assert nothing_waits(tmp_path / "out")
+
+
+def test_a_driver_that_dies_loses_nothing(tmp_path: Path, task: Path, cluster: Any) -> None:
+    (tmp_path / "slow").write_text("0.1")
+    config = config_of(tmp_path / "out", task, ray_address=cluster.address)
+    settings = tmp_path / "config.json"
+    settings.write_text(config.model_dump_json())
+    for killed_after in (6, 20):
+        driver = subprocess.Popen(
+            [sys.executable, "-m", "tests.executors.fake_ray", str(settings)], stdout=subprocess.DEVNULL
+        )
+        until(lambda: len(keys(tmp_path / "log")) >= killed_after)  # noqa: B023 - it ends within the round
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    stored = {
+        thread
+        for part in (tmp_path / "out").glob("**/*.parquet")
+        if "samples" in part.parts or "incoming" in part.parts
+        for thread in pd.read_parquet(part, columns=["problem_id", "thread"]).itertuples(index=False, name=None)
+    }
+    (tmp_path / "log").rename(tmp_path / "log-before")
+    run_fake_ray(config)
+    again = {(problem, thread) for _, problem, thread in keys(tmp_path / "log")}
+    assert not again & stored
+    assert_same_results(tmp_path / "out", expected(tmp_path, task))
+    assert nothing_waits(tmp_path / "out")
+
+
+def test_ctrl_c_saves_what_is_finished(tmp_path: Path, task: Path, cluster: Any) -> None:
+    (tmp_path / "slow").write_text("0.1")
+    settings = tmp_path / "config.json"
+    settings.write_text(config_of(tmp_path / "out", task, ray_address=cluster.address).model_dump_json())
+    driver = subprocess.Popen([sys.executable, "-m", "tests.executors.fake_ray", str(settings)])
+    until(lambda: len(keys(tmp_path / "log")) >= 10)
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(timeout=60) == 130
+    saved = len(table(tmp_path / "out", "samples"))
+    assert 0 < saved < PROBLEMS * THREADS
+    done = Counter(keys(tmp_path / "log"))
+    run_fake_ray(config_of(tmp_path / "out", task))
+    assert_same_results(tmp_path / "out", expected(tmp_path, task))
+    # Only threads that were in the making when the signal came are made twice, at most one a worker.
+    assert sum((Counter(keys(tmp_path / "log")) - done).values()) <= PROBLEMS * THREADS - saved
+
+
+def test_a_shard_that_ends_every_worker_is_given_up(
+    tmp_path: Path, task: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "RETRIES", 0)
+    (tmp_path / "hopeless").touch()
+    with pytest.raises(ValueError, match=r"the shard of vanilla with p\d, .* ended its worker 2 times"):
+        run_fake_ray(config_of(tmp_path / "out", task))
+
+
+def test_a_mistake_that_a_worker_finds_is_one_line(tmp_path: Path, task: Path) -> None:
+    (tmp_path / "broken").touch()
+    with pytest.raises(ValueError, match=r"^the model's logits are not finite$"):
+        run_fake_ray(config_of(tmp_path / "out", task))
+
+
+def test_a_node_with_other_weights_is_refused(tmp_path: Path, task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def identity(self: FakeRay) -> dict[str, Any]:
+        return {"resolved_revision": None, "weights_sha": "mine", "answer_prefix": ""}
+
+    monkeypatch.setattr(FakeRay, "identity", identity)
+    with pytest.raises(ValueError, match='weights_sha: "mine" -> "fake"'):
+        run_fake_ray(config_of(tmp_path / "out", task))
+
+
+def test_samples_do_not_go_through_the_object_store(
+    tmp_path: Path, task: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every task's arguments and results, as Ray pickles them, stay small, however much the samples weigh."""
+    results: list[int] = []
+    real = FakeRay._result
+
+    def weighed(self: FakeRay, ref: Any) -> Any:
+        result = real(self, ref)
+        results.append(len(ray.cloudpickle.dumps(result)))
+        return result
+
+    monkeypatch.setattr(FakeRay, "_result", weighed)
+    before = stored_bytes()
+    run_fake_ray(config_of(tmp_path / "out", task))
+    assert len(results) >= PROBLEMS // 2
+    assert max(results) < 1000
+    assert stored_bytes() - before < 1 << 20
+
+
+def stored_bytes() -> int:
+    """Bytes in the object stores of all nodes."""
+    return sum(
+        int(ray.cluster_resources().get(name, 0) - ray.available_resources().get(name, 0))
+        for name in ("object_store_memory",)
+    )
+
+
+def test_tokens_are_equal_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real model, two backends, fp32 and --batch-invariant: other batches on other machines, the same samples."""
+    import torch
+
+    monkeypatch.setattr(torch, "get_num_threads", torch.get_num_threads)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        model = write_tiny_model(tmp_path / "model", max_position_embeddings=256)
+        sums = write_sums(tmp_path, 6)
+        more = [
+            "--widths",
+            "1,2,3",
+            "--lengths",
+            "32,64",
+            "--backends",
+            "vanilla,tova",
+            "--cr",
+            "2",
+            "--batch-invariant",
+        ]
+        local = sweep_tiny(tmp_path / "local", model, sums, *more)
+        spread = sweep_tiny(
+            tmp_path / "ray", model, sums, *more, "--executor", "ray", "--cpus-per-shard", "1", "--shard-problems", "2"
+        )
+    finally:
+        torch.set_num_threads(before)
+    pd.testing.assert_frame_equal(
+        table(local, "samples").drop(columns=TIMES), table(spread, "samples").drop(columns=TIMES)
+    )
+    pd.testing.assert_frame_equal(table(local, "grades"), table(spread, "grades"))
+    assert os.listdir(spread / "samples")
