@@ -234,7 +234,7 @@ class Session:
         if delivery.closed:
             self.store.adopt(delivery.closed)
         if delivery.stored is not None:
-            rows = records(self.store.read_incoming(delivery.stored, [*CASE_COLUMNS, "generated_tokens"]))
+            rows = records(self.store.read_incoming(delivery.stored, CASE_COLUMNS))
         else:
             rows = delivery.rows
             if rows:

@@ -110,7 +110,8 @@ class RayExecutor:
         try:
             while waiting or flying:
                 while waiting and len(flying) < (1 + WAITING) * self._needs.slots:
-                    flying[self._submit(waiting[0].shard)] = waiting.popleft()
+                    entry = waiting.popleft()
+                    flying[self._submit(entry.shard)] = entry
                 ended, _ = ray.wait(list(flying), timeout=POLL_SECONDS)
                 for entry in flying.values():
                     yield from self._stored(entry)
@@ -134,11 +135,11 @@ class RayExecutor:
         return {**provenance.hardware(), "nodes": [dict(node) for node in nodes()], "shards_at_once": self._needs.slots}
 
     def _size(self, assignment: Assignment) -> int:
+        """Problems in a shard: as asked, else some twenty minutes' worth, yet a shard for every worker."""
+        if self._config.shard_problems is not None:
+            return self._config.shard_problems
         from hyperscale.plan_cost import shard_problems
 
-        size = self._config.shard_problems
-        if size is not None:
-            return size
         return shards.even(len(assignment.problems), shard_problems(self._config, assignment.run), self._needs.slots)
 
     def _submit(self, shard: Shard) -> Any:

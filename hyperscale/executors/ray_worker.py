@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from hyperscale import __version__
 from hyperscale.config import SweepConfig, stable_hash
@@ -17,7 +19,9 @@ from hyperscale.results.incoming import IncomingWriter
 from hyperscale.results.manifest import check_identity
 from hyperscale.rows import Row
 
-Build = Callable[[SweepConfig], Any]
+P, T = ParamSpec("P"), TypeVar("T")
+
+Build = Callable[[SweepConfig, Needs], Any]
 """Makes the executor that generates in a worker's process."""
 
 FLUSH_SECONDS = 10.0
@@ -26,6 +30,19 @@ FLUSH_ROWS = 64
 
 _held: dict[str, Any] = {}
 """The executor of this process, by the hash of its config: tasks that follow each other share a model."""
+
+
+def _not_used_again(task: Callable[P, T]) -> Callable[P, T]:
+    """End a worker whose task was cancelled: nobody is to go on with what that broke off, an import perhaps."""
+
+    @wraps(task)
+    def ending(*arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            return task(*arguments, **named)
+        except KeyboardInterrupt:
+            os._exit(1)
+
+    return ending
 
 
 @dataclass(frozen=True)
@@ -38,19 +55,24 @@ class Order:
     version: str = __version__
 
 
-def build_in_process(config: SweepConfig) -> InProcess:
-    """What a sweep on one machine would generate with."""
+def build_in_process(config: SweepConfig, needs: Needs) -> InProcess:
+    """What a sweep on one machine would generate with, kept to what the shard was promised."""
     from hyperscale.executors import in_process_class
 
+    if config.engine == "torch":
+        _use_cores(int(needs.cpus))
+        config = _fitted(config, needs)
     return in_process_class(config)(config)
 
 
+@_not_used_again
 def describe(order: Order, run: Run | None) -> dict[str, Any]:
     """Identity of the model, or of the checkpoint that a run has of its own."""
     executor = _executor(order)
     return dict(executor.identity() if run is None else executor.run_identity(run))
 
 
+@_not_used_again
 def generate(order: Order, shard: Shard, identity: dict[str, Any], of_run: dict[str, Any]) -> int:
     """Store what a shard lacks, and say how many samples that were. Runs again where an attempt before it broke off.
 
@@ -92,8 +114,7 @@ def _executor(order: Order) -> Any:
     key = stable_hash(order.config.model_dump(mode="json", exclude={"output_dir"}))
     if key not in _held:
         _held.clear()  # Its memory is needed.
-        _use_cores(int(order.needs.cpus))
-        _held[key] = order.build(_fitted(order))
+        _held[key] = order.build(order.config, order.needs)
     return _held[key]
 
 
@@ -106,10 +127,9 @@ def _use_cores(cores: int) -> None:
     numba.set_num_threads(min(cores, numba.config.NUMBA_NUM_THREADS))
 
 
-def _fitted(order: Order) -> SweepConfig:
+def _fitted(config: SweepConfig, needs: Needs) -> SweepConfig:
     """The config with a memory budget that leaves the shards beside this one theirs."""
-    config, needs = order.config, order.needs
-    if config.memory_budget is not None or needs.share >= 1 or config.engine != "torch":
+    if config.memory_budget is not None or needs.share >= 1:
         return config
     import torch
 

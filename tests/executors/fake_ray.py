@@ -19,6 +19,7 @@ from rich.console import Console
 
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.engines.base import Chain, Job
+from hyperscale.executors.cluster import Needs
 from hyperscale.executors.ray import RayExecutor
 from hyperscale.grid import Run
 from hyperscale.progress import Lines
@@ -61,7 +62,7 @@ class TroubledExecutor(FakeExecutor):
         return {**super().identity(), "weights_sha": "other" if other else "fake"}
 
 
-def build(config: SweepConfig) -> FakeExecutor:
+def build(config: SweepConfig, needs: Needs) -> FakeExecutor:
     return TroubledExecutor(config)
 
 
