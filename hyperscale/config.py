@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator, model_validator
 
+from hyperscale.engine_checks import check_engine
 from hyperscale.engines.base import Sampling
 
 if TYPE_CHECKING:
@@ -151,39 +152,11 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(
                 f"--backends {', '.join(compressing)}: say how much to compress with --cr, such as --cr 4,8"
             )
-        self._check_engine()
+        check_engine(self)
         for backend, field, _ in self.backend_options:
             if backend not in self.backends:
                 raise ValueError(f"--backend-option {backend}.{field}: {backend} is not among --backends")
         return self
-
-    def _check_engine(self) -> None:
-        others = [name for name in self.backends if name != "vanilla"]
-        if self.engine != "torch" and others:
-            raise ValueError(
-                f"--engine {self.engine} generates with the vanilla cache alone, not with {', '.join(others)}: "
-                "its block table serves all KV heads of a layer, so no head can keep, give up or skip tokens of its own, "
-                "and a mask would free nothing. Sweep these backends with --engine torch, in a folder of their own"
-            )
-        if self.engine != "torch" and self.batch_invariant:
-            raise ValueError(f"--batch-invariant is for --engine torch; {self.engine} has its own ways to batch")
-        if (self.engine == "openai") != (self.base_url is not None):
-            raise ValueError("--engine openai and --base-url go together, such as --base-url http://localhost:8000/v1")
-        if self.served_model_name is not None and self.engine != "openai":
-            raise ValueError("--served-model-name is for --engine openai: the name that the server knows the model by")
-        devices = self.tensor_parallel_size * self.pipeline_parallel_size
-        if devices > 1 and self.engine != "vllm":
-            raise ValueError(
-                "--tensor-parallel-size and --pipeline-parallel-size are for --engine vllm; --engine torch uses one "
-                "device, and more of them with --executor ray"
-            )
-        if self.executor == "local" and (self.ray_address or self.gpus_per_shard is not None or self.cpus_per_shard):
-            raise ValueError("--ray-address, --gpus-per-shard and --cpus-per-shard are for --executor ray")
-        if self.executor == "ray" and self.engine == "openai":
-            raise ValueError(
-                "--executor ray has nothing to spread for --engine openai: the server computes. Raise "
-                "--request-concurrency instead"
-            )
 
     def options_of(self, backend: str) -> dict[str, OptionValue]:
         """The settings of a backend that are not its defaults."""

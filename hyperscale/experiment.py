@@ -45,6 +45,8 @@ def fill_in(model: str, given: dict[str, Any], *, quick: bool) -> dict[str, Any]
             for name, value in (_EXPERIMENT | (_QUICK if quick else {})).items()
             if all(given[other] is None for other in _REPLACED_BY.get(name, ()))
         }
+        if given.get("engine") not in (None, "torch"):
+            chosen["backends"] = "vanilla"  # All that other engines have.
         backends = (given["backends"] or chosen["backends"]).split(",")
         if backends == ["vanilla"]:
             del chosen["cr"]

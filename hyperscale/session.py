@@ -236,7 +236,7 @@ class Session:
         if delivery.stored is not None:
             rows = records(self.store.read_incoming(delivery.stored, CASE_COLUMNS))
         else:
-            rows = delivery.rows
+            rows = delivery.rows()
             if rows:
                 self.store.append("samples", rows)
         for row in rows:

@@ -120,18 +120,57 @@ CHANGES: dict[str, Any] = {
     "min_p": 0.1, "seed": 9, "batch_invariant": True, "device": "cpu", "tasks": ("aime24",), "data": Path("d"),
     "limit": 3, "problem_ids": ("1",), "grid": ((4, 64),), "pool": 7, "memory_budget": 5, "max_batch": 2,
     "output_dir": Path("x"), "task_options": (("", "lengths", "200"),), "code_grader": "official",
-    "sandbox": "namespaces", "confirm_run_unsafe_code": True,
+    "sandbox": "namespaces", "confirm_run_unsafe_code": True, "engine": "vllm", "gpu_memory_utilization": 0.5,
+    "request_concurrency": 3, "executor": "ray", "shard_problems": 4,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES))
 def test_identity_changes_with_what_is_drawn_and_with_nothing_else(name: str) -> None:
     changed = make(**{name: CHANGES[name]}).identity() != make().identity()
-    assert changed == (name in IDENTITY_FIELDS)
+    assert changed == (name in (*IDENTITY_FIELDS, "engine"))
+
+
+@pytest.mark.parametrize(
+    ("needed", "change"),
+    [
+        ({"engine": "vllm"}, {"tensor_parallel_size": 2}),
+        ({"engine": "vllm"}, {"pipeline_parallel_size": 2}),
+        ({"engine": "openai", "base_url": "http://a/v1"}, {"base_url": "http://b/v1"}),
+        ({"engine": "openai", "base_url": "http://a/v1"}, {"served_model_name": "m"}),
+        ({"executor": "ray"}, {"ray_address": "auto"}),
+        ({"executor": "ray"}, {"gpus_per_shard": 2}),
+        ({"executor": "ray"}, {"cpus_per_shard": 2}),
+    ],
+)
+def test_where_and_on_how_much_it_runs_is_no_part_of_the_identity(
+    needed: dict[str, Any], change: dict[str, Any]
+) -> None:
+    assert make(**{**needed, **change}).identity() == make(**needed).identity()
+    with pytest.raises(ValueError, match=f"--{next(iter(change)).replace('_', '-')}"):
+        make(**change)
+
+
+def test_torch_folders_are_older_than_the_choice_of_an_engine() -> None:
+    assert "engine" not in make().identity()
+    assert make(engine="vllm").identity()["engine"] == "vllm"
+
+
+@pytest.mark.parametrize("engine", ["vllm", "openai"])
+def test_only_vanilla_runs_in_an_engine_whose_block_table_all_heads_share(engine: str) -> None:
+    more = {"base_url": "http://localhost/v1"} if engine == "openai" else {}
+    with pytest.raises(
+        ValueError, match=r"block table serves all KV heads .* Sweep these backends with --engine torch"
+    ):
+        make(engine=engine, backends=("vanilla", "dms"), compression_ratios=(4.0,), **more)
+    with pytest.raises(ValueError, match="--batch-invariant is for --engine torch"):
+        make(engine=engine, batch_invariant=True, **more)
 
 
 def test_every_field_is_tried_above() -> None:
-    assert set(SweepConfig.model_fields) - CHANGES.keys() == {"backends", "compression_ratios", "backend_options"}
+    together = {"tensor_parallel_size", "pipeline_parallel_size", "base_url", "served_model_name", "ray_address"}
+    together |= {"gpus_per_shard", "cpus_per_shard", "backends", "compression_ratios", "backend_options"}
+    assert set(SweepConfig.model_fields) - CHANGES.keys() == together
 
 
 def test_hash_is_the_same_in_another_process_and_whatever_the_order() -> None:

@@ -34,6 +34,14 @@ def test_what_is_given_stays(tmp_path: Path) -> None:
     assert SweepOptions(backends="tova").to_config().backend_options == ()
 
 
+def test_an_engine_of_the_vanilla_cache_alone_is_asked_for_that() -> None:
+    config = SweepOptions(engine="vllm").to_config()
+    assert (config.backends, config.compression_ratios) == (("vanilla",), ())
+    assert config.grid == SweepOptions().to_config().grid
+    with pytest.raises(ValueError, match="vanilla cache alone, not with dms"):
+        SweepOptions(engine="vllm", backends="vanilla,dms").to_config()
+
+
 def test_the_ablation_is_swept_over_the_same_grid() -> None:
     config = SweepOptions(model="tiny-immediate", backends="dms").to_config()
     assert config.grid == SweepOptions().to_config().grid

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hyperscale import provenance
-from hyperscale.engines.base import Engine, Job
+from hyperscale.engines.base import CacheShape, Chain, Engine, Job
 from hyperscale.grid import Run
 from hyperscale.rows import Row, empty_row, sample_row
 from hyperscale.tasks import Problem
+
+if TYPE_CHECKING:
+    from hyperscale.analysis.roofline import Ceiling
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,10 @@ class Delivery(NamedTuple):
     """Samples of one run: rows to be stored, or a part that a worker has stored already."""
 
     run_id: str
-    rows: list[Row]
+    rows: Callable[[], list[Row]] = list
+    """Makes the rows to store, where no signal breaks in any more: a chain that has ended is written down whole."""
     stored: Path | None = None
-    """Where the rows lie, if they are on disk; `rows` is empty then."""
+    """Where rows lie that are on disk already."""
     closed: tuple[Path, ...] = ()
     """Parts that were delivered before and that nobody adds to any more: they may move into the table."""
 
@@ -96,16 +101,21 @@ class InProcess(ABC):
     def generate(self, assignments: Sequence[Assignment]) -> Iterator[Delivery]:
         """Every sample that is asked for, each as soon as it is there."""
         for assignment in assignments:
-            engine, problems, columns = self.engine(assignment.run), assignment.problems, assignment.columns
-            shape = engine.cache_shape
+            engine = self.engine(assignment.run)
             if assignment.cut:
-                empty = (
-                    empty_row(problems[problem], thread, cap, prompt, shape)
-                    for problem, thread, cap, prompt in assignment.cut
-                )
-                yield Delivery(assignment.run_id, [{**row, **columns} for row in empty])
+                yield Delivery(assignment.run_id, partial(_empty_rows, assignment, engine.cache_shape))
             ceiling = engine.ceiling if assignment.jobs else None
             for chain in engine.generate(assignment.jobs):
-                text, ends = self.text(chain.tokens.tolist())
-                row = sample_row(problems[chain.problem_id], chain, text, ends, shape, ceiling)
-                yield Delivery(assignment.run_id, [{**row, **columns}])
+                yield Delivery(assignment.run_id, partial(self._row, assignment, chain, engine.cache_shape, ceiling))
+
+    def _row(self, assignment: Assignment, chain: Chain, shape: CacheShape, ceiling: Ceiling | None) -> list[Row]:
+        text, ends = self.text(chain.tokens.tolist())
+        row = sample_row(assignment.problems[chain.problem_id], chain, text, ends, shape, ceiling)
+        return [{**row, **assignment.columns}]
+
+
+def _empty_rows(assignment: Assignment, shape: CacheShape) -> list[Row]:
+    return [
+        {**empty_row(assignment.problems[problem], thread, cap, prompt, shape), **assignment.columns}
+        for problem, thread, cap, prompt in assignment.cut
+    ]

@@ -126,7 +126,7 @@ class RayExecutor:
                         waiting.appendleft(entry)
                         continue
                     yield from self._stored(entry)
-                    yield Delivery(entry.shard.assignment.run_id, [], closed=tuple(sorted(entry.seen)))
+                    yield Delivery(entry.shard.assignment.run_id, closed=tuple(sorted(entry.seen)))
         finally:
             self._cancel(list(flying))
 
@@ -151,7 +151,7 @@ class RayExecutor:
         for part in incoming_parts(self._config.output_dir, entry.shard.name):
             if part not in entry.seen:
                 entry.seen.add(part)
-                yield Delivery(entry.shard.assignment.run_id, [], stored=part)
+                yield Delivery(entry.shard.assignment.run_id, stored=part)
 
     def _died(self, ref: Any) -> bool:
         """Whether a shard's worker died as often as Ray tries; what it raised itself is raised here."""

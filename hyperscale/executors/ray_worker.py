@@ -89,7 +89,7 @@ def generate(order: Order, shard: Shard, identity: dict[str, Any], of_run: dict[
     stored, due = 0, time.monotonic() + FLUSH_SECONDS
     try:
         for delivery in executor.generate([left]):
-            rows += delivery.rows
+            rows += delivery.rows()
             if len(rows) >= FLUSH_ROWS or time.monotonic() >= due:
                 stored += _flush(writer, rows)
                 due = time.monotonic() + FLUSH_SECONDS
