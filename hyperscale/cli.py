@@ -94,9 +94,20 @@ def sweep(
 
 @app.command(rich_help_panel="Measure")
 @takes(SweepOptions)
-def plan(options: SweepOptions) -> int:
-    """Print points, the runs that cover them, tokens and bytes, without loading a model."""
-    return _print_plan(options)
+def plan(
+    options: SweepOptions,
+    accelerator: Annotated[
+        str | None,
+        option("Plan", "h100, h200, a100 or this (measured); default: this machine's GPU, else h100.", "--accelerator"),
+    ] = None,
+    gpus: Annotated[int | None, option("Plan", "GPUs that shards run on (default: those of one).", "--gpus")] = None,
+    prompt_tokens: Annotated[
+        int | None, option("Plan", "Tokens of a prompt (default: 256, at most half of the least L).", "--prompt-tokens")
+    ] = None,
+    reach: Annotated[float, option("Plan", "Share of its cap that a chain reaches: 1 is the bound.", "--reach")] = 1.0,
+) -> int:
+    """Print points, the runs that cover them, tokens, bytes, time and memory, without loading a model."""
+    return _print_plan(options, accelerator=accelerator, gpus=gpus, prompt_tokens=prompt_tokens, reach=reach)
 
 
 @app.command(rich_help_panel="Train")
@@ -118,16 +129,20 @@ def retrofit(options: RetrofitOptions) -> int:
 
 @app.command(rich_help_panel="Look")
 def figures(
-    results: Annotated[Path, typer.Argument(help="Results folder of a sweep.")],
+    results: Annotated[str, typer.Argument(help="Results folder of a sweep, or its URL.")],
     out: Annotated[
-        Path | None, option("Output", "Folder for the figures (default: RESULTS/plots).", "--out", "-o")
+        Path | None,
+        option("Output", "Folder for the figures (default: RESULTS/plots, of a URL plots/NAME).", "--out", "-o"),
     ] = None,
     formats: Annotated[str, option("Output", "Comma list of file formats.", "--formats")] = "png,pdf",
 ) -> None:
     """Draw the figures of a sweep."""
     from hyperscale.figures import draw
+    from hyperscale.results.remote import is_local, to_place
 
-    for path in draw(results, out or results / "plots", parse_list(formats)):
+    folder = to_place(results)
+    default = folder / "plots" if is_local(folder) else Path("plots") / folder.name
+    for path in draw(folder, out or default, parse_list(formats)):
         print(path)
 
 
@@ -191,11 +206,12 @@ def _root(
 UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]
 
 
-def _print_plan(options: SweepOptions) -> int:
-    from hyperscale.plan import count_problems, print_plan
-
+def _print_plan(options: SweepOptions, **assumed: Any) -> int:
     config = options.to_config()
-    print_plan(config, count_problems(config))
+    from hyperscale.plan import count_problems, print_plan
+    from hyperscale.plan_cost import Assumptions
+
+    print_plan(config, count_problems(config), Assumptions(**assumed))
     return 0
 
 

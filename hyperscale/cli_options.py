@@ -201,7 +201,13 @@ class SweepOptions:
         ),
     ] = None  # fmt: skip
     output_dir: Annotated[
-        Path | None, option(_OUTPUT, "Results folder (default: results/MODEL--TASKS).", "--output-dir", "-o")
+        str | None,
+        option(
+            _OUTPUT,
+            "Results folder or URL, such as s3://bucket/name (default: results/MODEL--TASKS).",
+            "--output-dir",
+            "-o",
+        ),
     ] = None
 
     def to_config(self) -> SweepConfig:
@@ -225,7 +231,9 @@ class SweepOptions:
             memory_budget=(
                 None if self.memory_budget is None else _parsed("--memory-budget", parse_bytes, self.memory_budget)
             ),
-            output_dir=self.output_dir or Path("results") / folder_name(self.model, tasks),
+            output_dir=(
+                Path("results") / folder_name(self.model, tasks) if self.output_dir is None else self.output_dir
+            ),
         )
 
     def _grid(self) -> tuple[Point, ...]:

@@ -10,10 +10,20 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from hyperscale.engine_checks import check_engine
 from hyperscale.engines.base import Sampling
+from hyperscale.results.remote import to_place
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -33,6 +43,14 @@ def _known_device(device: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise ValueError(f"--device {device!r}: must be auto, cpu, cuda or cuda:N")
     return device
+
+
+def _place(given: Any) -> Path:
+    if not isinstance(given, str | Path) and not hasattr(given, "storage_options"):
+        raise ValueError(f"--output-dir {given!r}: must be a folder or a URL")
+    if not str(given):
+        raise ValueError("--output-dir must not be empty")
+    return to_place(given)
 
 
 Device = Annotated[str, AfterValidator(_known_device)]
@@ -102,8 +120,8 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     """Bytes of KV cache that the running threads may hold together; None leaves it to the engine."""
     max_batch: int = Field(default=128, ge=1)
     batch_invariant: bool = False
-    output_dir: Path
-    """A local folder, or (as a universal_pathlib path) a URL that fsspec knows."""
+    output_dir: Annotated[Path, PlainValidator(_place), PlainSerializer(str, return_type=str)]
+    """A local folder, or a URL that fsspec knows (results/remote.py)."""
 
     @field_validator("grid")
     @classmethod

@@ -10,10 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from hyperscale.adapters.options import check_task_options, chosen_for
+from hyperscale.analysis.devices import number_bytes
 from hyperscale.backends import backend_class
 from hyperscale.backends.rows import pages_for
 from hyperscale.config import SweepConfig
 from hyperscale.grid import Run, left_out, plan_runs
+from hyperscale.plan_cost import Assumptions, planned_dtype
+from hyperscale.plan_estimate import estimate, estimate_lines, estimate_table
 from hyperscale.sizes import format_bytes, format_tokens
 from hyperscale.sources import load
 from hyperscale.tasks import load_task
@@ -21,7 +24,8 @@ from hyperscale.tasks import load_task
 if TYPE_CHECKING:
     from hyperscale.model.spec import ModelSpec
 
-DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+TABLE_WIDTH = 132
+"""Columns that the estimates take at least."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ def cache_cost(config: SweepConfig) -> CacheCost:
     except ValueError as error:
         return CacheCost(None, f"bytes: unknown ({error})")
     check_model(config)
-    dtype = "bfloat16" if config.dtype == "auto" else config.dtype
-    token_bytes = 2 * spec.layers * spec.kv_heads * spec.head_dim * DTYPE_BYTES[dtype]
+    dtype = planned_dtype(config)
+    token_bytes = 2 * spec.layers * spec.kv_heads * spec.head_dim * number_bytes(dtype)
     assumed = ", assumed for --dtype auto" if config.dtype == "auto" else ""
     return CacheCost(
         token_bytes,
@@ -64,12 +68,14 @@ def cache_cost(config: SweepConfig) -> CacheCost:
     )
 
 
-def print_plan(config: SweepConfig, problems: dict[str, int | None]) -> None:
-    """Print points, the runs that cover them, tokens and bytes on stdout.
+def print_plan(config: SweepConfig, problems: dict[str, int | None], assumed: Assumptions | None = None) -> None:
+    """Print points, the runs that cover them, tokens and bytes on stdout; and, where the model is known, estimates.
 
     `problems`: how many each task has, None if unknown. ValueError where the model cannot do the grid.
     """
+    assumed = assumed or Assumptions()
     runs, cost = plan_runs(config), cache_cost(config)
+    found = estimate(config, cost.specs, cost.dtype, problems, assumed) if cost.specs else None
     console = Console(highlight=False, markup=False, emoji=False)
     for table in (_points(config), *(_run(config, run, cost) for run in runs)):
         console.print(table)
@@ -80,6 +86,12 @@ def print_plan(config: SweepConfig, problems: dict[str, int | None]) -> None:
         _batch(config),
     ):
         console.print(line, soft_wrap=True)
+    if found is not None:
+        # A terminal may fold lines; a table that is cut off would lie.
+        wide = Console(highlight=False, markup=False, emoji=False, width=max(console.width, TABLE_WIDTH))
+        wide.print(estimate_table(found))
+        for line in estimate_lines(config, found, cost.dtype, assumed):
+            console.print(line, soft_wrap=True)
 
 
 def batch_threads(config: SweepConfig, run: Run, cost: CacheCost) -> int | None:

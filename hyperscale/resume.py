@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from hyperscale.results.lock import FolderLock
+from hyperscale.results import remote
+from hyperscale.results.lease import hold
+from hyperscale.results.remote import is_local
 
 
 @dataclass(frozen=True)
@@ -65,22 +67,56 @@ def keep_what_all_have(problems: Sequence[list[dict[str, Any]]], planned: Sequen
 def set_aside(folder: Path) -> Path | None:
     """Move a results folder to the first free NAME.bak-N, so that a sweep starts afresh; None if there is none.
 
-    Its contents are not read: a damaged one moves as well. ValueError while another process works in it, or
-    where what is there is no results folder.
+    Its contents are not read: a damaged one moves as well. Behind a URL its files are copied and then deleted, the
+    manifest first: what a killed move leaves is refused as no folder to go on in, and moved by the next --force.
+    ValueError while another process works in it, or where what is there is no results folder.
     """
+    if not is_local(folder):
+        return _set_url_aside(folder)
     folder = folder.resolve()
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
-    if not (folder / "manifest.json").is_file() and not (folder / "samples").is_dir():
-        raise ValueError(
-            f"--force moves results folders alone, and {folder} holds neither manifest.json nor samples/: "
-            "choose another --output-dir"
-        )
-    taken = (folder.with_name(f"{folder.name}.bak-{n}") for n in count(1))
-    target = next(path for path in taken if not path.exists())
-    lock = FolderLock(folder)
+    _require_results(folder, (folder / "manifest.json").is_file() or (folder / "samples").is_dir())
+    target = next(path for path in _backups(folder) if not path.exists())
+    lock = hold(folder)
     try:
         folder.rename(target)
     finally:
         lock.release()
     return target
+
+
+def _set_url_aside(folder: Path) -> Path | None:
+    names = _files(folder)
+    if not names:
+        return None
+    _require_results(folder, any(name == "manifest.json" or name.startswith("samples/") for name in names))
+    lock = hold(folder)
+    try:
+        target = next(path for path in _backups(folder) if not remote.walked(path))
+        # The manifest is copied last and deleted first, as a folder that has one is taken for whole; samples the other
+        # way round, as a folder that has some and no manifest is refused.
+        names = sorted(_files(folder), key=lambda name: (name == "manifest.json", not name.startswith("samples/")))
+        for name in names:
+            lock.check()
+            remote.copy(folder / name, target / name)
+        remote.delete([folder / name for name in reversed(names)])
+    finally:
+        lock.release()
+    return target
+
+
+def _files(folder: Path) -> list[str]:
+    return [name for name in remote.walked(folder) if not name.startswith(".lock/")]
+
+
+def _require_results(folder: Path, found: bool) -> None:
+    if not found:
+        raise ValueError(
+            f"--force moves results folders alone, and {folder} holds neither manifest.json nor samples/: "
+            "choose another --output-dir"
+        )
+
+
+def _backups(folder: Path) -> Iterator[Path]:
+    return (folder.with_name(f"{folder.name}.bak-{n}") for n in count(1))

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 _STEP_COLUMNS = ("step_reads", "step_live", "step_pages", "step_micros")
 
 
-_CEILING = ("weight_bytes", "token_flops", "read_flops", "peak_flops", "peak_bandwidth")
+_CEILING = ("weight_bytes", "token_flops", "head_flops", "read_flops", "peak_flops", "peak_bandwidth")
 
 
 def sample_row(

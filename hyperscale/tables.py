@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from hyperscale.analysis.gain import gains
 from hyperscale.analysis.pareto import frontiers
+from hyperscale.results.files import read
 from hyperscale.results.points import TaskPlan, points
 from hyperscale.results.rows import completed
 from hyperscale.results.store import Store
@@ -85,11 +87,13 @@ def _points(outcomes: pd.DataFrame, name: str, task: Mapping[str, Any]) -> pd.Da
 def _others(store: Store, runs: Sequence[RunKey]) -> pd.DataFrame:
     """Outcomes on disk that are not of `runs`. One whose threads are not all there any more is nobody's."""
     path = store.folder / "outcomes.parquet"
-    if not path.is_file():
+    try:
+        content = read(path)
+    except FileNotFoundError:
         return pd.DataFrame()
     samples = store.read("samples", [*_RUN, "problem_id", "cache_budget", "length_cap"])
     try:
-        frame = completed("outcomes", pd.read_parquet(path, page_checksum_verification=True))
+        frame = completed("outcomes", pd.read_parquet(BytesIO(content), page_checksum_verification=True))
         kept = _held(frame, samples) >= frame["pool"]
         named = pd.MultiIndex.from_frame(frame[_RUN]).isin(list(runs))
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:

@@ -25,7 +25,7 @@ def test_without_flags_it_is_the_whole_experiment() -> None:
 
 
 def test_what_is_given_stays(tmp_path: Path) -> None:
-    config = SweepOptions(tasks="trace", temperature=0.5, backends="vanilla", output_dir=tmp_path).to_config()
+    config = SweepOptions(tasks="trace", temperature=0.5, backends="vanilla", output_dir=str(tmp_path)).to_config()
     assert (config.tasks, config.temperature, config.backends) == (("trace",), 0.5, ("vanilla",))
     assert config.compression_ratios == ()
     assert config.limit == SweepOptions().to_config().limit

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 THIS = "this"
 """Name of the machine at hand among devices."""
 
+CPU = "CPU"
+"""Name of a measured CPU."""
+
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _PRODUCT_SECONDS = 0.4
 _LEAST_SIZE, _GREATEST_SIZE = 2**7, 2**13
@@ -113,7 +116,7 @@ def this_machine(dtype: str, device: str = "auto") -> Device:
     kind = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     dtypes = {dtype} if kind.type == "cuda" else {dtype, "float32"}
     return Device(
-        torch.cuda.get_device_name(kind) if kind.type == "cuda" else "CPU",
+        torch.cuda.get_device_name(kind) if kind.type == "cuda" else CPU,
         max(_gemm_flops(name, kind) for name in dtypes),
         _bandwidth(kind),
         _memory(kind),

@@ -121,6 +121,8 @@ class Ceiling:
     """Bytes of weights read by a decode step, by all threads together."""
     token_flops: float
     """FLOPs to feed a token, attention over the cache not counted."""
+    head_flops: float
+    """Of these, FLOPs of the unembedding, which a prompt's tokens but the last can spare."""
     read_flops: float
     """FLOPs of attending one KV token in every layer."""
     peak_flops: float
@@ -135,6 +137,7 @@ def ceiling(spec: ModelSpec, dtype: str, device: Device, devices: int = 1) -> Ce
     return Ceiling(
         weight_bytes=float(shape.weight_bytes),
         token_flops=float(shape.token_flops),
+        head_flops=float(shape.head_flops),
         read_flops=float(shape.read_flops),
         peak_flops=device.flops * devices,
         peak_bandwidth=device.bandwidth * devices,
@@ -157,14 +160,12 @@ def roofline_micros(
     return np.maximum(compute, traffic) * 1e6
 
 
-def prefill_seconds(
-    prompt_tokens: float, token_bytes: float, rows: int, ceiling: Ceiling, head_flops: float = 0.0
-) -> float:
+def prefill_seconds(prompt_tokens: float, token_bytes: float, rows: int, ceiling: Ceiling) -> float:
     """Least seconds of prefilling a prompt at once: causal attention, weights read once, KV written.
 
-    `head_flops`: `Shape.head_flops`, which all tokens but the last can spare; left out, they are charged it.
+    Only the last token needs the unembedding.
     """
-    pairs = prompt_tokens * (prompt_tokens + 1) / 2
-    flops = prompt_tokens * ceiling.token_flops + pairs * ceiling.read_flops - max(prompt_tokens - 1, 0) * head_flops
+    pairs, spared = prompt_tokens * (prompt_tokens + 1) / 2, max(prompt_tokens - 1, 0) * ceiling.head_flops
+    flops = prompt_tokens * ceiling.token_flops + pairs * ceiling.read_flops - spared
     traffic = ceiling.weight_bytes + prompt_tokens * rows * token_bytes
     return max(flops / ceiling.peak_flops, traffic / ceiling.peak_bandwidth)

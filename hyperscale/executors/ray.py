@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hyperscale import provenance
+from hyperscale.analysis.devices import THIS
 from hyperscale.config import SweepConfig
 from hyperscale.executors import ray_worker, shards
 from hyperscale.executors.base import Assignment, Delivery
@@ -102,9 +103,8 @@ class RayExecutor:
         """Every sample that is asked for, where it was stored; at last, for each shard, which parts make it up."""
         import ray
 
-        waiting = deque(
-            _Flying(shard) for assignment in assignments for shard in shards.cut(assignment, self._size(assignment))
-        )
+        sizes = zip(assignments, self._sizes(assignments), strict=True)
+        waiting = deque(_Flying(shard) for assignment, size in sizes for shard in shards.cut(assignment, size))
         flying: dict[Any, _Flying] = {}
         fruitless: Counter[str] = Counter()
         try:
@@ -134,13 +134,15 @@ class RayExecutor:
         """This process's machine, and what each node of the cluster gives."""
         return {**provenance.hardware(), "nodes": [dict(node) for node in nodes()], "shards_at_once": self._needs.slots}
 
-    def _size(self, assignment: Assignment) -> int:
-        """Problems in a shard: as asked, else some twenty minutes' worth, yet a shard for every worker."""
+    def _sizes(self, assignments: Sequence[Assignment]) -> list[int]:
+        """Problems in a shard of each: as asked, else some twenty minutes' worth, yet shards for every worker."""
         if self._config.shard_problems is not None:
-            return self._config.shard_problems
-        from hyperscale.plan_cost import shard_problems
+            return [self._config.shard_problems] * len(assignments)
+        from hyperscale.plan_cost import Assumptions, shard_problems
 
-        return shards.even(len(assignment.problems), shard_problems(self._config, assignment.run), self._needs.slots)
+        assumed = Assumptions(accelerator=None if self._needs.gpus else THIS)
+        most = [shard_problems(self._config, assignment.run, assumed) for assignment in assignments]
+        return shards.sizes([len(assignment.problems) for assignment in assignments], most, self._needs.slots)
 
     def _submit(self, shard: Shard) -> Any:
         run = shard.assignment.run

@@ -27,9 +27,10 @@ class ServedExecutor(InProcess):
     def __init__(self, config: SweepConfig) -> None:
         from hyperscale.model.load import load_text
 
-        self._config = config
+        engine = _engine_class(config)
+        engine.check(config)
         self._text = load_text(config.model, config.revision)
-        self._engine = _engine_class(config)(config, self._text)
+        self._engine = engine(config, self._text)
 
     @staticmethod
     def check(config: SweepConfig, *, needed: bool) -> None:

@@ -50,9 +50,17 @@ def without(assignment: Assignment, done: set[tuple[str, int]]) -> Assignment:
     return replace(assignment, jobs=tuple(jobs), cut=left)
 
 
-def even(problems: int, size: int, slots: int) -> int:
-    """Problems a shard: at most `size`, and few enough that every one of `slots` workers has a shard."""
-    return max(1, min(size, -(-problems // max(1, slots))))
+def sizes(problems: Sequence[int], most: Sequence[int], slots: int) -> list[int]:
+    """Problems in a shard of each assignment: at most its `most`, fewer where some of `slots` workers had no shard.
+
+    No fewer than that: the threads of a shard share each reading of the weights.
+    """
+    shards = [-(-count // size) for count, size in zip(problems, most, strict=True)]
+    total = sum(shards)
+    if not total or total >= slots:
+        return [max(1, min(count, size)) for count, size in zip(problems, most, strict=True)]
+    more = [max(1, min(count, -(-of * slots // total))) for count, of in zip(problems, shards, strict=True)]
+    return [max(1, -(-count // parts)) for count, parts in zip(problems, more, strict=True)]
 
 
 def threads(shards: Sequence[Shard]) -> int:

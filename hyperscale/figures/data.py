@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from hyperscale.analysis.pareto import require_columns
+from hyperscale.results.files import is_local, read
 from hyperscale.results.manifest import read_manifest
 from hyperscale.results.rows import completed
 from hyperscale.results.schema import POINTS
@@ -32,17 +34,19 @@ class FigureData(NamedTuple):
 
 
 def load(results: Path) -> list[FigureData]:
-    """Figure data of a results folder, one for each model in it.
+    """Figure data of a results folder, on a disk or behind a URL; one for each model in it.
 
     ValueError where the folder or its points are missing, empty or unreadable.
     """
     path = results / "points.parquet"
-    if not results.is_dir():
+    if is_local(results) and not results.is_dir():
         raise ValueError(f"no results folder at {results}: name the --output-dir of a sweep")
-    if not path.is_file():
-        raise ValueError(f"{results} holds no points.parquet: finish a sweep there first")
     try:
-        points = completed("points", pd.read_parquet(path))
+        content = read(path)
+    except FileNotFoundError:
+        raise ValueError(f"{results} holds no points.parquet: finish a sweep there first") from None
+    try:
+        points = completed("points", pd.read_parquet(BytesIO(content)))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} cannot be read as parquet ({' '.join(str(error).split())}): run the sweep again"

@@ -20,13 +20,15 @@ _OPENING = f"""\
 
 # The results folder
 
-The folder is the experiment: the same command completes it, another configuration in it is refused.
+The folder is the experiment: the same command completes it, another configuration in it is refused. It lies on a disk
+or behind a URL (`s3://bucket/name`), with the same files in it.
 
 ```
 results/<name>/
   manifest.json       what was run, of which versions, on what hardware
   samples/            one row a thread of a problem: tokens, text and a trace of every decode step
   grades/             one row a thread and L: the answer of the chain cut at L
+  incoming/           samples that a cluster's workers stored and the sweep has not yet moved to samples/
   outcomes.parquet    one row a problem and (backend, CR, W, L)
   points.parquet      one row a task and (backend, CR, W, L): the mean over problems
   frontiers.parquet   the points that no other point beats, on each cost axis
@@ -54,8 +56,8 @@ problem has the same accuracy a bootstrap has no width; Clopper and Pearson's ex
 A single problem has the interval [0, 1]. The exact interval is wider than the bootstrap's beside it: the upper end for
 0 of 40 problems can exceed that for a few of 40.
 
-Schema version {SCHEMA_VERSION}. Results of version {OLDEST_VERSION} are migrated when a sweep opens their folder, whole
-or not at all; those of other versions are refused.
+Schema version {SCHEMA_VERSION}. Results of versions {OLDEST_VERSION} to {SCHEMA_VERSION - 1} are migrated when a sweep
+opens their folder, whole or not at all; those of other versions are refused.
 """
 
 _TABLES = {

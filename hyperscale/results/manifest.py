@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hyperscale.results.files import replacing
+from hyperscale.results.files import read, write
 from hyperscale.results.schema import OLDEST_VERSION, SCHEMA_VERSION
 
 _VERSION = "schema_version"
@@ -16,8 +16,7 @@ _ABSENT = "(absent)"
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Write `manifest` (JSON types) and the version of the results' schema, atomically."""
     text = json.dumps({_VERSION: SCHEMA_VERSION, **manifest}, indent=2, ensure_ascii=False, allow_nan=False)
-    with replacing(folder / "manifest.json") as aside:
-        aside.write_text(text + "\n", encoding="utf-8")
+    write(folder / "manifest.json", f"{text}\n".encode())
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -40,11 +39,13 @@ def schema_version(folder: Path) -> int | None:
 def _read(folder: Path) -> dict[str, Any] | None:
     path = folder / "manifest.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        content = read(path)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}): put that right") from error
+    try:
+        manifest = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): restore it, or choose another --output-dir") from error
     version = manifest.get(_VERSION) if isinstance(manifest, dict) else None

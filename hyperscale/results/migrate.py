@@ -12,9 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hyperscale.results.files import replacing
+from hyperscale.results.files import listed, write
 from hyperscale.results.manifest import read_manifest, schema_version, write_manifest
-from hyperscale.results.part import encoded, named, parse_name
+from hyperscale.results.part import Part, encoded, named, parse_name, sound_bytes
 from hyperscale.results.rows import KEYS
 from hyperscale.results.schema import NEW_COLUMNS, SCHEMA_VERSION, arrow_schema
 
@@ -28,17 +28,17 @@ def migrate(folder: Path) -> str | None:
     if content is None or version == SCHEMA_VERSION:
         return None
     for table in KEYS:
-        for path in sorted((folder / table).glob("*.parquet")):
-            part = parse_name(path)
-            _rewrite(table, path, part.first, part.last)
+        for path in listed(folder / table):
+            _rewrite(table, parse_name(path))
     write_manifest(folder, content)
     return f"{folder}: migrated from schema version {version} to {SCHEMA_VERSION}"
 
 
-def _rewrite(name: str, path: Path, first: int, last: int) -> None:
+def _rewrite(name: str, part: Part) -> None:
     """A part of a table with the columns that it lacks, null, beside the old one."""
     try:
-        table = pq.read_table(pa.BufferReader(path.read_bytes()))
+        # A damaged part must not get a digest that says it is sound.
+        table = pq.read_table(pa.BufferReader(sound_bytes(part)))
     except (pa.ArrowException, OSError):
         return
     schema = arrow_schema(name)
@@ -48,5 +48,4 @@ def _rewrite(name: str, path: Path, first: int, last: int) -> None:
     if not lacking or set(table.column_names) != set(schema.names):
         return
     content = encoded(table.select(schema.names).cast(pa.schema([(field.name, field.type) for field in schema])))
-    with replacing(named(path.parent, first, last, content).path) as aside:
-        aside.write_bytes(content)
+    write(named(part.path.parent, part.first, part.last, content).path, content)

@@ -23,7 +23,7 @@ Answers = Sequence[tuple[str | None, str | None]]
 Classes = Callable[[str, Answers], list[int]]
 
 _THREAD = ["model", "backend", "compression_ratio", "cache_budget", "chain", "engine", "accounting", "device_bytes"]
-_CEILING = ["weight_bytes", "token_flops", "read_flops", "peak_flops", "peak_bandwidth", "token_bytes"]
+_CEILING = ["weight_bytes", "token_flops", "head_flops", "read_flops", "peak_flops", "peak_bandwidth", "token_bytes"]
 _COSTS = ["prefill_seconds", "batch_threads", "page_bytes"]
 _CHAIN = ["page_shared", "length_cap", "prompt_tokens", "generated_tokens", "finish_reason", "layers", "kv_heads"]
 

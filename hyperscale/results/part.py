@@ -10,6 +10,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hyperscale.results.files import read
+
 _NAME = re.compile(r"part-(\d{8,})-(\d{8,})(?:-([0-9a-f]{16}))?\.parquet")
 
 
@@ -33,14 +35,14 @@ def parse_name(path: Path) -> Part:
 
 def named(folder: Path, first: int, last: int, content: bytes) -> Part:
     """The part that these bytes are in `folder`."""
-    digest = _digest(content)
+    digest = digest_of(content)
     return Part(folder / f"part-{first:08d}-{last:08d}-{digest}.parquet", first, last, digest)
 
 
 def sound_bytes(part: Part) -> bytes:
     """A part's bytes; OSError where they cannot be read or are not those that were written."""
-    content = part.path.read_bytes()
-    if part.digest is not None and _digest(content) != part.digest:
+    content = read(part.path)
+    if part.digest is not None and digest_of(content) != part.digest:
         raise OSError("its bytes are not those that were written")
     return content
 
@@ -53,7 +55,8 @@ def encoded(table: pa.Table) -> bytes:
     return content
 
 
-def _digest(content: bytes) -> str:
+def digest_of(content: bytes) -> str:
+    """What a file's name says of its bytes: BLAKE2b of 8 bytes, in hexadecimal digits."""
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 

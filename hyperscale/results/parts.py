@@ -4,6 +4,10 @@ A part is named after the appends it holds and the digest of its bytes, `part-FI
 parts 3, 4 and 5 writes `part-3-5` and then deletes the three: its rename alone is the commit, because whoever opens
 the folder next sees that the range 3-5 covers the leftovers and deletes them. Every part is compared with its digest
 when the folder is opened, and again when it is read whole.
+
+Behind a URL a part is put instead of renamed, and read once: a copy on this machine's disk serves until the folder is
+closed. Two parts of one range, which a merge or a writer that had lost the folder left, stand side by side until they
+are merged: of a key that both hold the rules of the store choose one.
 """
 
 from __future__ import annotations
@@ -16,8 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hyperscale.results.files import move, remove, remove_leftovers, replacing
+from hyperscale.results.files import listed, make, move, remove, remove_leftovers, write
 from hyperscale.results.part import Part, encoded, named, parse_name, sound_bytes
+from hyperscale.results.remote import Copies, is_local
 
 _MERGED_BYTES = 32 << 20
 
@@ -34,23 +39,28 @@ class Parts:
         self.schema = pa.schema([(field.name, field.type) for field in schema])
         self.damaged: list[Path] = []
         self._folder = folder
-        folder.mkdir(exist_ok=True)
+        self._copies = None if is_local(folder) else Copies()
+        self._known: dict[Part, dict[str, pa.ChunkedArray]] = {}
+        make(folder)
         remove_leftovers(folder)
         self._parts: list[Part] = []
-        covered = []
+        covered: list[Part] = []
         for part in self._sound(tolerant):
-            if self._parts and part[1:3] == self._parts[-1][1:3] and self._is_older(self._parts[-1]):
-                # What a migration left beside its successor.
-                covered.append(self._parts[-1].path)
-                self._parts[-1] = part
-            elif self._parts and part.last <= self._parts[-1].last:
-                covered.append(part.path)
-            elif self._parts and part.first <= self._parts[-1].last:
-                raise ValueError(f"{part.path} and {self._parts[-1].path.name} overlap: move one of them away")
+            last = self._parts[-1] if self._parts else None
+            if last is not None and part[1:3] == last[1:3]:
+                # A migration leaves a part beside its successor.
+                older = [self._is_older(one) for one in (last, part)]
+                if older == [True, False]:
+                    covered.append(self._parts.pop())
+                (covered if older == [False, True] else self._parts).append(part)
+            elif last is not None and part.last <= last.last:
+                covered.append(part)
+            elif last is not None and part.first <= last.last:
+                raise ValueError(f"{part.path} and {last.path.name} overlap: move one of them away")
             else:
                 self._parts.append(part)
-        remove(covered)
-        self._parts = [part if part.digest else self._signed(part) for part in self._parts]
+        self._remove(covered)
+        self._parts = list(dict.fromkeys(part if part.digest else self._signed(part) for part in self._parts))
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -64,25 +74,42 @@ class Parts:
 
     def append(self, table: pa.Table) -> None:
         """Add one part. Once this returns no crash loses its rows."""
-        number = self._parts[-1].last + 1 if self._parts else 1
-        self._parts.append(self._write(table, number, number))
+        self._parts.append(self._write(table, self._next(), self._next()))
+
+    def take_in(self, path: Path, content: bytes) -> None:
+        """Make a file that holds rows of this table its newest part, by moving it; `content` are its bytes.
+
+        Killed within, it leaves the file in one of the two places, or behind a URL in both.
+        """
+        part = named(self._folder, self._next(), self._next(), content)
+        move(path, part.path)
+        self._keep(part, content)
+        self._parts.append(part)
 
     def read(self, part: Part, columns: Sequence[str]) -> pa.Table:
         """`columns` of a part, in that order; ValueError naming the file where it is damaged."""
         whole = list(columns) == self.schema.names
         try:
-            with pq.ParquetFile(pa.BufferReader(sound_bytes(part)) if whole else part.path) as file:
+            with pq.ParquetFile(pa.BufferReader(self._content(part)) if whole else self._file(part)) as file:
                 if not file.schema_arrow.equals(self.schema):
                     raise ValueError(f"{part.path} has other columns than this version's: move it away")
                 return file.read(columns=list(columns)).select(list(columns))
         except (pa.ArrowException, OSError) as error:
             raise _damage(part.path, error) from error
 
+    def remembered(self, part: Part, columns: Sequence[str]) -> pa.Table:
+        """The same, kept in memory while the part is there: for short columns that are asked for again and again."""
+        known = self._known.setdefault(part, {})
+        lacking = [name for name in columns if name not in known]
+        if lacking:
+            known.update(zip(lacking, self.read(part, lacking).columns, strict=True))
+        return pa.table([known[name] for name in columns], schema=self.empty(columns).schema)
+
     def set_damaged_aside(self, folder: Path) -> list[Path]:
         """Move the damaged parts into `folder`, where no reader takes them for parts; where they are then."""
         moved = [folder / f"{self._folder.name}-{path.name}" for path in self.damaged]
         if moved:
-            folder.mkdir(exist_ok=True)
+            make(folder)
         for path, target in zip(self.damaged, moved, strict=True):
             move(path, target)
         self.damaged = []
@@ -107,20 +134,25 @@ class Parts:
             made = [self._write(table, parts[0].first, parts[-1].last)] if table.num_rows else []
             place = self._parts.index(parts[0])
             self._parts[place : place + len(parts)] = made
-            remove([part.path for part in parts if part not in made])
+            self._remove([part for part in parts if part not in made])
 
     def clear(self) -> None:
         """Delete all rows."""
-        remove([part.path for part in self._parts])
+        self._remove(self._parts)
         self._parts = []
 
     def _sound(self, tolerant: bool) -> list[Part]:
         """The parts on disk that are whole, in their order; of one range first the one with a digest."""
-        found = map(parse_name, self._folder.glob("*.parquet"))
+        found = sorted(
+            map(parse_name, listed(self._folder)),
+            key=lambda part: (part.first, -part.last, not part.digest, part.path.name),
+        )
+        if self._copies is not None:
+            self._copies.fetch([part.path for part in found])
         sound = []
-        for part in sorted(found, key=lambda part: (part.first, -part.last, not part.digest, part.path)):
+        for part in found:
             try:
-                content = sound_bytes(part)
+                content = self._content(part)
                 if not part.digest:
                     pq.read_table(pa.BufferReader(content))
             except (pa.ArrowException, OSError) as error:
@@ -133,15 +165,16 @@ class Parts:
 
     def _is_older(self, part: Part) -> bool:
         """Whether a part has other columns than this version's."""
-        return not pq.read_schema(pa.BufferReader(part.path.read_bytes())).equals(self.schema)
+        return not pq.read_schema(self._file(part)).equals(self.schema)
 
     def _signed(self, part: Part) -> Part:
         """A part of a version without digests under its new name, unless its columns are others."""
-        content = part.path.read_bytes()
-        if not pq.read_schema(pa.BufferReader(content)).equals(self.schema):
+        if self._is_older(part):
             return part
+        content = self._content(part)
         signed = named(self._folder, part.first, part.last, content)
         move(part.path, signed.path)
+        self._keep(signed, content)
         return signed
 
     def _groups(self) -> list[slice]:
@@ -149,7 +182,7 @@ class Parts:
         groups: list[slice] = []
         total = 0
         for index, part in enumerate(self._parts):
-            size = part.path.stat().st_size
+            size = self._file(part).stat().st_size
             if groups and total + size <= _MERGED_BYTES:
                 groups[-1] = slice(groups[-1].start, index + 1)
                 total += size
@@ -158,12 +191,41 @@ class Parts:
                 total = size
         return groups
 
+    def _next(self) -> int:
+        return max((part.last for part in self._parts), default=0) + 1
+
     def _write(self, table: pa.Table, first: int, last: int) -> Part:
         content = encoded(table.cast(self.schema))
         part = named(self._folder, first, last, content)
-        with replacing(part.path) as aside:
-            aside.write_bytes(content)
+        write(part.path, content)
+        self._keep(part, content)
         return part
+
+    def _remove(self, parts: Sequence[Part]) -> None:
+        remove([part.path for part in parts])
+        for part in parts:
+            self._known.pop(part, None)
+        if self._copies is not None:
+            self._copies.forget([part.path for part in parts])
+
+    def _file(self, part: Part) -> Path:
+        """Where this machine can read a part."""
+        return part.path if self._copies is None else self._copies.of(part.path)
+
+    def _content(self, part: Part) -> bytes:
+        """A part's bytes; OSError where they cannot be read or are not those that were written."""
+        try:
+            return sound_bytes(part._replace(path=self._file(part)))
+        except OSError:
+            if self._copies is None:
+                raise
+            # What broke on the way here may be whole where it is stored.
+            self._copies.forget([part.path])
+            return sound_bytes(part._replace(path=self._file(part)))
+
+    def _keep(self, part: Part, content: bytes) -> None:
+        if self._copies is not None:
+            self._copies.keep(part.path, content)
 
 
 def _damage(path: Path, error: Exception) -> ValueError:

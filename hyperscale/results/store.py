@@ -15,21 +15,20 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hyperscale.results import manifest
-from hyperscale.results.files import remove, remove_leftovers, replacing
-from hyperscale.results.lock import FolderLock
+from hyperscale.results.adoption import DAMAGED, Adoption
+from hyperscale.results.files import remove, remove_leftovers, write
+from hyperscale.results.lease import hold
 from hyperscale.results.migrate import migrate
 from hyperscale.results.parts import Parts
+from hyperscale.results.remote import is_local, to_place
 from hyperscale.results.rows import KEYS, frame_to_arrow, rows_to_arrow
 from hyperscale.results.schema import SAMPLE_KEY, TABLES, arrow_schema
-
-DAMAGED = "damaged"
-"""Folder for parts that are no more what was written."""
 
 _CHAIN_KEY = [*SAMPLE_KEY, "chain"]
 
 
 class Store:
-    """One results folder, made where it is missing and locked while the store is open.
+    """One results folder, on a disk or behind a URL, made where it is missing and locked while the store is open.
 
     A key may be appended more than once. Of a sample the row with the greatest `length_cap` counts, then the
     latest; of a grade the latest that was given to the chain its sample now holds. `read` and `keys` see only
@@ -41,17 +40,20 @@ class Store:
     """
 
     def __init__(self, folder: Path, told: Callable[[str], None] | None = None, *, tolerant: bool = False) -> None:
-        self.folder = Path(folder)
+        self.folder = to_place(folder)
+        told = told or _tell
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FolderLock(self.folder)
+            if is_local(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = hold(self.folder)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         try:
             remove_leftovers(self.folder)
             if done := migrate(self.folder):
-                (told or _tell)(done)
+                told(done)
             self._parts = {table: Parts(self.folder / table, arrow_schema(table), tolerant=tolerant) for table in KEYS}
+            self._adoption = Adoption(self.folder, self._parts["samples"], told)
         except OSError as error:
             self._lock.release()
             raise _unwritable(self.folder, error) from error
@@ -135,9 +137,34 @@ class Store:
             assert np.all(raised.to_numpy() >= table["length_cap"].to_numpy()), "a cap is only ever raised"
             parts.append(table.set_column(table.column_names.index("length_cap"), "length_cap", raised))
 
-    def compact(self) -> None:
-        """Merge small parts and drop rows that no longer count: each folder read plainly is then right."""
+    def incoming(self) -> list[Path]:
+        """Sound parts that workers stored (IncomingWriter) and that were not adopted yet."""
+        return self._adoption.sound_parts()
+
+    def read_incoming(self, path: Path, columns: list[str]) -> pd.DataFrame:
+        """`columns` of a part that a worker stored; no rows where it is damaged or gone."""
+        return self._adoption.read(path, columns)
+
+    def adopt(self, paths: Sequence[Path]) -> None:
+        """Take parts that workers stored into `samples`, in the order in which they were first read.
+
+        Of a key that is held already only a greater cap is news: what counts, and was graded, goes on to count. Damaged
+        parts are moved to `damaged/`, which `told` gets a line about.
+        """
         self._lock.check()
+        self._adoption.adopt(paths)
+
+    def adopt_all(self) -> None:
+        """Adopt every part that waits, such as those that an earlier process did not live to take in."""
+        self._lock.check()
+        self._adoption.adopt_all()
+
+    def compact(self) -> None:
+        """Merge small parts and drop rows that no longer count: each folder read plainly is then right.
+
+        Parts that wait are adopted first, as grades of their samples would else be dropped.
+        """
+        self.adopt_all()
         for table, parts in self._parts.items():
             parts.merge(self._masks(table))
 
@@ -145,8 +172,9 @@ class Store:
         """Write `outcomes`, `points`, `frontiers` or `gains` as TABLE.parquet, atomically."""
         assert table in TABLES.keys() - KEYS.keys(), f"{table} is no table that is written at once"
         self._lock.check()
-        with replacing(self.folder / f"{table}.parquet") as aside:
-            pq.write_table(frame_to_arrow(table, frame), aside, compression="zstd", write_page_checksum=True)
+        sink = pa.BufferOutputStream()
+        pq.write_table(frame_to_arrow(table, frame), sink, compression="zstd", write_page_checksum=True)
+        write(self.folder / f"{table}.parquet", sink.getvalue().to_pybytes())
 
     def write_manifest(self, content: dict[str, Any]) -> None:
         """Write manifest.json, atomically; the schema's version is added."""
@@ -162,6 +190,7 @@ class Store:
         remove([self.folder / f"{table}.parquet" for table in TABLES.keys() - KEYS.keys()])
         for parts in self._parts.values():
             parts.clear()
+        self._adoption.clear()
         remove([self.folder / "manifest.json"])
 
     def _masks(self, table: str, run_id: str | None = None) -> list[NDArray[np.bool_]]:
@@ -188,7 +217,7 @@ class Store:
         """What decides which rows count, of every row on disk, oldest first; `part` is its part's index."""
         parts = self._parts[table]
         names = [*KEYS[table], "chain", *(["length_cap"] if table == "samples" else [])]
-        tables = [parts.read(part, names) for part in parts]
+        tables = [parts.remembered(part, names) for part in parts]
         frame = pa.concat_tables([*tables, parts.empty(names)]).to_pandas()
         frame["part"] = np.repeat(np.arange(len(tables)), [rows.num_rows for rows in tables])
         return frame

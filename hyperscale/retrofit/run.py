@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from hyperscale.executors.local import weights_sha
 from hyperscale.interrupt import Interrupt
+from hyperscale.model.checkpoint import source_config
 from hyperscale.model.load import Model, load_model, load_spec
 from hyperscale.model.source import find
 from hyperscale.retrofit.batches import Batches
 from hyperscale.retrofit.config import RetrofitConfig
-from hyperscale.retrofit.export import checkpoint_name, declare_family, export, source_config, write_base
+from hyperscale.retrofit.export import checkpoint_name, declare_family, export, write_base
 from hyperscale.retrofit.folder import RunFolder, record
 from hyperscale.retrofit.log import Row, read_log, write_log
 from hyperscale.retrofit.notices import Reached, reached, short_text

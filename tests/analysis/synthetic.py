@@ -56,6 +56,10 @@ def outcomes_table(
                                     "realised_ratio": ratio,
                                     "batch_threads": 16.0,
                                     "pool": max(widths),
+                                    "roofline_seconds": 0.001 * width * used * (0.4 + 0.6 / ratio),
+                                    "device_bytes": 2e9,
+                                    "engine": "torch",
+                                    "accounting": "measured",
                                 }
                             )
     return pd.DataFrame(rows, columns=[column.name for column in OUTCOMES])
@@ -80,10 +84,13 @@ def points_table(
         accuracy_low=(means["accuracy"] - error).clip(0, 1),
         accuracy_high=(means["accuracy"] + error).clip(0, 1),
         throughput=60 / means["seconds"],
+        roofline_share=means["roofline_seconds"] / means["seconds"],
         tied_share=means["tied"],
         chance=np.where(means["task"] == "gpqa_diamond", 0.25, 0.0),
         problems=problems,
         samples=problems * max(widths),
         complete=True,
+        engine="torch",
+        accounting="measured",
     )
     return means[[column.name for column in POINTS]]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hyperscale.analysis import devices
-from hyperscale.analysis.devices import PRESETS, Device, find_device, matching_preset, this_machine
+from hyperscale.analysis.devices import PRESETS, Device, device_at, find_device, matching_preset, this_machine
 
 
 def test_presets_are_the_data_sheets() -> None:
@@ -91,3 +91,20 @@ def test_what_a_measurement_means(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices.this_machine("bfloat16", "cpu").flops == 2 * 256**3 * 64
     assert devices._gemm_flops("bfloat16", torch.device("cpu")) == 4096
     assert devices.this_machine("bfloat16", "cpu").bandwidth == max(copied, 2**28 / 3.0)
+
+
+def test_a_device_at_hand_is_a_preset_where_its_board_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    boards = {"cuda:0": "NVIDIA H200", "cuda:1": "NVIDIA L4"}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: boards[str(device)])
+    monkeypatch.setattr(devices, "this_machine", lambda dtype, device: Device(f"{device} in {dtype}", 1, 1, 1))
+    assert device_at("cuda:0", "bfloat16") == PRESETS["h200"]
+    assert device_at("cuda:0", "float32").flops == 67e12
+    assert device_at("cuda:1", "float16").name == "cuda:1 in float16"
+    assert device_at("cpu", "float32").name == "cpu in float32"
+
+
+@pytest.mark.parametrize(("gpu", "preset"), [("NVIDIA H200", "h200"), ("NVIDIA L4", None), (None, None)])
+def test_own_preset(monkeypatch: pytest.MonkeyPatch, gpu: str | None, preset: str | None) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu is not None)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: gpu)
+    assert devices.own_preset() == preset

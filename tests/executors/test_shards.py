@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hyperscale.engines.base import Job
 from hyperscale.executors.base import Assignment
-from hyperscale.executors.shards import cut, even, without
+from hyperscale.executors.shards import cut, sizes, without
 from hyperscale.grid import Run
 from hyperscale.tasks import Problem
 
@@ -75,7 +75,22 @@ def test_no_prompt_and_no_gold_travels() -> None:
 
 
 def test_every_worker_gets_a_shard() -> None:
-    assert even(problems=30, size=100, slots=8) == 4
-    assert even(problems=30, size=2, slots=8) == 2
-    assert even(problems=3, size=9, slots=64) == 1
-    assert even(problems=500, size=20, slots=1) == 20
+    assert sizes([30], [100], slots=8) == [4]
+    assert sizes([30], [2], slots=8) == [2]
+    assert sizes([3], [9], slots=64) == [1]
+    assert sizes([500], [20], slots=1) == [20]
+    assert sizes([500] * 8, [250] * 8, slots=8) == [250] * 8
+    assert sizes([400, 40], [100, 20], slots=12) == [50, 10]
+    assert sizes([400, 40], [100, 20], slots=6) == [100, 20]
+    assert sizes([], [], slots=3) == []
+
+
+@given(st.lists(st.tuples(st.integers(1, 600), st.integers(1, 300)), max_size=6), st.integers(1, 64))
+def test_sizes_are_bounds_and_leave_nobody_idle(runs: list[tuple[int, int]], slots: int) -> None:
+    found = sizes([count for count, _ in runs], [most for _, most in runs], slots)
+    shards = [-(-count // size) for (count, _), size in zip(runs, found, strict=True)]
+    assert all(1 <= size <= most for (_, most), size in zip(runs, found, strict=True))
+    if len(runs) == 1 and shards[0] < slots:
+        # One worker too few at most gets a shard of this size; one problem more a shard, and it were fewer still.
+        assert -(-runs[0][0] // found[0]) <= slots
+        assert found[0] == 1 or -(-runs[0][0] // (found[0] - 1)) > shards[0] or runs[0][0] // found[0] < slots

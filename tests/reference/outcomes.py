@@ -46,6 +46,7 @@ def roofline(sample: dict[str, Any], length: int) -> tuple[float, float]:
         return 0.0, 0.0
     rows, prompt = sample["layers"] * sample["kv_heads"], sample["prompt_tokens"]
     flops = sum(sample["token_flops"] + sample["read_flops"] * attended for attended in range(1, prompt + 1))
+    flops -= (prompt - 1) * sample["head_flops"]
     traffic = sample["weight_bytes"] + prompt * rows * sample["token_bytes"]
     prefill = max(flops / sample["peak_flops"], traffic / sample["peak_bandwidth"])
     decode = 0.0

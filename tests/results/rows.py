@@ -51,6 +51,7 @@ def sample_row(problem: str = "p", thread: int = 0, cap: int = 64, **changes: An
         "device_bytes": 10**9,
         "weight_bytes": 4_000_000,
         "token_flops": 2e6,
+        "head_flops": 5e5,
         "read_flops": 768.0,
         "peak_flops": 1e11,
         "peak_bandwidth": 1e10,

@@ -1,21 +1,26 @@
 from __future__ import annotations
 
+from io import BytesIO
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from hyperscale.results.files import read
 from hyperscale.results.store import Store
+from tests.results.places import download, parts
 from tests.results.rows import caps, sample_row
 
 
-def test_a_compacted_folder_read_plainly_is_right(store: Store) -> None:
+def test_a_compacted_folder_read_plainly_is_right(store: Store, tmp_path: Path) -> None:
     for thread in range(5):
         store.append("samples", [sample_row("p", thread, 64), sample_row("q", thread, 64)])
     store.append("samples", [sample_row("p", 2, 128)])
     store.compact()
-    plain = pd.read_parquet(store.folder / "samples")
-    assert len(list(store.folder.glob("samples/*"))) == 1
+    assert len(parts(store.folder)) == 1
+    plain = pd.read_parquet(download(store.folder, tmp_path / "copy") / "samples")
     pd.testing.assert_frame_equal(plain, store.read("samples"))
     assert len(plain) == 10
 
@@ -24,13 +29,17 @@ def test_compacting_twice_rewrites_nothing(store: Store) -> None:
     for thread in range(3):
         store.append("samples", [sample_row("p", thread)])
     store.compact()
-    [part] = store.folder.glob("samples/*")
+    [part] = parts(store.folder)
     before = part.stat()
     store.compact()
+    assert parts(store.folder) == [part]
     assert part.stat() == before
 
 
-def test_a_large_part_is_left_alone_until_it_holds_a_stale_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_part_is_left_alone_until_it_holds_a_stale_row(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = local_store
     monkeypatch.setattr("hyperscale.results.parts._MERGED_BYTES", 1)
     for thread in range(3):
         store.append("samples", [sample_row("p", thread), sample_row("q", thread)])
@@ -56,9 +65,9 @@ def test_a_large_part_is_left_alone_until_it_holds_a_stale_row(store: Store, mon
 def test_part_names_only_grow(store: Store) -> None:
     names: list[str] = []
     for thread in range(12):
-        before = set(store.folder.glob("samples/*"))
+        before = set(parts(store.folder))
         store.append("samples", [sample_row("p", thread)])
-        [new] = set(store.folder.glob("samples/*")) - before
+        [new] = set(parts(store.folder)) - before
         names.append(new.name)
         if thread % 4 == 3:
             store.compact()
@@ -71,11 +80,12 @@ def test_hundreds_of_small_parts(store: Store) -> None:
         store.append("samples", [sample_row("p", thread)])
     assert len(store.keys("samples")) == 150
     store.compact()
-    assert len(list(store.folder.glob("samples/*"))) == 1
+    assert len(parts(store.folder)) == 1
     assert len(store.read("samples")) == 150
 
 
-def test_step_columns_are_small(store: Store) -> None:
+def test_step_columns_are_small(local_store: Store) -> None:
+    store = local_store
     length = 4096
     steps = 90 * np.arange(100, 100 + length, dtype=np.int64)
     noise = np.random.default_rng(0).normal(3000, 200, length).astype(np.int64)
@@ -86,8 +96,8 @@ def test_step_columns_are_small(store: Store) -> None:
         "step_micros": noise,
     }
     store.append("samples", [sample_row("p", t, 8192, generated_tokens=length, **row) for t in range(8)])
-    [part] = store.folder.glob("samples/*")
-    group = pq.read_metadata(part).row_group(0)
+    [part] = parts(store.folder)
+    group = pq.read_metadata(BytesIO(read(part))).row_group(0)
     sizes = {}
     for index in range(group.num_columns):
         column = group.column(index)
@@ -100,7 +110,8 @@ def test_step_columns_are_small(store: Store) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncate", "garbage", "empty"])
-def test_a_damaged_part_is_named(store: Store, damage: str) -> None:
+def test_a_damaged_part_is_named(local_store: Store, damage: str) -> None:
+    store = local_store
     for thread in range(2):
         store.append("samples", [sample_row("p", thread)])
     part = sorted(store.folder.glob("samples/*"))[1]
@@ -117,7 +128,8 @@ def test_a_damaged_part_is_named(store: Store, damage: str) -> None:
         assert again.keys("samples") == {("run", "t", "p", 0)}
 
 
-def test_damage_inside_the_columns_is_noticed(store: Store) -> None:
+def test_damage_inside_the_columns_is_noticed(local_store: Store) -> None:
+    store = local_store
     store.append("samples", [sample_row("p", 0, 4096, generated_tokens=2000)])
     [part] = store.folder.glob("samples/*")
     metadata = pq.read_metadata(part).row_group(0)
@@ -130,7 +142,8 @@ def test_damage_inside_the_columns_is_noticed(store: Store) -> None:
         store.read("samples")
 
 
-def test_parts_of_other_columns_and_strange_files_are_refused(store: Store) -> None:
+def test_parts_of_other_columns_and_strange_files_are_refused(local_store: Store) -> None:
+    store = local_store
     part = store.folder / "samples" / "part-00000001-00000001.parquet"
     pd.DataFrame({"x": [1]}).to_parquet(part)
     store.close()
@@ -141,9 +154,30 @@ def test_parts_of_other_columns_and_strange_files_are_refused(store: Store) -> N
         Store(store.folder)
 
 
-def test_overlapping_parts_are_refused(store: Store) -> None:
+def test_overlapping_parts_are_refused(local_store: Store) -> None:
+    store = local_store
     for name in ("part-00000001-00000003.parquet", "part-00000002-00000004.parquet"):
         pd.DataFrame({"x": [1]}).to_parquet(store.folder / "samples" / name)
     store.close()
     with pytest.raises(ValueError, match="overlap"):
         Store(store.folder)
+
+
+def test_parts_of_one_range_stand_side_by_side_until_they_are_merged(local_store: Store) -> None:
+    """As a writer leaves them that had lost its lease: neither deletes the other's rows."""
+    store, folder = local_store, local_store.folder
+    store.append("samples", [sample_row("p", 0), sample_row("p", 1, text="first67")])
+    [mine] = parts(folder)
+    mine.rename(folder / "aside")
+    store.close()
+    with Store(folder) as other:
+        other.append("samples", [sample_row("p", 1, text="later67"), sample_row("p", 2)])
+        [others] = parts(folder)
+    (folder / "aside").rename(mine)
+    assert mine.name[:22] == others.name[:22]
+    for _ in range(2):
+        with Store(folder) as again:
+            assert set(caps(again)) == {("p", 0), ("p", 1), ("p", 2)}
+            again.compact()
+        [merged] = parts(folder)
+        assert merged.name[:22] == mine.name[:22]

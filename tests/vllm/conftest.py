@@ -1,7 +1,68 @@
-"""These tests run in the environment that has vLLM (`make test-vllm`); in any other there is nothing to collect."""
+"""These tests run in the environment that has vLLM (`make test-vllm`); in any other there is nothing to collect.
+
+vLLM takes half a minute to start on two cores, nearly all of it imports. So one of each kind serves all tests, and what
+must start a vLLM of its own begins in the background before the first test does.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.vllm.background import Background
+from tests.vllm.venv import QUIRKS
 
 collect_ignore_glob = ["test_*.py"] if find_spec("vllm") is None else []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_machine() -> Iterator[None]:
+    """vLLM's settings for one, as a user would make them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUIRKS.items():
+            if name not in os.environ:
+                patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def background(small_machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Background]:
+    with Background(tmp_path_factory.mktemp("background")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_vllm(background: Background) -> Iterator[dict[str, Any]]:
+    """Every engine that asks for the same vLLM gets the same one, by its arguments."""
+    from hyperscale.engines import vllm_engine
+    from hyperscale.engines.vllm_process import VllmProcess
+
+    started: dict[str, VllmProcess] = {}
+
+    def process(arguments: dict[str, Any], **rest: Any) -> VllmProcess:
+        key = repr(sorted((arguments | rest).items()))
+        if key not in started:
+            started[key] = VllmProcess(arguments, **rest)
+        return started[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vllm_engine, "VllmProcess", process)
+        yield started
+    for vllm in started.values():
+        vllm.close()
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Our cache folder, for what is written there once. vLLM keeps its own."""
+    from hyperscale.model import checkpoint
+
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "cache_folder", lambda: folder)
+        yield folder

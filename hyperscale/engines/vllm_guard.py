@@ -1,0 +1,46 @@
+"""Ends what a killed process has started: vLLM's processes live on otherwise, and hold a GPU's memory.
+
+Run as a program beside its parent: `python vllm_guard.py PARENT`. It says that it is ready, takes in what the parent
+starts from then on until its input ends, and kills that once the parent is gone. It imports nothing of hyperscale.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import time
+
+import psutil
+
+SECONDS = 0.5
+
+
+def descendants(process: int) -> set[psutil.Process]:
+    """Processes that descend from one. psutil tells a process from a later one with its number."""
+    try:
+        return set(psutil.Process(process).children(recursive=True))
+    except psutil.Error:
+        return set()
+
+
+def _guard(parent: int) -> None:
+    others, started, over = descendants(parent), set[psutil.Process](), False
+    print("ready", flush=True)
+    while os.getppid() == parent:
+        if over:
+            time.sleep(SECONDS)
+            continue
+        over = bool(select.select([sys.stdin], [], [], SECONDS)[0])
+        started |= descendants(parent) - others
+    started = started.union(*(descendants(process.pid) for process in started))
+    for process in started:
+        with contextlib.suppress(psutil.Error):
+            # multiprocessing's tracker ends by itself, once it has removed what shared memory was left.
+            if not any("resource_tracker" in word for word in process.cmdline()):
+                process.kill()
+
+
+if __name__ == "__main__":
+    _guard(int(sys.argv[1]))

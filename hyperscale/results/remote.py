@@ -1,0 +1,190 @@
+"""Results behind a URL: what an fsspec file system is asked for, and in which words it refuses.
+
+On an object store (S3, Google Cloud Storage, ...) a file is put whole or not at all, and nothing is renamed. Such paths
+are universal_pathlib's; they offer what this package needs of pathlib's, and are called Path throughout.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
+"""Protocols, and the extra of this package that brings what they need."""
+
+_BUCKETS = {*EXTRAS, "az", "abfs", "abfss"}
+"""Protocols whose first part of a path is a bucket, which nobody makes by the way."""
+
+
+def is_local(path: Path) -> bool:
+    """Whether a path is on this machine's disks, or what they mount."""
+    return isinstance(path, Path)
+
+
+def to_place(place: str | Path) -> Path:
+    """The folder that a user names: a path, or a URL. file:// is the local path.
+
+    ValueError where nothing knows the URL's protocol, or the package that does is not installed.
+    """
+    text = str(place)
+    protocol, mark, rest = text.partition("://")
+    if not mark:
+        return Path(place)
+    if protocol in ("file", "local"):
+        return Path(rest)
+    _require(protocol, text)
+    rest = rest.strip("/") if protocol in _BUCKETS else rest.rstrip("/")
+    if not rest or (protocol in _BUCKETS and "/" not in rest):
+        raise ValueError(f"{text}: name a folder in it, such as {protocol}://{rest or 'bucket'}/sweep")
+    from upath import UPath
+
+    options = getattr(place, "storage_options", {})
+    with warnings.catch_warnings():
+        # That nobody tried universal_pathlib with a protocol is nothing that the user can change.
+        warnings.simplefilter("ignore", UserWarning)
+        # Others write beside this process: a remembered listing is wrong.
+        return cast(Path, UPath(f"{protocol}://{rest}", **{**options, "use_listings_cache": False}))
+
+
+def _require(protocol: str, text: str) -> None:
+    from fsspec import get_filesystem_class
+
+    try:
+        get_filesystem_class(protocol)
+    except ValueError:
+        raise ValueError(f"{text}: no such protocol, {protocol!r}; name a local folder, s3:// or gs://") from None
+    except ImportError as error:
+        wanted = f"needs pip install 'hyperscale[{EXTRAS[protocol]}]'" if protocol in EXTRAS else str(error)
+        raise ValueError(f"{text}: {wanted}") from None
+
+
+def put(path: Path, content: bytes, *, create: bool = False) -> None:
+    """Make or replace a file. With `create` FileExistsError where it is there, and of several writers one succeeds."""
+    system, name = _of(path)
+    mode = "create" if create else "overwrite"
+    with _refusals("write", path):
+        try:
+            system.pipe_file(name, content, mode=mode)
+        except FileNotFoundError:
+            if _protocol(path) in _BUCKETS:
+                raise
+            system.makedirs(name.rsplit("/", 1)[0], exist_ok=True)
+            system.pipe_file(name, content, mode=mode)
+
+
+def get(path: Path) -> bytes:
+    """A file's bytes; FileNotFoundError where there is none."""
+    system, name = _of(path)
+    with _refusals("read", path, FileNotFoundError):
+        return bytes(system.cat_file(name))
+
+
+def copy(path: Path, target: Path) -> None:
+    """Copy a file within a file system; the bytes do not come here."""
+    system, name = _of(path)
+    with _refusals("write", target):
+        system.cp_file(name, _of(target)[1])
+
+
+def delete(paths: Sequence[Path]) -> None:
+    """Delete files. One that is already gone is fine."""
+    for path in paths:
+        system, name = _of(path)
+        with _refusals("delete", path), suppress(FileNotFoundError):
+            system.rm_file(name)
+
+
+def listed(folder: Path) -> list[Path]:
+    """The files of a folder; none where there is no folder."""
+    system, name = _of(folder)
+    with _refusals("read", folder):
+        try:
+            found = system.ls(name, detail=True)
+        except FileNotFoundError:
+            return []
+    names = (entry["name"].rstrip("/") for entry in found if entry["type"] == "file")
+    return [folder / of.rsplit("/", 1)[-1] for of in names if of.strip("/") != name.strip("/")]
+
+
+def walked(folder: Path) -> list[str]:
+    """The files of a folder and of those in it, by their paths within it."""
+    system, name = _of(folder)
+    with _refusals("read", folder):
+        found = system.find(name)
+    return sorted(of.strip("/").removeprefix(name.strip("/") + "/") for of in found)
+
+
+def modified(path: Path) -> datetime | None:
+    """When a file was written, by its storage's clock; None where that keeps no times."""
+    system, name = _of(path)
+    with _refusals("read", path, FileNotFoundError):
+        try:
+            return cast(datetime, system.modified(name))
+        except NotImplementedError:
+            return None
+
+
+class Copies:
+    """Local copies of files that never change: each is read once while this object lives."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="hyperscale-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+
+    def of(self, path: Path) -> Path:
+        """The copy of a file; FileNotFoundError where the file is not there."""
+        self.fetch([path])
+        return self._folder / path.name
+
+    def fetch(self, paths: Sequence[Path]) -> None:
+        """Copy what is not yet here, side by side. FileNotFoundError where one is not there."""
+        lacking = [path for path in paths if not (self._folder / path.name).exists()]
+        if lacking:
+            system, _ = _of(lacking[0])
+            with _refusals("read", lacking[0].parent, FileNotFoundError):
+                system.get([_of(path)[1] for path in lacking], [str(self._folder / path.name) for path in lacking])
+
+    def keep(self, path: Path, content: bytes) -> None:
+        """Take down the bytes of a file that were written or read otherwise."""
+        (self._folder / path.name).write_bytes(content)
+
+    def forget(self, paths: Sequence[Path]) -> None:
+        """Delete copies."""
+        for path in paths:
+            (self._folder / path.name).unlink(missing_ok=True)
+
+
+def _of(path: Path) -> tuple[Any, str]:
+    url: Any = path
+    with _refusals("reach", path):
+        return url.fs, url.path
+
+
+def _protocol(path: Path) -> str:
+    url: Any = path
+    return str(url.protocol)
+
+
+@contextmanager
+def _refusals(verb: str, path: Path, *plain: type[Exception]) -> Iterator[None]:
+    """What a storage refuses as one line for the user, whatever the kind of its exception, but for the `plain` ones.
+
+    Each of these packages has exceptions of its own, and those of what lies below them.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (FileExistsError, *plain)):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"cannot {verb} {path} ({reason}): see that its bucket is there and that this machine may use it, and run "
+            "the same command again; what was saved before stays"
+        ) from error
