@@ -202,4 +202,5 @@ class Answer:
             self._tokens.extend(int(token) for token in ids)
         self.finish_reason = choice.get("finish_reason") or self.finish_reason
         for name in ("stop_reason", "matched_stop"):  # vLLM, SGLang
-            self.stopped_by = choice.get(name) or self.stopped_by
+            if choice.get(name) is not None:
+                self.stopped_by = choice[name]

@@ -19,7 +19,8 @@ from hyperscale.results.incoming import IncomingWriter
 from hyperscale.results.manifest import check_identity
 from hyperscale.rows import Row
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Build = Callable[[SweepConfig, Needs], Any]
 """Makes the executor that generates in a worker's process."""

@@ -26,6 +26,7 @@ def hasty() -> Iterator[pytest.MonkeyPatch]:
     """Short waits between attempts, and no key or proxy of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(openai_patience, "_FIRST_WAIT", 0.01)
+        patch.setattr(openai_patience, "_LONGEST_WAIT", 0.1)
         for name in ("OPENAI_API_KEY", "http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
             patch.delenv(name, raising=False)
         yield patch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,8 @@ from hyperscale.engines.openai_protocol import Answer, Protocol
 from tests.tiny_models import tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
-END, A, B = TOKENIZER.eos_token_id, *TOKENIZER("xy")["input_ids"]
+END = int(TOKENIZER.eos_token_id)
+A, B = (int(token) for token in TOKENIZER("xy")["input_ids"])
 PROTOCOL = Protocol("m", Sampling(), frozenset({END}), TOKENIZER)
 
 
@@ -65,7 +65,7 @@ def test_ids_of_a_part_are_not_ids():
     assert (drawn.tokens, drawn.accounting) == ([A, B, END], "from_text")
 
 
-def test_the_end_token_that_it_names(monkeypatch):
+def test_the_end_token_that_it_names():
     two = Protocol("m", Sampling(), frozenset({END, 0}), TOKENIZER)
     for name in ("stop_reason", "matched_stop"):
         for end in (END, 0):
@@ -92,6 +92,6 @@ def test_other_forms(event):
         Answer().take(event)
 
 
-def test_a_prompt_as_text(tmp_path: Path):
+def test_a_prompt_as_text():
     prompt = TOKENIZER("<|im_start|>user\nthe€")["input_ids"]
     assert PROTOCOL._as_text(prompt, adds_bos=False) == "<|im_start|>user\nthe€"
