@@ -79,7 +79,8 @@ class OpenaiEngine:
         except ValueError:
             known = False
         if not known:
-            raise ValueError(f"--base-url {url}: expected http:// or https://, such as http://localhost:8000/v1")
+            shown = url.rpartition("@")[2]
+            raise ValueError(f"--base-url {shown}: expected http:// or https://, such as http://localhost:8000/v1")
         if at.username is not None or at.query or at.fragment:
             raise ValueError(
                 f"--base-url: expected an address alone, without a login, ? or #; a key goes into {KEY_VARIABLE}"

@@ -84,6 +84,12 @@ def test_secrets_in_addresses(server, url):
     assert "secret" not in str(refused.value)
 
 
+def test_secrets_in_what_is_no_address(server):
+    with pytest.raises(ValueError, match=r"^--base-url h/v1: expected http:// or https://") as refused:
+        OpenaiEngine.check(config_for(server, base_url="me:secret@h/v1"))
+    assert "secret" not in str(refused.value)
+
+
 def test_through_a_proxy(server, text, monkeypatch):
     monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1").replace("//", "//user:word@"))
     engine = OpenaiEngine(config_for(server, base_url="http://model.invalid:81/v1"), text)

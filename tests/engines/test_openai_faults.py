@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hyperscale.engines import openai_http, openai_patience
 from hyperscale.engines.base import Job
 from hyperscale.engines.openai_crew import Crew
 from hyperscale.engines.openai_engine import OpenaiEngine
+from hyperscale.engines.openai_protocol import request_seed
 from hyperscale.model.load import Text, load_text
 from tests.engines.openai_client import (
     JOBS,
@@ -231,3 +233,15 @@ def test_signs_of_life_keep_a_server_from_being_given_up():
     assert patience.retry(lambda: attempt(5000, True)) == "there"
     with pytest.raises(ValueError, match="u: no answer for 400 s, at last: 503 busy"):
         patience.retry(lambda: attempt(10000, False))
+
+
+def test_one_request_is_refused_for_as_long_as_others_stream(server, text, monkeypatch):
+    engine = OpenaiEngine(config_for(server), text)
+    monkeypatch.setattr("hyperscale.engines.openai_engine.Patience", lambda url: openai_patience.Patience(url, 1.0))
+    server.seconds_a_token = 0.05
+    began = time.monotonic()
+    server.fault = lambda number, body: "503" if body["max_tokens"] == 2 and time.monotonic() - began < 1.6 else None
+    talkative = next(
+        job for job in JOBS if len(server.whole(job.prompt_tokens, request_seed(7, "t", job.problem_id, 0))) > 40
+    )
+    chains_of(engine, [replace(talkative, length_caps={0: LONGEST, 5: 2 + len(talkative.prompt_tokens)})])

@@ -161,7 +161,8 @@ def test_a_renewal_that_ends_anywhere_within_a_take_over(tmp_path: Path, world: 
     assert {(True, False), (False, True)} <= set(outcomes)
 
 
-def test_two_others_that_hold_the_folder_one_after_the_other_meanwhile(tmp_path: Path, world: World) -> None:
+@pytest.mark.parametrize("ends", ["released", "expired"])
+def test_two_others_that_hold_the_folder_one_after_the_other_meanwhile(tmp_path: Path, world: World, ends: str) -> None:
     """A number that was free when it was looked for is an old one by the time it is made."""
     for request in range(40):
         folder, held, late = new_place("memory", tmp_path), list[Lease](), list[Lease]()
@@ -170,14 +171,18 @@ def test_two_others_that_hold_the_folder_one_after_the_other_meanwhile(tmp_path:
 
         def others(folder: Path = folder, held: list[Lease] = held) -> None:
             attempt(folder, held)
-            world.now += EXPIRY_SECONDS + 1
+            if ends == "expired":
+                world.now += EXPIRY_SECONDS + 1
+            elif held:
+                held[0].release()
             attempt(folder, held)
 
         world.at(request, others)
         attempt(folder, late)
         world.between = lambda: None
-        assert sum(map(holds, [*held, *late])) == 1
-        if world.requests - before < request:
+        assert sum(map(holds, [*held[-1:], *late])) == 1
+        assert len(held) < 2 or ends == "released" or not holds(held[0])
+        if world.requests - before <= request:
             break
 
 
