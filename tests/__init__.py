@@ -2,7 +2,17 @@
 
 import os
 
-import torch
+_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""Devices of NVIDIA's and AMD's drivers, and of Windows' within Linux. torch takes two seconds of every process."""
 
-if not torch.cuda.is_available():
+
+def _has_gpu() -> bool:
+    if not any(map(os.path.exists, _DRIVERS)):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+if not _has_gpu():
     os.environ.setdefault("TRITON_INTERPRET", "1")

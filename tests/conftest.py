@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,28 @@ from tests.smollm2 import smollm2_path
 # A first call compiles; a busy machine is no failure.
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
+
+LONG = ("executors/test_ray.py", "test_smollm2.py", "test_decode_logits.py", "test_kill.py", "test_code_verdicts.py")
+"""Begun first, so that no worker is left with them alone at the end."""
+_REAL_MODEL = ("model/test_smollm2.py", "engines/test_smollm2.py", "engines/test_decode_logits.py")
+"""Files that share one load of SmolLM2, half a minute of it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """A worker takes whole files, and those of the real model together."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "the real model" if file.endswith(_REAL_MODEL) else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

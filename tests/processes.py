@@ -7,5 +7,11 @@ import multiprocessing
 PROCESSES = multiprocessing.get_context("forkserver")
 # There is one such process; the first test that needs it starts it for all.
 PROCESSES.set_forkserver_preload(
-    ["tests.results.test_kill", "tests.test_kill_backends", "tests.retrofit.runs", "tests.faults.test_kill"]
+    [
+        "tests.results.test_kill",
+        "tests.test_kill_backends",
+        "tests.retrofit.runs",
+        "tests.faults.test_kill",
+        "tests.faults.test_migrate",
+    ]
 )

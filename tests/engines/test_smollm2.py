@@ -21,8 +21,9 @@ def test_greedy_output_is_that_of_generate_token_for_token(smollm2: Model, smoll
     rows = shared_rows("gsm8k/test.jsonl")
     if rows is None:
         pytest.skip("the shared GSM8K rows are not here")
+    # Short ones, among them of many lengths: transformers reads them one by one.
     with rows.open() as lines:
-        questions = [json.loads(line)["question"] for line, _ in zip(lines, range(PROMPTS), strict=False)]
+        questions = sorted((json.loads(line)["question"] for line in lines), key=len)[: 10 * PROMPTS : 10]
     prompts = [tuple(encode_prompt(smollm2.tokenizer, question)) for question in questions]
     cap = max(map(len, prompts)) + NEW_TOKENS
     jobs = [Job("gsm8k", str(i), p, {0: len(p) + NEW_TOKENS}) for i, p in enumerate(prompts)]

@@ -1,17 +1,18 @@
 """The Ray executor around the fake one, and what goes wrong in its workers, told by files beside the results folder.
 
 `slow`: seconds a chain; `deadly`: the process of whoever takes the file away ends; `hopeless`: every process ends;
-`broken`: a worker's ValueError. Run as a program it sweeps, for tests that kill the driver:
-`python -m tests.executors.fake_ray CONFIG.json ADDRESS`.
+`broken`: a worker's ValueError; `heavy`: characters of a sample's text. Run as a program it sweeps, for tests that kill
+the driver: `python -m tests.executors.fake_ray CONFIG.json`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,12 @@ class TroubledExecutor(FakeExecutor):
     def identity(self) -> dict[str, Any]:
         other = (Path(self._config.output_dir).parent / "other-weights").exists()
         return {**super().identity(), "weights_sha": "other" if other else "fake"}
+
+    def text(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
+        heavy = Path(self._config.output_dir).parent / "heavy"
+        text, ends = super().text(tokens)
+        more = secrets.token_hex(int(heavy.read_text()) // 2) if heavy.exists() else ""
+        return text + more, ends
 
 
 def build(config: SweepConfig, needs: Needs) -> FakeExecutor:

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import ray
+from ray._private.internal_api import node_stats
 
 from hyperscale.executors import ray as executor
 from tests.executors.fake_ray import FakeRay, run_fake_ray
@@ -181,32 +182,38 @@ def test_a_node_with_other_weights_is_refused(tmp_path: Path, task: Path, monkey
         run_fake_ray(config_of(tmp_path / "out", task))
 
 
-def test_samples_do_not_go_through_the_object_store(
-    tmp_path: Path, task: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every task's arguments and results, as Ray pickles them, stay small, however much the samples weigh."""
-    results: list[int] = []
-    real = FakeRay._result
+def test_samples_do_not_go_through_ray(tmp_path: Path, task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tasks are given, what they give back, and what object stores hold stay small, whatever the samples weigh."""
+    weights: dict[str, list[int]] = {"_submit": [], "_result": []}
+    for name, real in [("_submit", FakeRay._submit), ("_result", FakeRay._result)]:
 
-    def weighed(self: FakeRay, ref: Any) -> Any:
-        result = real(self, ref)
-        results.append(len(ray.cloudpickle.dumps(result)))
-        return result
+        def weighed(self: FakeRay, what: Any, name: str = name, real: Any = real) -> Any:
+            result = real(self, what)
+            weights[name].append(len(ray.cloudpickle.dumps(what if name == "_submit" else result)))
+            return result
 
-    monkeypatch.setattr(FakeRay, "_result", weighed)
-    before = stored_bytes()
+        monkeypatch.setattr(FakeRay, name, weighed)
+    (tmp_path / "heavy").write_text("200_000")
+    before = bytes_ever_stored()
     run_fake_ray(config_of(tmp_path / "out", task))
-    assert len(results) >= PROBLEMS // 2
-    assert max(results) < 1000
-    assert stored_bytes() - before < 1 << 20
+    assert table(tmp_path / "out", "samples")["text"].str.len().sum() > PROBLEMS * THREADS * 200_000
+    assert min(map(len, weights.values())) >= PROBLEMS // 2
+    assert max(weights["_submit"]) < 8000
+    assert max(weights["_result"]) < 1000
+    assert bytes_ever_stored() - before < 100_000
+    held = ray.put(os.urandom(500_000))
+    assert bytes_ever_stored() - before > 500_000, "it would be seen"
+    del held
 
 
-def stored_bytes() -> int:
-    """Bytes in the object stores of all nodes."""
-    return sum(
-        int(ray.cluster_resources().get(name, 0) - ray.available_resources().get(name, 0))
-        for name in ("object_store_memory",)
+def bytes_ever_stored() -> int:
+    """Bytes of all objects that any node's object store was ever given."""
+    stores = (
+        node_stats(node["NodeManagerAddress"], node["NodeManagerPort"], include_memory_info=False).store_stats
+        for node in ray.nodes()
+        if node["Alive"]
     )
+    return sum(int(store.cumulative_created_bytes) for store in stores)
 
 
 def test_tokens_are_equal_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,7 +185,7 @@ def test_a_driver_on_s3_that_is_killed_loses_nothing_and_waits_for_nothing(
     settings = tmp_path / "config.json"
     settings.write_text(fake_config(folder, task).model_dump_json())
     before: set[tuple[str, int]] = set()
-    for _ in range(4):
+    for _ in range(3):
         logged = len(keys(log))
         child = subprocess.Popen(
             [sys.executable, "-m", "tests.fakes", str(settings), str(log), "0.05"],
