@@ -19,6 +19,7 @@ from hyperscale.grading.code import CodeGrader
 from hyperscale.grid import Run
 from hyperscale.interrupt import Interrupt
 from hyperscale.judge import CASE_COLUMNS, Case, Judge
+from hyperscale.model.family import family_of
 from hyperscale.progress import Board, Progress
 from hyperscale.results.store import Store
 from hyperscale.resume import keep_what_all_have, missing
@@ -142,6 +143,11 @@ class Session:
         executor = self._loaded()
         for group in [parts] if executor.concurrent else [[part] for part in parts]:
             self._generate(executor, group)
+        lacking = sum(len(caps) for part in parts for caps in part.lacking.values())
+        if lacking and not self.interrupt.requested:
+            raise ValueError(
+                f"{lacking} samples did not arrive whole: run the same command again, which makes them anew"
+            )
 
     def _generate(self, executor: Executor, parts: Sequence[Part]) -> None:
         lacking = {part.run_id: part for part in parts if part.lacking}
@@ -262,9 +268,11 @@ class Session:
         if self._executor is None:
             self.progress.say(f"loading {self.config.model}")
             with self.interrupt.breakable():
-                self._executor = self._load(self._pinned())
-            provenance.identify(self._manifest, self._executor.identity())
-            self._record["hardware"] = self._executor.hardware()
+                executor = self._load(self._pinned())
+                identity, hardware = executor.identity(), executor.hardware()
+            self._executor = executor
+            provenance.identify(self._manifest, identity)
+            self._record["hardware"] = hardware
             self.store.write_manifest(self._manifest)
         return self._executor
 
@@ -275,7 +283,12 @@ class Session:
         return self._prompts[key]
 
     def _pinned(self) -> SweepConfig:
-        """The config, at the revision that the folder's samples come from: a branch may have moved since."""
+        """The config, at the revision that the folder's samples come from: a branch may have moved since.
+
+        A family names that of its original itself.
+        """
+        if family_of(self.config.model) is not None:
+            return self.config
         known = self._manifest["identity"]["model"].get("resolved_revision")
         return self.config.model_copy(update={"revision": self.config.revision or known})
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
+import psutil
 import torch
 
 from hyperscale.backends import backend_class
@@ -19,6 +20,7 @@ from hyperscale.model.spec import ModelSpec
 
 # What the weights' activations, the logits and the operating system may still take.
 _SHARE_OF_FREE = {"cpu": 0.5, "cuda": 0.8}
+_GROUP = Path("/sys/fs/cgroup")
 
 
 def cache_shape(spec: ModelSpec, dtype: torch.dtype, policy: type[Backend]) -> CacheShape:
@@ -33,18 +35,35 @@ def free_bytes(device: torch.device) -> int:
         torch.cuda.empty_cache()  # What an engine before this one gave back is free only then.
         free, _ = torch.cuda.mem_get_info(device)
     else:
-        import psutil
-
         free = min(psutil.virtual_memory().available, _cgroup_room())
     return int(free * _SHARE_OF_FREE[device.type])
 
 
+def lent_bytes(device: torch.device, share: float) -> int:
+    """Bytes of KV cache for one of several processes that use a device side by side, its weights loaded already.
+
+    Each has `share` of the whole device, whichever of them was there first, and no more than is free.
+    """
+    if device.type == "cuda":
+        held, whole = torch.cuda.memory_allocated(device), torch.cuda.mem_get_info(device)[1]
+    else:
+        held, whole = psutil.Process().memory_info().rss, min(psutil.virtual_memory().total, _cgroup_limit())
+    return max(0, min(int(whole * share * _SHARE_OF_FREE[device.type]) - held, free_bytes(device)))
+
+
+def _cgroup_limit() -> float:
+    """Bytes that the container may hold; infinite outside of one."""
+    try:
+        limit = (_GROUP / "memory.max").read_text().strip()
+        return inf if limit == "max" else int(limit)
+    except (OSError, ValueError):
+        return inf
+
+
 def _cgroup_room() -> float:
     """Bytes that the container leaves to this process's group; infinite outside of one."""
-    group = Path("/sys/fs/cgroup")
     try:
-        limit = (group / "memory.max").read_text().strip()
-        return inf if limit == "max" else int(limit) - int((group / "memory.current").read_text())
+        return _cgroup_limit() - int((_GROUP / "memory.current").read_text())
     except (OSError, ValueError):
         return inf
 

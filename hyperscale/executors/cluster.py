@@ -5,16 +5,34 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from math import floor
+from pathlib import Path
 from typing import Any
 
 from hyperscale.config import SweepConfig
 
 Node = Mapping[str, float]
 """Resources of a node by Ray's names: CPU, GPU."""
+
+
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Under `uv run` Ray would send the whole working folder, results and models, to every node.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
+"""Ray's settings where the user's environment has no others; Ray spells them like this."""
+_PROBE_SECONDS = 5.0
+_NO_CLUSTER = "no Ray cluster answers there"
+_WAY_OUT = (
+    "Start one with `ray start --head`, or leave the flag out to use this machine alone. A cluster that asks for a "
+    "token wants it in ~/.ray/auth_token or RAY_AUTH_TOKEN here, too"
+)
 
 
 @dataclass(frozen=True)
@@ -40,24 +58,48 @@ def require_ray() -> None:
 def connect(address: str | None) -> None:
     """Join a cluster, or start one of this machine's cores and GPUs. ValueError where there is none at `address`.
 
-    Ray takes over signals; the sweep's own handlers are put back, so that Ctrl-C ends it as it always does.
+    Without an address the one that a Ray job runs in is joined, by RAY_ADDRESS. Ray takes over signals; the sweep's own
+    handlers are put back, so that Ctrl-C ends it as it always does.
     """
+    if address is not None:
+        _probe(address)
+        _use_token()
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
     import ray
 
     if ray.is_initialized():
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    own = address is None and "RAY_ADDRESS" not in os.environ
     with _own_signals():
         try:
-            ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False,
-                     logging_level=logging.ERROR, configure_logging=False)  # fmt: skip
+            ray.init(address="local" if own else address, include_dashboard=False if own else None,
+                     log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)  # fmt: skip
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             reason = " ".join(str(error).split())
-            raise ValueError(
-                f"--ray-address {address}: no Ray cluster answers there ({reason}). Start one with `ray start --head`, "
-                "or leave the flag out to use this machine alone"
-            ) from None
+            if own:
+                raise ValueError(f"--executor ray: no cluster could be started here ({reason})") from None
+            named = f"--ray-address {address}" if address else f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}"
+            raise ValueError(f"{named}: {_NO_CLUSTER} ({reason}). {_WAY_OUT}") from None
+
+
+def _probe(address: str) -> None:
+    """ValueError where nothing listens at host:port: Ray itself would go on asking for minutes."""
+    host, mark, port = address.rpartition("://")[2].rpartition(":")
+    if not mark or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"--ray-address {address}: {_NO_CLUSTER} ({error}). {_WAY_OUT}") from None
+
+
+def _use_token() -> None:
+    """Show a cluster the token that lies here. Of itself Ray does so only for clusters that it finds by itself."""
+    kept = Path.home() / ".ray" / "auth_token"
+    if kept.is_file() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def nodes() -> list[Node]:
@@ -76,6 +118,11 @@ def needs(config: SweepConfig, nodes: Sequence[Node]) -> Needs:
         gpus = 0.0 if config.device == "cpu" or not most_gpus else float(_devices(config))
     if gpus > 1 and gpus != int(gpus):
         raise ValueError(f"--gpus-per-shard {gpus:g}: more than one GPU goes in whole GPUs")
+    if gpus and config.engine == "vllm" and gpus != _devices(config) and (_devices(config) > 1 or gpus > 1):
+        raise ValueError(
+            f"--gpus-per-shard {gpus:g}: vLLM uses as many GPUs as --tensor-parallel-size x --pipeline-parallel-size, "
+            f"{_devices(config)}; leave it out"
+        )
     if not gpus and config.device == "cuda":
         raise ValueError("--device cuda: no node of the cluster has a GPU")
     working = [node for node in nodes if node.get("CPU", 0.0) >= 1]
@@ -96,8 +143,12 @@ def _devices(config: SweepConfig) -> int:
 
 
 def _fit(node: Node, cpus: float, gpus: float) -> int:
-    room = node["CPU"] // cpus
-    return int(min(room, node["GPU"] // gpus) if gpus else room)
+    room = int(node["CPU"] // cpus)
+    if not gpus:
+        return room
+    # A part of a GPU is one GPU's: 0.6 of one leave nothing that a second shard could use.
+    lent = int(node["GPU"]) * floor(1 / gpus + 1e-9) if gpus < 1 else int(node["GPU"] // gpus)
+    return min(room, lent)
 
 
 @contextmanager

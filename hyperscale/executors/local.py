@@ -35,9 +35,10 @@ class LocalExecutor(InProcess):
     Of a family it holds one checkpoint at a time: the original first, then what each run needs.
     """
 
-    def __init__(self, config: SweepConfig) -> None:
+    def __init__(self, config: SweepConfig, *, share: float = 1.0) -> None:
+        """`share` is the part of the device that is this process's, where others use the rest."""
         check_model(config)
-        self._config = config
+        self._config, self._share = config, share
         self._name, self._model = config.model, self._load(config.model)
         self._tokenizer, self._identity = self._model.tokenizer, _identity(self._model)
         check_memory(config, self._model.decoder.embed.dtype)
@@ -85,11 +86,19 @@ class LocalExecutor(InProcess):
             options=dict(run.options),
             cache_budget=run.cache_budget,
             sampling=self._config.sampling(),
-            memory_budget=self._config.memory_budget,
+            memory_budget=self._memory_budget(),
             max_batch=self._config.max_batch,
             batch_invariant=self._config.batch_invariant,
             length_cap=max(run.length_caps),
         )
+
+    def _memory_budget(self) -> int | None:
+        """None leaves it to the engine, which takes what is free."""
+        if self._config.memory_budget is not None or self._share >= 1:
+            return self._config.memory_budget
+        from hyperscale.engines.memory import lent_bytes
+
+        return lent_bytes(self._model.decoder.embed.device, self._share)
 
     def _model_of(self, run: Run) -> Model:
         name = checkpoint_of(self._config.model, run.backend, run.compression_ratio)

@@ -6,9 +6,10 @@ to replace: its shard runs again elsewhere and goes on from what it had stored.
 
 from __future__ import annotations
 
+import os
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,14 +18,15 @@ from hyperscale.analysis.devices import THIS
 from hyperscale.config import SweepConfig
 from hyperscale.executors import ray_worker, shards
 from hyperscale.executors.base import Assignment, Delivery
-from hyperscale.executors.cluster import connect, needs, nodes, require_ray
+from hyperscale.executors.cluster import Needs, connect, needs, nodes, require_ray
+from hyperscale.executors.flight import Flight
 from hyperscale.executors.local import LocalExecutor
+from hyperscale.executors.ray_worker import Stored
 from hyperscale.executors.shards import Shard
 from hyperscale.grid import Run
 from hyperscale.model.chat import encode_prompt
-from hyperscale.model.family import EMBEDDED, family_of, local_path
+from hyperscale.model.family import EMBEDDED, checkpoint_of, family_of, local_path
 from hyperscale.results.files import is_local
-from hyperscale.results.incoming import incoming_parts
 from hyperscale.tasks import Problem
 
 POLL_SECONDS = 2.0
@@ -33,17 +35,14 @@ RETRIES = 3
 """Times that Ray runs a shard again whose worker or node died."""
 FRUITLESS = 2
 """Rounds of these after which a shard that stored nothing new is given up."""
+FLUSH_SECONDS = 10.0
+"""Samples reach storage after so long, or when there are many: what a dead worker had not written is made again."""
+IDLE_SECONDS = 600.0
+"""Without the end of a shard after which it is asked whether any node is left that could run one."""
+CANCEL_SECONDS = 10.0
+"""How long an interrupted sweep waits for its workers to store what had ended."""
 WAITING = 2
 """Shards that wait in Ray's queue, for each that runs: so that none waits for the driver."""
-
-
-@dataclass
-class _Flying:
-    """A shard that Ray has."""
-
-    shard: Shard
-    seen: set[Path] = field(default_factory=set)
-    """Parts of it that were delivered."""
 
 
 class RayExecutor:
@@ -58,9 +57,9 @@ class RayExecutor:
 
         self._encode, revision = self.encoder(config)
         connect(config.ray_address)
-        self._config = _for_workers(config, revision)
         self._needs = needs(config, nodes())
-        self._order = ray_worker.Order(self._config, self._needs, type(self).build)
+        self._config = _for_workers(config, revision, self._needs)
+        self._order = ray_worker.Order(self._config, self._needs, type(self).build, FLUSH_SECONDS)
         self._identity: dict[str, Any] | None = None
         self._of_runs: dict[Run, dict[str, Any]] = {}
         resources: dict[str, Any] = {"num_cpus": self._needs.cpus, "num_gpus": self._needs.gpus, "max_retries": RETRIES}
@@ -90,7 +89,9 @@ class RayExecutor:
         return self._identity
 
     def run_identity(self, run: Run) -> dict[str, Any]:
-        """Asked of a worker, where the run has a checkpoint of its own."""
+        """Asked of a worker where the run has a checkpoint of its own."""
+        if checkpoint_of(self._config.model, run.backend, run.compression_ratio) == self._config.model:
+            return {}
         if run not in self._of_runs:
             self._of_runs[run] = self._result(self._describe.remote(self._order, run))
         return self._of_runs[run]
@@ -101,32 +102,38 @@ class RayExecutor:
 
     def generate(self, assignments: Sequence[Assignment]) -> Iterator[Delivery]:
         """Every sample that is asked for, where it was stored; at last, for each shard, which parts make it up."""
-        import ray
-
         sizes = zip(assignments, self._sizes(assignments), strict=True)
-        waiting = deque(_Flying(shard) for assignment, size in sizes for shard in shards.cut(assignment, size))
-        flying: dict[Any, _Flying] = {}
+        waiting = deque(Flight(shard) for assignment, size in sizes for shard in shards.cut(assignment, size))
+        flying: dict[Any, Flight] = {}
+        ended: list[Flight] = []
         fruitless: Counter[str] = Counter()
+        alive = time.monotonic()
         try:
-            while waiting or flying:
+            while waiting or flying or ended:
                 while waiting and len(flying) < (1 + WAITING) * self._needs.slots:
-                    entry = waiting.popleft()
-                    flying[self._submit(entry.shard)] = entry
-                ended, _ = ray.wait(list(flying), timeout=POLL_SECONDS)
-                for entry in flying.values():
-                    yield from self._stored(entry)
-                for ref in ended:
-                    entry = flying.pop(ref)
-                    known = len(entry.seen)
-                    if self._died(ref):
-                        yield from self._stored(entry)
-                        fruitless[entry.shard.name] = 0 if len(entry.seen) > known else fruitless[entry.shard.name] + 1
-                        if fruitless[entry.shard.name] >= FRUITLESS:
-                            raise ValueError(_given_up(entry.shard))
-                        waiting.appendleft(entry)
+                    flight = waiting.popleft()
+                    flying[self._submit(flight.shard)] = flight
+                for ref in self._wait(list(flying)):
+                    flight, alive = flying.pop(ref), time.monotonic()
+                    known = len(flight.seen)
+                    stored = self._outcome(ref)
+                    if stored is not None:
+                        flight.end(stored)
+                    yield from self._new(flight)
+                    if stored is not None:
+                        ended.append(flight)
                         continue
-                    yield from self._stored(entry)
-                    yield Delivery(entry.shard.assignment.run_id, closed=tuple(sorted(entry.seen)))
+                    fruitless[flight.shard.name] = 0 if len(flight.seen) > known else fruitless[flight.shard.name] + 1
+                    if fruitless[flight.shard.name] >= FRUITLESS:
+                        raise ValueError(_given_up(flight.shard))
+                    waiting.appendleft(flight)
+                for flight in [*flying.values(), *ended]:
+                    yield from self._new(flight)
+                for flight in [flight for flight in ended if flight.is_whole(self._config.output_dir)]:
+                    ended.remove(flight)
+                    yield Delivery(flight.shard.assignment.run_id, closed=tuple(sorted(flight.seen)))
+                if flying and time.monotonic() - alive > IDLE_SECONDS:
+                    needs(self._config, nodes())
         finally:
             self._cancel(list(flying))
 
@@ -148,33 +155,50 @@ class RayExecutor:
         run = shard.assignment.run
         return self._generate.remote(self._order, shard, self.identity(), self.run_identity(run))
 
-    def _stored(self, entry: _Flying) -> Iterator[Delivery]:
-        """Parts of a shard that came since it was last looked at."""
-        for part in incoming_parts(self._config.output_dir, entry.shard.name):
-            if part not in entry.seen:
-                entry.seen.add(part)
-                yield Delivery(entry.shard.assignment.run_id, stored=part)
+    def _wait(self, refs: list[Any]) -> list[Any]:
+        """Tasks that have ended, after a while at most."""
+        import ray
 
-    def _died(self, ref: Any) -> bool:
-        """Whether a shard's worker died as often as Ray tries; what it raised itself is raised here."""
+        if not refs:
+            time.sleep(POLL_SECONDS)
+            return []
+        ended, _ = ray.wait(refs, num_returns=1, timeout=POLL_SECONDS)
+        return list(ended)
+
+    def _new(self, flight: Flight) -> Iterator[Delivery]:
+        """Parts of a shard that came since it was last looked at."""
+        for part in flight.new(self._config.output_dir):
+            yield Delivery(flight.shard.assignment.run_id, stored=part)
+
+    def _outcome(self, ref: Any) -> Stored | None:
+        """What a shard left; None where its worker died as often as Ray tries. What it raised itself is raised here."""
         from ray.exceptions import NodeDiedError, OutOfMemoryError, WorkerCrashedError
 
         try:
-            self._result(ref)
+            found: Stored = self._result(ref)
         except (NodeDiedError, OutOfMemoryError, WorkerCrashedError):
-            return True
-        return False
+            return None
+        return found
 
     def _result(self, ref: Any) -> Any:
-        """A task's result. ValueError where it had one, without the worker's traceback."""
+        """A task's result. ValueError, without the worker's traceback, where a user can do something about its end."""
         import ray
-        from ray.exceptions import RayTaskError
+        from ray.exceptions import RayTaskError, RuntimeEnvSetupError
 
         try:
             return ray.get(ref)
         except RayTaskError as error:
             if isinstance(error.cause, ValueError):
                 raise ValueError(str(error.cause)) from None
+            if isinstance(error.cause, ImportError):
+                raise ValueError(
+                    f"a node of the cluster lacks a package ({error.cause}): pip install 'hyperscale[ray]' on each"
+                ) from None
+            raise
+        except RuntimeEnvSetupError as error:
+            raise ValueError(f"a worker's environment could not be set up: {' '.join(str(error).split())}") from None
+        except KeyboardInterrupt:
+            ray.cancel(ref)
             raise
 
     def _cancel(self, refs: list[Any]) -> None:
@@ -184,17 +208,21 @@ class RayExecutor:
         for ref in refs:
             ray.cancel(ref)
         if refs:
-            ray.wait(refs, num_returns=len(refs), timeout=POLL_SECONDS * 5)
+            ray.wait(refs, num_returns=len(refs), timeout=CANCEL_SECONDS)
 
 
-def _for_workers(config: SweepConfig, revision: str | None) -> SweepConfig:
+def _for_workers(config: SweepConfig, revision: str | None, needs: Needs) -> SweepConfig:
     """The config without what depends on where this process runs, or on when the hub is asked."""
     family = family_of(config.model)
     update: dict[str, Any] = {"revision": None if family is not None else revision}
+    # Links stay as they are: another node may reach the same place by another way.
     if local_path(config.model).exists() and config.model not in EMBEDDED:
-        update["model"] = str(local_path(config.model).resolve())
+        update["model"] = os.path.abspath(local_path(config.model))
     if is_local(config.output_dir):
-        update["output_dir"] = config.output_dir.resolve()
+        update["output_dir"] = Path(os.path.abspath(config.output_dir))
+    if config.engine == "torch":
+        # A node may have GPUs that the shard was not promised.
+        update["device"] = "cuda" if needs.gpus else "cpu"
     return config.model_copy(update=update)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from hyperscale import __version__
 from hyperscale.config import SweepConfig, stable_hash
@@ -25,25 +26,14 @@ T = TypeVar("T")
 Build = Callable[[SweepConfig, Needs], Any]
 """Makes the executor that generates in a worker's process."""
 
-FLUSH_SECONDS = 10.0
 FLUSH_ROWS = 64
-"""Samples reach storage after so long, or so many: what a dead worker had not written is generated again."""
+"""Samples that wait in a worker at most."""
 
 _held: dict[str, Any] = {}
-"""The executor of this process, by the hash of its config: tasks that follow each other share a model."""
+"""The executor of this process, by the hash of its config: tasks that follow each other on a CPU share a model.
 
-
-def _not_used_again(task: Callable[P, T]) -> Callable[P, T]:
-    """End a worker whose task was cancelled: nobody is to go on with what that broke off, an import perhaps."""
-
-    @wraps(task)
-    def ending(*arguments: P.args, **named: P.kwargs) -> T:
-        try:
-            return task(*arguments, **named)
-        except KeyboardInterrupt:
-            os._exit(1)
-
-    return ending
+A process that had a GPU Ray ends after its task: the next one might be lent another.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,58 +43,97 @@ class Order:
     config: SweepConfig
     needs: Needs
     build: Build
+    flush_seconds: float
     version: str = __version__
+    host: str = field(default_factory=socket.gethostname)
+    """The driver's machine."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is left of a shard that was done."""
+
+    parts: tuple[str, ...]
+    """Names of all the parts that hold its samples."""
+    host: str = field(default_factory=socket.gethostname)
+
+
+def _task(task: Callable[Concatenate[Order, P], T]) -> Callable[Concatenate[Order, P], T]:
+    """Tell a mistake that can be made good with the name of its machine, and end a worker whose task was cancelled.
+
+    Nobody is to go on with what that broke off, an import perhaps.
+    """
+
+    @wraps(task)
+    def told(order: Order, *arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            return task(order, *arguments, **named)
+        except KeyboardInterrupt:
+            os._exit(1)
+        except (ValueError, OSError, ImportError, RuntimeError) as error:
+            out_of_memory = type(error).__name__ == "OutOfMemoryError"
+            if isinstance(error, RuntimeError) and not out_of_memory:
+                raise
+            host = socket.gethostname()
+            where = "" if host == order.host else f"on {host}: "
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            more = ". Lower --memory-budget or --max-batch" if out_of_memory else ""
+            raise ValueError(f"{where}{kind}{' '.join(str(error).split())}{more}") from None
+
+    return told
 
 
 def build_in_process(config: SweepConfig, needs: Needs) -> InProcess:
     """What a sweep on one machine would generate with, kept to what the shard was promised."""
-    from hyperscale.executors import in_process_class
-
     if config.engine == "torch":
+        from hyperscale.executors.local import LocalExecutor
+
         _use_cores(int(needs.cpus))
-        config = _fitted(config, needs)
-    return in_process_class(config)(config)
+        return LocalExecutor(config, share=needs.share)
+    from hyperscale.executors.served import ServedExecutor
+
+    part = {"gpu_memory_utilization": config.gpu_memory_utilization * needs.share} if needs.gpus else {}
+    return ServedExecutor(config.model_copy(update=part))
 
 
-@_not_used_again
+@_task
 def describe(order: Order, run: Run | None) -> dict[str, Any]:
     """Identity of the model, or of the checkpoint that a run has of its own."""
     executor = _executor(order)
     return dict(executor.identity() if run is None else executor.run_identity(run))
 
 
-@_not_used_again
-def generate(order: Order, shard: Shard, identity: dict[str, Any], of_run: dict[str, Any]) -> int:
-    """Store what a shard lacks, and say how many samples that were. Runs again where an attempt before it broke off.
+@_task
+def generate(order: Order, shard: Shard, identity: dict[str, Any], of_run: dict[str, Any]) -> Stored:
+    """Store what a shard lacks, and say what makes it up. Runs again where an attempt before it broke off.
 
     ValueError where this worker's model is not the one that the sweep began with.
     """
     writer = IncomingWriter(order.config.output_dir, shard.name)
-    left = without(shard.assignment, writer.done())
+    done, parts = writer.done()
+    left = without(shard.assignment, done)
     if not left.jobs and not left.cut:
-        return 0
+        return Stored(tuple(parts))
     executor = _executor(order)
     check_identity({"model": identity}, {"model": executor.identity()})
     check_identity({left.run.name: of_run}, {left.run.name: executor.run_identity(left.run)})
     rows: list[Row] = []
-    stored, due = 0, time.monotonic() + FLUSH_SECONDS
+    due = time.monotonic() + order.flush_seconds
     try:
         for delivery in executor.generate([left]):
             rows += delivery.rows()
             if len(rows) >= FLUSH_ROWS or time.monotonic() >= due:
-                stored += _flush(writer, rows)
-                due = time.monotonic() + FLUSH_SECONDS
+                _flush(writer, rows, parts)
+                due = time.monotonic() + order.flush_seconds
     finally:
-        stored += _flush(writer, rows)
-    return stored
+        _flush(writer, rows, parts)
+    return Stored(tuple(parts))
 
 
-def _flush(writer: IncomingWriter, rows: list[Row]) -> int:
-    count = len(rows)
+def _flush(writer: IncomingWriter, rows: list[Row], parts: list[str]) -> None:
     if rows:
-        writer.append(rows)
+        parts.append(writer.append(rows).name)
         rows.clear()
-    return count
 
 
 def _executor(order: Order) -> Any:
@@ -126,15 +155,3 @@ def _use_cores(cores: int) -> None:
 
     torch.set_num_threads(cores)
     numba.set_num_threads(min(cores, numba.config.NUMBA_NUM_THREADS))
-
-
-def _fitted(config: SweepConfig, needs: Needs) -> SweepConfig:
-    """The config with a memory budget that leaves the shards beside this one theirs."""
-    if config.memory_budget is not None or needs.share >= 1:
-        return config
-    import torch
-
-    from hyperscale.engines.memory import free_bytes
-
-    device = torch.device("cuda" if needs.gpus else "cpu")
-    return config.model_copy(update={"memory_budget": max(1, int(free_bytes(device) * needs.share))})

@@ -37,6 +37,11 @@ def incoming_parts(folder: Path, shard: str | None = None) -> list[Path]:
     return [part for of in _shards(folder, shard) for part in listed(of)]
 
 
+def incoming_part(folder: Path, shard: str, name: str) -> Path:
+    """Where a part of a shard lies in a results folder."""
+    return folder / INCOMING / shard / name
+
+
 class IncomingWriter:
     """Stores a shard's samples in a results folder, from any machine that reaches it."""
 
@@ -68,16 +73,18 @@ class IncomingWriter:
             "the cluster sees, or a URL such as s3://bucket/sweep"
         )
 
-    def done(self) -> set[tuple[str, int]]:
-        """(problem, thread) of every sample that sound parts of the shard hold."""
+    def done(self) -> tuple[set[tuple[str, int]], list[str]]:
+        """(problem, thread) of every sample that sound parts of the shard hold, and the names of these parts."""
         threads: set[tuple[str, int]] = set()
+        names = []
         for part in listed(self._folder):
             with suppress(OSError):  # Taken in meanwhile, or not to be read: whatever it held is made again.
                 content = read(part)
                 if sound(part, content):
                     problems, numbers = columns_of(content, ["problem_id", "thread"]).columns
                     threads.update(zip(problems.to_pylist(), numbers.to_pylist(), strict=True))
-        return threads
+                    names.append(part.name)
+        return threads, names
 
 
 def _shards(folder: Path, shard: str | None) -> list[Path]:

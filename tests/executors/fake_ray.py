@@ -1,7 +1,8 @@
 """The Ray executor around the fake one, and what goes wrong in its workers, told by files beside the results folder.
 
 `slow`: seconds a chain; `deadly`: the process of whoever takes the file away ends; `hopeless`: every process ends;
-`broken`: a worker's ValueError; `heavy`: characters of a sample's text. Run as a program it sweeps, for tests that kill
+`broken`: name of what a worker raises; `heavy`: characters of a sample's text; `doomed`: id of a node that all others
+let go ahead. Which node made which thread is in `nodes`. Run as a program it sweeps, for tests that kill
 the driver: `python -m tests.executors.fake_ray CONFIG.json`.
 """
 
@@ -12,14 +13,17 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import ray
 from rich.console import Console
 
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.engines.base import Chain, Job
+from hyperscale.executors import ray as executor
 from hyperscale.executors.cluster import Needs
 from hyperscale.executors.ray import RayExecutor
 from hyperscale.grid import Run
@@ -29,6 +33,11 @@ from hyperscale.tasks import Problem
 from tests.fakes import FakeEngine, FakeExecutor
 
 DEADLY_AFTER = 3
+MISTAKES = {
+    "value": ValueError("the model's logits are not finite"),
+    "permission": PermissionError(13, "Permission denied", "/data"),
+    "package": ModuleNotFoundError("No module named 'numba'"),
+}
 
 
 class TroubledEngine(FakeEngine):
@@ -39,11 +48,31 @@ class TroubledEngine(FakeEngine):
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Chain]:
         if (self._folder / "broken").exists():
-            raise ValueError("the model's logits are not finite")
+            raise MISTAKES[(self._folder / "broken").read_text()]
+        node = ray.get_runtime_context().get_node_id()
         for index, chain in enumerate(super().generate(jobs)):
             if (self._folder / "hopeless").exists() or (index == DEADLY_AFTER and _taken(self._folder / "deadly")):
                 os.kill(os.getpid(), signal.SIGKILL)
+            with (self._folder / "nodes").open("a") as log:
+                log.write(json.dumps([node, chain.problem_id, chain.thread]) + "\n")
             yield chain
+            self._let_ahead(node)
+
+    def _let_ahead(self, node: str) -> None:
+        """Wait until the node that is to die has begun a shard; on that node for its end."""
+        while doomed := _text(self._folder / "doomed"):
+            begun = doomed in _text(self._folder / "nodes")
+            if begun != (doomed == node):
+                return
+            time.sleep(0.02)
+
+
+def _text(path: Path) -> str:
+    """Empty where it is not there, or not any more."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def _taken(path: Path) -> bool:
@@ -86,6 +115,6 @@ def run_fake_ray(config: SweepConfig) -> Report:
 
 
 if __name__ == "__main__":
-    print("ready", flush=True)
+    executor.FLUSH_SECONDS, executor.POLL_SECONDS = 0.0, 0.2
     report = run_fake_ray(make_config(**json.loads(Path(sys.argv[1]).read_text())))
     sys.exit(130 if report.interrupted else 0)
