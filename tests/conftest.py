@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 import torch
 from hypothesis import settings
@@ -42,11 +45,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
 
 @pytest.fixture(scope="session")
-def smollm2_file() -> Path:
+def smollm2_file() -> Iterator[Path]:
     path = smollm2_path()
     if path is None:
         pytest.skip("SmolLM2-135M is not here; `make` fetches it")
-    return path
+    with pytest.MonkeyPatch.context() as patched:
+        # transformers and we open the file several times over, at four seconds each for its vocabulary.
+        patched.setattr("gguf.GGUFReader", cache(gguf.GGUFReader))
+        yield path
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,8 @@ _SETTINGS = {
 }
 """Ray's settings where the user's environment has no others; Ray spells them like this."""
 _PROBE_SECONDS = 5.0
+LOST_SECONDS = 600.0
+"""How long a sweep waits for lost nodes to be replaced."""
 _NO_CLUSTER = "no Ray cluster answers there"
 _WAY_OUT = (
     "Start one with `ray start --head`, or leave the flag out to use this machine alone. A cluster that asks for a "
@@ -136,6 +138,24 @@ def needs(config: SweepConfig, nodes: Sequence[Node]) -> Needs:
     beside = [_fit(node, cpus, gpus) for node in able]
     share = min(gpus, 1.0) if gpus else 1 / max(beside)
     return Needs(float(cpus), gpus, share, sum(beside))
+
+
+class Outlook:
+    """Whether any node is left that could run a sweep's shards: Ray would wait for one for ever, without a word."""
+
+    def __init__(self, config: SweepConfig) -> None:
+        self._config = config
+        self._dark_since: float | None = None
+
+    def look(self, nodes: Sequence[Node], now: float) -> None:
+        """Called again and again with the time in seconds; ValueError once there was none for LOST_SECONDS."""
+        try:
+            needs(self._config, nodes)
+            self._dark_since = None
+        except ValueError as error:
+            self._dark_since = now if self._dark_since is None else self._dark_since
+            if now - self._dark_since > LOST_SECONDS:
+                raise ValueError(f"for {LOST_SECONDS / 60:g} minutes now {error}. What had ended is saved") from None
 
 
 def _devices(config: SweepConfig) -> int:

@@ -18,7 +18,7 @@ from hyperscale.analysis.devices import THIS
 from hyperscale.config import SweepConfig
 from hyperscale.executors import ray_worker, shards
 from hyperscale.executors.base import Assignment, Delivery
-from hyperscale.executors.cluster import Needs, connect, needs, nodes, require_ray
+from hyperscale.executors.cluster import Needs, Outlook, connect, needs, nodes, require_ray
 from hyperscale.executors.flight import Flight
 from hyperscale.executors.local import LocalExecutor
 from hyperscale.executors.ray_worker import Stored
@@ -37,8 +37,6 @@ FRUITLESS = 2
 """Rounds of these after which a shard that stored nothing new is given up."""
 FLUSH_SECONDS = 10.0
 """Samples reach storage after so long, or when there are many: what a dead worker had not written is made again."""
-IDLE_SECONDS = 600.0
-"""Without the end of a shard after which it is asked whether any node is left that could run one."""
 CANCEL_SECONDS = 10.0
 """How long an interrupted sweep waits for its workers to store what had ended."""
 WAITING = 2
@@ -107,14 +105,14 @@ class RayExecutor:
         flying: dict[Any, Flight] = {}
         ended: list[Flight] = []
         fruitless: Counter[str] = Counter()
-        alive = time.monotonic()
+        outlook = Outlook(self._config)
         try:
             while waiting or flying or ended:
                 while waiting and len(flying) < (1 + WAITING) * self._needs.slots:
                     flight = waiting.popleft()
                     flying[self._submit(flight.shard)] = flight
                 for ref in self._wait(list(flying)):
-                    flight, alive = flying.pop(ref), time.monotonic()
+                    flight = flying.pop(ref)
                     known = len(flight.seen)
                     stored = self._outcome(ref)
                     if stored is not None:
@@ -132,8 +130,7 @@ class RayExecutor:
                 for flight in [flight for flight in ended if flight.is_whole(self._config.output_dir)]:
                     ended.remove(flight)
                     yield Delivery(flight.shard.assignment.run_id, closed=tuple(sorted(flight.seen)))
-                if flying and time.monotonic() - alive > IDLE_SECONDS:
-                    needs(self._config, nodes())
+                outlook.look(nodes(), time.monotonic())
         finally:
             self._cancel(list(flying))
 

@@ -123,6 +123,15 @@ def test_what_no_node_has_is_refused(fields: dict[str, object], nodes: list[dict
         needs(config(**fields), nodes)
 
 
+def test_lost_nodes_are_waited_for_a_while() -> None:
+    outlook = cluster.Outlook(config(gpus_per_shard=1))
+    lost, whole = CPU_NODES, GPU_NODES
+    for now, nodes in [(0, whole), (900, lost), (1499, lost), (1510, whole), (1520, lost), (2100, lost)]:
+        outlook.look(nodes, now)
+    with pytest.raises(ValueError, match=r"^for 10 minutes now a shard needs 1 GPUs .* What had ended is saved$"):
+        outlook.look(lost, 2121)
+
+
 def test_ray_is_asked_for_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'hyperscale\[ray\]'"):
