@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hyperscale.analysis.devices import PRESETS, THIS, Device, find_device, own_preset, this_machine
-from hyperscale.analysis.roofline import ceiling, prefill_seconds, roofline_micros, shape_of
+from hyperscale.analysis.roofline import ceiling, dense_tokens, prefill_seconds, roofline_micros, shape_of
 from hyperscale.backends import backend_class
 from hyperscale.backends.rows import pages_for
 from hyperscale.backends.settings import make_settings
@@ -33,7 +33,7 @@ MOST_PROBLEMS = 4096
 
 SAMPLE_TOKEN_BYTES = 4.4
 """Bytes of a generated token in the samples (results/part.py), measured on 113k tokens of English: 1.5 of microseconds,
-1.2 of the id, 1.1 of text, 0.4 of where the text ends; next to nothing of counts that grow evenly."""
+1.2 of the id, 1.1 of text, 0.4 of where the text ends; next to nothing of counts that grow evenly and of batches."""
 UNEVEN_BYTES = 1.7
 """What reads, tokens held and pages add where they do not (on 28 layers of 4 KV heads)."""
 
@@ -101,8 +101,9 @@ class RunCost:
         shape = shape_of(spec, dtype)
         self._rows, self._token_bytes = spec.layers * spec.kv_heads, 2 * spec.head_dim * shape.number_bytes
         self._ceiling = ceiling(spec, dtype, device, devices_of(config))
-        prompts = prefill_seconds(self._prompt, self._token_bytes, self._rows, self._ceiling)
-        self._prefill = prompts if any(self.steps) else 0.0
+        dense = dense_tokens(run.backend, self._prompt, run.cache_budget)
+        self._prefill = prefill_seconds(dense, self._token_bytes, self._rows, self._ceiling)
+        self._fed = np.full(self._prompt - dense, dense * self._rows, np.float64)
         lengths = range(self._prompt + 1, self._prompt + max(self.steps) + 1)
         self._attended = attended(run, spec, lengths) * self._rows
         # How many of a problem's threads take each step.
@@ -125,17 +126,21 @@ class RunCost:
         if not sum(steps):
             return Work(0.0, 0.0, 0.0, 0.0)
         passes = makespan(steps, max(1, min(self.fit.threads, len(steps))))
-        bound, batch = self._ceiling, sum(steps) / passes
-        micros = roofline_micros(self._attended, batch, self._token_bytes, self._rows, bound)
-        reading = self._attended * self._token_bytes / bound.peak_bandwidth * 1e6
-        weights = np.full_like(micros, bound.weight_bytes / batch / bound.peak_bandwidth * 1e6)
-        by_memory = micros <= (reading + weights) * (1 + 1e-9)
-        parts = [
-            problems * float((self._alive * part).sum()) / 1e6
-            for part in (weights * by_memory, reading * by_memory, micros * ~by_memory)
-        ]
+        decode = self._steps(self._attended, sum(steps) / passes, self._alive)
+        # What a budget leaves of a prompt to be fed token by token, by one thread alone.
+        parts = [problems * sum(pair) for pair in zip(decode, self._steps(self._fed, 1.0, 1.0), strict=True)]
         parts[2] += problems * self._prefill
         return Work(sum(parts), *parts)
+
+    def _steps(self, reads: np.ndarray, batch: float, times: np.ndarray | float) -> list[float]:
+        """Seconds of steps that each happen so many times: reading weights, reading the cache, computing."""
+        bound = self._ceiling
+        micros = roofline_micros(reads, batch, self._token_bytes, self._rows, bound)
+        reading = reads * self._token_bytes / bound.peak_bandwidth * 1e6
+        weights = np.full_like(micros, bound.weight_bytes / batch / bound.peak_bandwidth * 1e6)
+        by_memory = micros <= (reading + weights) * (1 + 1e-9)
+        parts = (weights * by_memory, reading * by_memory, micros * ~by_memory)
+        return [float((times * part).sum()) / 1e6 for part in parts]
 
 
 def attended(run: Run, spec: ModelSpec, lengths: range) -> np.ndarray:

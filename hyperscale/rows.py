@@ -43,6 +43,7 @@ def sample_row(
         "page_shared": chain.page_shared,
         "prefill_seconds": chain.prefill_seconds,
         "batch_threads": chain.batch_threads,
+        "step_threads": chain.step_threads,
         "accounting": chain.accounting,
         "device_bytes": chain.device_bytes,
         **{name: known[name] for name in _CEILING},
@@ -67,6 +68,7 @@ def empty_row(problem: Problem, thread: int, length_cap: int, prompt_tokens: int
         "page_shared": [],
         "prefill_seconds": 0.0,
         "batch_threads": 0.0,
+        "step_threads": [],
         # Nothing ran: what is exact is exact, and there is no time to compare with a roofline.
         "accounting": "measured",
         "device_bytes": None,

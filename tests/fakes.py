@@ -81,6 +81,7 @@ class FakeEngine:
             page_shared=np.full(prompt // PAGE * rows, len(steps), dtype=np.int64),
             prefill_seconds=0.01,
             batch_threads=5.0,
+            step_threads=np.full(len(steps), 5, dtype=np.int64),
         )
 
 

@@ -19,9 +19,9 @@ def table(folder: Path, name: str) -> pd.DataFrame:
     with Store(folder) as store:
         frame = store.read(name)
     frame = frame.sort_values([*KEY, *(["length"] if name == "grades" else [])], ignore_index=True)
-    lists = [column for column in frame if isinstance(frame[column].iloc[0], np.ndarray)]
+    lists = [column for column in frame if frame[column].map(lambda value: isinstance(value, np.ndarray)).any()]
     for column in lists:
-        frame[column] = frame[column].map(tuple)
+        frame[column] = frame[column].map(tuple, na_action="ignore")
     return frame
 
 

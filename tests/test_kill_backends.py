@@ -32,7 +32,8 @@ from tests.sums import write_sums
 # A checkpoint has gates for one of DMS and DMC; the other backends do without.
 SWEEPS = {"ours-linear": tuple(name for name in backend_names() if name != "dmc"), "ours-dmc": ("dmc",)}
 PROBLEMS, WIDTH, KILLS = 3, 2, 3
-TIMED = ["step_micros", "prefill_seconds", "batch_threads", "device_bytes", "peak_flops", "peak_bandwidth"]
+TIMED = ["step_micros", "step_threads", "prefill_seconds", "batch_threads", "device_bytes"]
+TIMED += ["peak_flops", "peak_bandwidth"]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from transformers import LlamaConfig
 
@@ -15,10 +14,7 @@ from hyperscale.grid import Run, product_grid
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.spec import ModelSpec, spec_from_config
 from hyperscale.plan_cost import Assumptions, RunCost, attended, makespan, problems_within, shard_problems
-from hyperscale.results.part import encoded
-from hyperscale.results.rows import rows_to_arrow
 from tests.plan_models import write_llama
-from tests.results.rows import sample_row
 
 LAYERS, KV_HEADS, HEAD_DIM, HEADS, HIDDEN, FFN, VOCAB = 2, 2, 16, 4, 64, 96, 100
 SPEC = spec_from_config(
@@ -91,6 +87,28 @@ def test_seconds_are_those_of_a_simulated_batch(
     assert work.weights + work.cache + work.compute == pytest.approx(work.seconds)
     assert (work.weights > 0) == (work.cache > 0) == (device is SLOW_MEMORY)
     assert cost.tokens(problems) == problems * sum(max(cap - 10, 0) for cap in caps)
+
+
+@pytest.mark.parametrize("device", [SLOW_MEMORY, SLOW_CORES])
+@pytest.mark.parametrize("backend", ["tova", "h2o", "random", "quest"])
+def test_what_a_budget_leaves_of_a_prompt_is_fed_by_token(backend: str, device: Device) -> None:
+    """Token by token; Quest, which keeps everything, prefills all of it at once."""
+    assumed = On(prompt_tokens=40, own=device)
+    work = RunCost(config_of(), run_of((64, 64), backend, 16), SPEC, "bfloat16", assumed).work(3)
+    prefilled = 40 if backend == "quest" else 16
+    flops = sum(2 * (WEIGHTS - HIDDEN * VOCAB) + t * LAYERS * HEADS * 4 * HEAD_DIM for t in range(1, prefilled + 1))
+    written = 2 * WEIGHTS + prefilled * LAYERS * KV_HEADS * 2 * HEAD_DIM * 2
+    seconds = 3 * max((flops + 2 * HIDDEN * VOCAB) / device.flops, written / device.bandwidth)
+    for _ in range(3 * (40 - prefilled)):
+        read = 2 * WEIGHTS + 16 * LAYERS * KV_HEADS * 2 * HEAD_DIM * 2
+        seconds += max(read / device.bandwidth, (2 * WEIGHTS + 16 * LAYERS * HEADS * 4 * HEAD_DIM) / device.flops)
+    for length in range(41, 65):
+        held = 6 * (16 + (math.ceil(length / 16) if backend == "quest" else 0))
+        read = 2 * WEIGHTS + held * LAYERS * KV_HEADS * 2 * HEAD_DIM * 2
+        computed = 6 * 2 * WEIGHTS + held * LAYERS * HEADS * 4 * HEAD_DIM
+        seconds += max(read / device.bandwidth, computed / device.flops)
+    assert work.seconds == pytest.approx(seconds)
+    assert sum(work[1:]) == pytest.approx(seconds)
 
 
 def test_time_is_told_apart_by_what_bounds_it() -> None:
@@ -183,38 +201,6 @@ def test_shards_take_twenty_minutes_and_at_least_a_problem(tmp_path: Path) -> No
     assert shard_problems(config, run, On(own=Device("slower", 1e15, 1e4, 1e9))) == 1
     with pytest.raises(ValueError, match="nowhere"):
         shard_problems(config.model_copy(update={"model": "no/such/nowhere"}), run)
-
-
-@pytest.mark.parametrize("backend", ["vanilla", "tova", "quest", "dms"])
-def test_samples_take_about_what_is_planned(backend: str) -> None:
-    """Chains of 4,096 tokens: words drawn as natural text has them (Zipf), counts as the backends leave them."""
-    rng, length, rows = np.random.default_rng(0), 4096, 56
-    words = ["".join(rng.choice(list("etaoinshrdlu"), 1 + size)) + " " for size in rng.poisson(4, size=20_000)]
-    seen = np.arange(257, 257 + length, dtype=np.int64)
-    samples = []
-    for thread in range(4):
-        ids = np.minimum(rng.zipf(1.4, length), 20_000) - 1
-        held = {
-            "vanilla": rows * seen,
-            "quest": rows * seen,
-            "tova": rows * np.minimum(seen, 1024),
-            "dms": rows * 200 + np.cumsum(rng.binomial(rows, 1 / 8, length)),
-        }[backend]
-        reads = rows * 512 + 16 * rng.integers(0, 16 * rows, length) if backend == "quest" else held
-        samples.append(
-            sample_row(
-                "p", thread, 8192, prompt_tokens=256, generated_tokens=length, tokens=ids.astype(np.int32),
-                text="".join(words[i] for i in ids), step_reads=reads, step_live=held, step_pages=held // 16,
-                text_ends=np.cumsum([len(words[i]) for i in ids]).astype(np.int32),
-                step_micros=rng.normal(9000, 300, length).astype(np.int64),
-            )
-        )  # fmt: skip
-    stored = len(encoded(rows_to_arrow("samples", samples)))
-    gated = replace(SPEC, gates=GateSpec("borrowed", window=256, ratio=8))
-    run = run_of((256 + length,) * 4, backend, 1024 if backend in ("tova", "quest") else None)
-    cost = RunCost(config_of(), run, gated if backend == "dms" else SPEC, "bfloat16", On(prompt_tokens=256))
-    assert cost.tokens(1) == 4 * length
-    assert cost.stored_bytes(1) == pytest.approx(stored, rel=0.25)
 
 
 def test_a_prompt_is_at_most_half_of_the_least_length_unless_told() -> None:

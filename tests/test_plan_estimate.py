@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hyperscale.plan_estimate import (
     format_count,
     format_hours,
     format_seconds,
+    slots_of,
 )
 from tests.plan_models import write_llama
 
@@ -100,6 +102,41 @@ def test_a_shard_of_several_gpus(large: Path) -> None:
     assert estimated(config, {"a": 40}, gpus=11).wall_seconds == entry.cost.work(20).seconds
     with pytest.raises(ValueError, match="--gpus 3: a shard of this sweep takes 4 GPUs"):
         estimated(config, {"a": 40}, gpus=3)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "needed", "slots"),
+    [
+        (1, 0.2, 5), (1, 0.25, 4), (3, 0.2, 15), (2, 0.4, 4), (3, 0.6, 3), (1, 0.1, 10), (10, 1 / 3, 30), (4, 1.0, 4),
+        (11, 4.0, 2), (3, 1.5, 2), (3, 4.0, 0),
+    ],
+)  # fmt: skip
+def test_shards_side_by_side(gpus: int, needed: float, slots: int) -> None:
+    """A GPU that is shared holds whole shards alone: two of 0.4 each, whatever else is left of others."""
+    assert slots_of(gpus, needed) == slots
+    if needed < 1:
+        placed, rest = 0, [Fraction(1)] * gpus
+        share = Fraction(needed).limit_denominator(1000)
+        for i in range(gpus):
+            while rest[i] >= share:
+                rest[i] -= share
+                placed += 1
+        assert placed == slots
+
+
+@pytest.mark.parametrize(("share", "slots"), [(0.2, 5), (0.4, 2)])
+def test_a_gpu_lent_in_parts_runs_as_many_shards_as_fit_on_it(large: Path, share: float, slots: int) -> None:
+    model = write_llama(large.parent / "small")
+    config = config_of(
+        model, executor="ray", gpus_per_shard=share, backends=("vanilla",), compression_ratios=(),
+        grid=((1, 512),), shard_problems=1,
+    )  # fmt: skip
+    found = estimated(config, {"a": 3 * slots})
+    [entry] = found.entries
+    assert found.gpus == 1
+    assert found.wall_seconds == pytest.approx(3 * entry.cost.work(1).seconds)
+    assert found.gpu_hours == pytest.approx(share * found.seconds / 3600)
+    assert f"there are {3 * slots}, for at most 3 GPUs" in lines(config, found)
 
 
 def test_tasks_of_unknown_size_are_told_apart(large: Path) -> None:

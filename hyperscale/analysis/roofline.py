@@ -7,6 +7,7 @@ Devices and their peaks: `devices.py`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,6 +132,15 @@ class Ceiling:
     """Bytes/s of all devices together."""
 
 
+FED_BY_TOKEN = frozenset({"tova", "h2o", "random"})
+"""Backends that prefill B tokens of a prompt at once, and feed what exceeds them one by one (backends/bounded.py)."""
+
+
+def dense_tokens(backend: str, prompt_tokens: int, cache_budget: int | None) -> int:
+    """Tokens of a prompt that a backend prefills at once."""
+    return min(prompt_tokens, cache_budget) if cache_budget and backend in FED_BY_TOKEN else prompt_tokens
+
+
 def ceiling(spec: ModelSpec, dtype: str, device: Device, devices: int = 1) -> Ceiling:
     """What bounds a model stored as `dtype` on `devices` devices that share its layers or its heads."""
     shape = shape_of(spec, dtype)
@@ -145,19 +155,31 @@ def ceiling(spec: ModelSpec, dtype: str, device: Device, devices: int = 1) -> Ce
 
 
 def roofline_micros(
-    step_reads: NDArray[np.int64] | NDArray[np.float64], batch_threads: float, token_bytes: float, rows: int,
-    ceiling: Ceiling,
+    step_reads: NDArray[np.int64] | NDArray[np.float64], threads: float | NDArray[np.int64], token_bytes: float,
+    rows: int, ceiling: Ceiling, most: float = math.inf,
 ) -> NDArray[np.float64]:  # fmt: skip
-    """Least microseconds of one thread's share of each of its decode steps, when so many threads like it run together.
+    """Least microseconds of one thread's share of each of its decode steps, when `threads` like it run together.
 
-    `step_reads`: KV tokens attended, summed over `rows` = layers x KV heads; `token_bytes` is of one in one row.
+    `step_reads`: KV tokens read, summed over `rows` = layers x KV heads; `token_bytes` is of one in one row. `threads`:
+    of each step, or one mean for all. `most`: KV tokens that a query head attends at most, where its row's KV head is
+    read for other heads too.
     """
     # Only a chain without a step has run with nobody.
-    batch = max(batch_threads, 1.0)
+    batch = np.maximum(threads, 1.0)
     reads = np.asarray(step_reads, np.float64)
-    compute = (ceiling.token_flops + ceiling.read_flops * reads / rows) / ceiling.peak_flops
+    compute = (ceiling.token_flops + ceiling.read_flops * np.minimum(reads / rows, most)) / ceiling.peak_flops
     traffic = (ceiling.weight_bytes / batch + reads * token_bytes) / ceiling.peak_bandwidth
     return np.maximum(compute, traffic) * 1e6
+
+
+def prompt_seconds(prompt_tokens: int, dense: int, token_bytes: float, rows: int, ceiling: Ceiling) -> float:
+    """Least seconds of a prompt of which `dense` tokens are prefilled at once, the rest fed one by one.
+
+    Each of these is a step of one thread, which attends the `dense` tokens that its rows hold.
+    """
+    fed = np.full(max(0, prompt_tokens - dense), dense * rows)
+    steps = roofline_micros(fed, 1.0, token_bytes, rows, ceiling)
+    return prefill_seconds(min(prompt_tokens, dense), token_bytes, rows, ceiling) + float(steps.sum()) * 1e-6
 
 
 def prefill_seconds(prompt_tokens: float, token_bytes: float, rows: int, ceiling: Ceiling) -> float:

@@ -73,6 +73,8 @@ class Chain:
     """Wall-clock seconds of the problem's (first) prefill, which its threads share."""
     batch_threads: float
     """Threads running together, averaged over this chain's steps."""
+    step_threads: NDArray[np.int64] | None = None
+    """Threads that ran together in each step; None where that is not known."""
     accounting: Accounting = "measured"
     """Where the counts come from; see the column of the same name (docs/results.md)."""
     device_bytes: int | None = None

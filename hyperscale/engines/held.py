@@ -1,8 +1,9 @@
-"""Memory that an engine's processes really held: asked of the driver on a GPU, of the kernel on a CPU."""
+"""Memory that an engine's processes really held: asked of torch's allocator on a GPU, of the kernel on a CPU."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,10 @@ if TYPE_CHECKING:
 
 
 class HeldBytes:
-    """The most bytes so far, weights, cache and all. A GPU's are asked each time; a CPU's peak the kernel keeps."""
+    """The most bytes since it was made, weights, cache and all: what was held and freed before counts for nothing."""
 
     def __init__(self, device: torch.device) -> None:
+        forget_peak(device)
         self._device = device
         self._most = 0
 
@@ -29,6 +31,18 @@ def _reserved(device: torch.device) -> int:
     import torch
 
     return torch.cuda.max_memory_reserved(device)
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let the peak of this process begin anew, at what is held now. Where the kernel can't, it goes on as it was."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()  # What an engine before this one gave back is reserved until then.
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):  # Only Linux has it.
+            Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_resident_bytes(processes: list[int]) -> int:

@@ -110,6 +110,7 @@ class Thread:
             page_shared=np.minimum(rows.steps_shared(self.slot), len(self.tokens)),
             prefill_seconds=self.prompt.prefill_seconds,
             batch_threads=float(np.mean(steps.threads)),
+            step_threads=np.array(steps.threads, np.int64),
         )
 
 

@@ -99,6 +99,7 @@ class TorchEngine:
         """What this device could do at best; on a CPU measured once a process."""
         weight = self._decoder.embed
         name = str(weight.dtype).removeprefix("torch.")
+        self._held.most()  # A device that is measured begins its peak anew; what there was by now is kept.
         return ceiling(self._spec, name, device_at(str(weight.device), name))
 
     @property

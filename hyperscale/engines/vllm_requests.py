@@ -115,7 +115,8 @@ class InFlight:
         for name, child in given:
             thread, new = self._threads[name, child.index], list(child.token_ids)
             thread.tokens += new
-            thread.seconds += [share / len(new)] * len(new)
+            if new:  # None with the end of one that vLLM gives up.
+                thread.seconds += [share / len(new)] * len(new)
             thread.beside += [beside] * len(new)
             if child.finish_reason is not None:
                 del self._threads[name, child.index]
@@ -125,6 +126,7 @@ class InFlight:
 
     def _chain(self, request: Request, child: Any, thread: _Thread, held: int | None) -> Chain:
         job, prompt = request.job, len(request.job.prompt_tokens)
+        reason = _reason(child.finish_reason, job)
         until = np.rint(np.cumsum(thread.seconds) * 1e6).astype(np.int64)
         # vLLM computes a prompt's last token for every thread, and with it the block that this lies in.
         shared = (prompt - 1) // self._block_tokens * self._block_tokens
@@ -136,11 +138,12 @@ class InFlight:
             length_cap=request.cap,
             prompt_tokens=prompt,
             tokens=np.array(thread.tokens, np.int32),
-            finish_reason=_reason(child.finish_reason, job),
+            finish_reason=reason,
             # Rounded as a running sum, so that what rounding loses does not add up.
             step_micros=np.diff(until, prepend=0),
             prefill_seconds=0.0,
             batch_threads=float(np.mean(thread.beside)),
+            step_threads=np.array(thread.beside, np.int64),
             accounting="from_lengths",
             device_bytes=held,
             **counts._asdict(),

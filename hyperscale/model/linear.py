@@ -33,7 +33,7 @@ def pack(module: nn.Module, leave: Collection[Tensor] = ()) -> None:
 
     Nothing happens where oneDNN or the CPU has no bf16 products, or for other types, which gain nothing.
     """
-    if not _can_pack():
+    if not can_pack():
         return
     left = {id(weight) for weight in leave}
     for weight in module.parameters():
@@ -47,7 +47,7 @@ def pack(module: nn.Module, leave: Collection[Tensor] = ()) -> None:
             weight.packed = _Packed(reordered, weight._version)  # type: ignore[attr-defined]
 
 
-def _can_pack() -> bool:
+def can_pack() -> bool:
     """Whether oneDNN is there, has these operations, and can multiply bf16 on this CPU (older ones raise)."""
     wanted = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
     if not torch.backends.mkldnn.is_available() or not all(hasattr(torch.ops.mkldnn, name) for name in wanted):

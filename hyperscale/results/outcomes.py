@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from math import comb
+from math import comb, inf
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hyperscale.analysis.roofline import Ceiling, prefill_seconds, roofline_micros
+from hyperscale.analysis.roofline import Ceiling, dense_tokens, prompt_seconds, roofline_micros
 from hyperscale.grading.pass_at_k import pass_at_k
 from hyperscale.grading.vote import majority
-from hyperscale.results.rows import STEP_COLUMNS, frame_to_arrow
+from hyperscale.results.rows import STEP_COLUMNS, STEP_THREADS, frame_to_arrow
 from hyperscale.results.schema import ACCOUNTINGS, OUTCOME_KEY, OUTCOMES, SAMPLE_KEY
 
 Aggregate = Literal["majority", "pass"]
@@ -27,7 +27,7 @@ _CEILING = ["weight_bytes", "token_flops", "head_flops", "read_flops", "peak_flo
 _COSTS = ["prefill_seconds", "batch_threads", "page_bytes"]
 _CHAIN = ["page_shared", "length_cap", "prompt_tokens", "generated_tokens", "finish_reason", "layers", "kv_heads"]
 
-SAMPLE_COLUMNS = [*SAMPLE_KEY, *_THREAD, *_COSTS, *_CEILING, *_CHAIN, *STEP_COLUMNS]
+SAMPLE_COLUMNS = [*SAMPLE_KEY, *_THREAD, *_COSTS, *_CEILING, *_CHAIN, *STEP_COLUMNS, STEP_THREADS]
 """The columns of samples that `outcomes` needs: reading only these leaves tokens and texts on disk."""
 
 _POOL = ["run_id", "task", "problem_id", "length"]
@@ -110,7 +110,8 @@ def _pools(samples: pd.DataFrame, grades: pd.DataFrame, lengths: list[int]) -> p
 
 def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
     """Every sample at every L up to its cap. Prefix sums and maxima make each further L free."""
-    for index, row in enumerate(samples[[*_CHAIN, *_CEILING, "batch_threads", *STEP_COLUMNS]].to_dict("records")):
+    others = ["backend", "cache_budget", "batch_threads", STEP_THREADS]
+    for index, row in enumerate(samples[[*_CHAIN, *_CEILING, *others, *STEP_COLUMNS]].to_dict("records")):
         prompt, total, rows = row["prompt_tokens"], row["generated_tokens"], row["layers"] * row["kv_heads"]
         reads = np.cumsum(row["step_reads"])
         live = row["step_live"]
@@ -139,12 +140,19 @@ def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
 
 
 def _roofline(row: Mapping[Any, Any], rows: int) -> tuple[float, NDArray[np.float64]]:
-    """Least seconds of a thread's prefill, and of its decode steps up to each; NaN where no ceiling is known."""
+    """Least seconds of a thread's prefill, and of its decode steps up to each; NaN where no ceiling is known.
+
+    Rows older than STEP_THREADS have only their mean.
+    """
     if not row["generated_tokens"] or pd.isna(row["peak_flops"]):
         return np.nan, np.full(row["generated_tokens"], np.nan)
     ceiling = Ceiling(**{field.name: row[field.name] for field in fields(Ceiling)})
-    micros = roofline_micros(np.asarray(row["step_reads"]), row["batch_threads"], row["token_bytes"], rows, ceiling)
-    return prefill_seconds(row["prompt_tokens"], row["token_bytes"], rows, ceiling), np.cumsum(micros) * 1e-6
+    budget = None if pd.isna(row["cache_budget"]) else int(row["cache_budget"])
+    threads = row[STEP_THREADS] if isinstance(row[STEP_THREADS], np.ndarray) else row["batch_threads"]
+    reads, size, most = np.asarray(row["step_reads"]), row["token_bytes"], inf if budget is None else budget
+    micros = roofline_micros(reads, threads, size, rows, ceiling, most)
+    dense = dense_tokens(row["backend"], row["prompt_tokens"], budget)
+    return prompt_seconds(row["prompt_tokens"], dense, size, rows, ceiling), np.cumsum(micros) * 1e-6
 
 
 def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
@@ -165,12 +173,14 @@ def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
     costs = costs.merge(grid, on="length").query("width <= pool").reset_index(drop=True)
     width = costs["width"]
     shared = [_union(*row) for row in zip(costs["sharers"], costs["pool"], width, strict=True)]
+    # vLLM's prefill is within its steps: of W threads `seconds` has their part of it.
+    prefill = costs["roofline_prefill"] * (width / costs["pool"]).where(costs["engine"] == "vllm", 1.0)
     return costs.assign(
         kv_reads=width * costs["kv_reads"],
         peak_tokens=width * costs["peak_tokens"],
         peak_bytes=(np.array(shared) + width * costs["pages"]) * costs["page_bytes"],
         seconds=costs["prefill_seconds"] + width * costs["decode_seconds"],
-        roofline_seconds=(costs["roofline_prefill"] + width * costs["roofline_decode"]).mask(costs["unknown"] > 0),
+        roofline_seconds=(prefill + width * costs["roofline_decode"]).mask(costs["unknown"] > 0),
         accounting=[ACCOUNTINGS[rank] for rank in costs["inexact"]],
     )
 

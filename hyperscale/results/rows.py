@@ -18,6 +18,8 @@ KEYS: dict[str, tuple[str, ...]] = {"samples": SAMPLE_KEY, "grades": GRADE_KEY}
 """The tables that grow by appending, each with the columns that name a row."""
 
 STEP_COLUMNS = ("step_reads", "step_live", "step_pages", "step_micros")
+STEP_THREADS = "step_threads"
+"""Another such column, null where nobody knows: of servers, and in older rows."""
 
 
 def chain_digest(tokens: ArrayLike) -> str:
@@ -75,6 +77,8 @@ def _check_chains(samples: pa.Table) -> None:
     for name in ("tokens", "text_ends", *STEP_COLUMNS):
         steps = pc.list_value_length(samples[name])
         assert steps.equals(generated.cast(pa.int32())), f"samples.{name}: one entry a generated token"
+    beside = pc.coalesce(pc.list_value_length(samples[STEP_THREADS]), generated.cast(pa.int32()))
+    assert beside.equals(generated.cast(pa.int32())), f"samples.{STEP_THREADS}: one entry a generated token, or null"
     reach = np.add(samples["prompt_tokens"].to_numpy(), generated.to_numpy())
     fits = (reach <= samples["length_cap"].to_numpy()) | (generated.to_numpy() == 0)
     assert fits.all(), "a chain is longer than its length_cap"

@@ -10,7 +10,21 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 from hyperscale.analysis.devices import PRESETS, Device
-from hyperscale.analysis.roofline import Ceiling, Shape, Step, ceiling, prefill_seconds, roofline_micros, shape_of
+from hyperscale.analysis.roofline import (
+    FED_BY_TOKEN,
+    Ceiling,
+    Shape,
+    Step,
+    ceiling,
+    dense_tokens,
+    prefill_seconds,
+    prompt_seconds,
+    roofline_micros,
+    shape_of,
+)
+from hyperscale.backends import backend_class, backend_names
+from hyperscale.backends.base import Backend
+from hyperscale.backends.bounded import Bounded
 from hyperscale.model.decoder import Decoder
 from hyperscale.model.spec import ModelSpec, spec_from_config
 
@@ -118,6 +132,51 @@ def test_micros_are_a_threads_share_of_a_step_of_threads_like_it() -> None:
     [share] = roofline_micros(ragged, 4, token_bytes, rows, bound).tolist()
     read = (2 * 7504658432 / 4 + sum(10 * row * 512 for row in range(rows))) / 3.35e12
     assert share == pytest.approx(read * 1e6, rel=1e-6)
+
+
+def test_each_step_has_the_batch_that_it_had() -> None:
+    """Halves of a chain with 16 threads and alone: not those of their mean, 8.5, whose weights are half as heavy."""
+    bound = ceiling(spec_of(LLAMA_8B), "bfloat16", H100)
+    reads, threads = np.full(4, 256 * 100), np.array([16, 16, 1, 1])
+    micros = roofline_micros(reads, threads, 512, 256, bound)
+    weights = 2 * 7504658432 / 3.35e12 * 1e6
+    expected = [weights / count + 256 * 100 * 512 / 3.35e12 * 1e6 for count in (16, 16, 1, 1)]
+    assert micros.tolist() == pytest.approx(expected)
+    assert micros.sum() > 1.9 * roofline_micros(reads, 8.5, 512, 256, bound).sum()
+
+
+def test_arithmetic_is_that_of_a_head_and_traffic_that_of_its_group() -> None:
+    """Two of four rows' heads chose other pages: 30 KV tokens a row are read, and each head attends 20 of them."""
+    bound = Ceiling(weight_bytes=0, token_flops=5, head_flops=0, read_flops=3, peak_flops=1, peak_bandwidth=1e9)
+    assert roofline_micros(np.array([4 * 30, 4 * 7]), 1, 1, 4, bound, 20) == pytest.approx([65e6, 26e6])
+    assert roofline_micros(np.array([4 * 30]), 1, 1, 4, bound) == pytest.approx([95e6])
+    slow = replace(bound, peak_flops=1e9, peak_bandwidth=1)
+    assert roofline_micros(np.array([4 * 30]), 1, 1, 4, slow, 20) == pytest.approx([120e6])
+
+
+def test_who_feeds_a_prompt_by_token() -> None:
+    """By the backends themselves."""
+    policies = {name: backend_class(name) for name in backend_names()}
+    assert {
+        name for name, policy in policies.items() if policy.dense_prompt is not Backend.dense_prompt
+    } == FED_BY_TOKEN
+    assert {name for name, policy in policies.items() if issubclass(policy, Bounded)} == FED_BY_TOKEN
+    assert [dense_tokens("tova", prompt, 32) for prompt in (31, 32, 33, 999)] == [31, 32, 32, 32]
+    assert dense_tokens("quest", 999, 32) == dense_tokens("vanilla", 999, None) == 999
+
+
+def test_a_prompt_fed_by_token_costs_a_pass_over_the_weights_each() -> None:
+    bound = Ceiling(weight_bytes=1000, token_flops=70, head_flops=20, read_flops=3, peak_flops=10, peak_bandwidth=100)
+    for prompt, dense in ((5, 5), (5, 9), (6, 5), (40, 5)):
+        seconds = prefill_seconds(min(prompt, dense), 2, 6, bound)
+        for _ in range(dense, prompt):
+            seconds += max((70 + 3 * dense) / 10, (1000 + dense * 6 * 2) / 100)
+        assert prompt_seconds(prompt, dense, 2, 6, bound) == pytest.approx(seconds)
+    # 7B on an H100, a prompt of 4k at B = 1k: 3,072 passes over 14.1 GB, where one prefill of it takes 57 ms.
+    qwen = Shape(28, 3584, 3584, 512, 18944, 152064, False, 2)
+    card = Ceiling(qwen.weight_bytes, qwen.token_flops, qwen.head_flops, qwen.read_flops, 989.5e12, 3.35e12)
+    assert prompt_seconds(4096, 4096, 512, 112, card) == pytest.approx(0.057, rel=0.02)
+    assert prompt_seconds(4096, 1024, 512, 112, card) == pytest.approx(13.0, rel=0.01)
 
 
 def test_micros_of_no_steps_are_none() -> None:

@@ -18,7 +18,7 @@ def outcome(
     if len(pool) < width:
         return None
     subsets = list(combinations(pool, width))
-    rows = [subset_outcome(list(subset), answers, length) for subset in subsets]
+    rows = [subset_outcome(list(subset), answers, length, len(pool)) for subset in subsets]
     expected = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
     threads = [thread_outcome(sample, length) for sample in pool]
     for name in ("mean_length", "truncated_share", "realised_ratio"):
@@ -40,22 +40,39 @@ def least_exact(samples: list[dict[str, Any]]) -> str:
 
 
 def roofline(sample: dict[str, Any], length: int) -> tuple[float, float]:
-    """Least seconds of a thread's prefill and of its steps, token by token (paper, Appendix I)."""
+    """Least seconds of a thread's prompt and of its steps, token by token (paper, Appendix I)."""
     steps = steps_run(sample, length)
     if not steps or sample["peak_flops"] is None:
         return 0.0, 0.0
-    rows, prompt = sample["layers"] * sample["kv_heads"], sample["prompt_tokens"]
-    flops = sum(sample["token_flops"] + sample["read_flops"] * attended for attended in range(1, prompt + 1))
-    flops -= (prompt - 1) * sample["head_flops"]
-    traffic = sample["weight_bytes"] + prompt * rows * sample["token_bytes"]
-    prefill = max(flops / sample["peak_flops"], traffic / sample["peak_bandwidth"])
+    # TOVA, H2O and random prefill no more of a prompt than their budget holds: the rest are steps of one thread.
+    at_once = sample["prompt_tokens"]
+    if sample["backend"] in ("tova", "h2o", "random"):
+        while at_once > sample["cache_budget"]:
+            at_once -= 1
+    rows = sample["layers"] * sample["kv_heads"]
+    flops = sum(sample["token_flops"] + sample["read_flops"] * attended for attended in range(1, at_once + 1))
+    flops -= (at_once - 1) * sample["head_flops"]
+    traffic = sample["weight_bytes"] + at_once * rows * sample["token_bytes"]
+    prompt = max(flops / sample["peak_flops"], traffic / sample["peak_bandwidth"])
+    for _ in range(at_once, sample["prompt_tokens"]):
+        prompt += step_seconds(sample, reads=at_once * rows, threads=1)
     decode = 0.0
     for step in range(steps):
-        reads = int(sample["step_reads"][step])
-        flops = sample["token_flops"] + sample["read_flops"] * reads / rows
-        traffic = sample["weight_bytes"] / sample["batch_threads"] + reads * sample["token_bytes"]
-        decode += max(flops / sample["peak_flops"], traffic / sample["peak_bandwidth"])
-    return prefill, decode
+        threads = sample["batch_threads"] if sample["step_threads"] is None else int(sample["step_threads"][step])
+        decode += step_seconds(sample, int(sample["step_reads"][step]), threads)
+    return prompt, decode
+
+
+def step_seconds(sample: dict[str, Any], reads: int, threads: float) -> float:
+    """A thread's part of a step of so many like it: the whole step's work, divided among them."""
+    rows = sample["layers"] * sample["kv_heads"]
+    attended = reads / rows
+    if sample["cache_budget"] is not None and attended > sample["cache_budget"]:
+        # Read for all heads of a group; each of them attends its own.
+        attended = sample["cache_budget"]
+    flops = threads * (sample["token_flops"] + sample["read_flops"] * attended)
+    traffic = sample["weight_bytes"] + threads * reads * sample["token_bytes"]
+    return max(flops / sample["peak_flops"], traffic / sample["peak_bandwidth"]) / threads
 
 
 def usable(sample: dict[str, Any], answers: dict[tuple[int, int], tuple[str | None, bool]], length: int) -> bool:
@@ -97,7 +114,7 @@ def thread_outcome(sample: dict[str, Any], length: int) -> dict[str, float]:
 
 
 def subset_outcome(
-    subset: list[dict[str, Any]], answers: dict[tuple[int, int], tuple[str | None, bool]], length: int
+    subset: list[dict[str, Any]], answers: dict[tuple[int, int], tuple[str | None, bool]], length: int, pool: int
 ) -> dict[str, float]:
     threads = [thread_outcome(sample, length) for sample in subset]
     shared: set[int] = set()
@@ -111,6 +128,10 @@ def subset_outcome(
     most = max((len(votes) for votes in ballot.values()), default=0)
     leaders = [votes[0] for votes in ballot.values() if len(votes) == most]
     prefill = sum(sample["prefill_seconds"] for sample in subset if steps_run(sample, length)) / len(subset)
+    # vLLM's prefill is within its steps: a W-subset of the pool bears its part of it.
+    whole = sum(roofline(sample, length)[0] for sample in subset) / len(subset)
+    if subset[0]["engine"] == "vllm":
+        whole *= len(subset) / pool
     return {
         "accuracy": sum(leaders) / len(leaders) if leaders else 0.0,
         "tied": 1.0 if len(leaders) > 1 else 0.0,
@@ -118,6 +139,5 @@ def subset_outcome(
         "peak_tokens": sum(thread["peak_tokens"] for thread in threads),
         "peak_bytes": (len(shared) + sum(thread["pages"] for thread in threads)) * subset[0]["page_bytes"],
         "seconds": prefill + sum(thread["seconds"] for thread in threads),
-        "roofline_seconds": sum(roofline(sample, length)[0] for sample in subset) / len(subset)
-        + sum(roofline(sample, length)[1] for sample in subset),
+        "roofline_seconds": whole + sum(roofline(sample, length)[1] for sample in subset),
     }

@@ -42,6 +42,7 @@ def sample_row(problem: str = "p", thread: int = 0, cap: int = 64, **changes: An
         "row_live": np.full(4, generated, dtype=np.int64),
         "prefill_seconds": 0.5,
         "batch_threads": 4.0,
+        "step_threads": np.full(generated, 4, dtype=np.int64),
         "layers": 2,
         "kv_heads": 3,
         "token_bytes": 128,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperscale.results.outcomes import SAMPLE_COLUMNS, outcomes
-from hyperscale.results.rows import STEP_COLUMNS, frame_to_arrow, rows_to_arrow
+from hyperscale.results.rows import STEP_COLUMNS, STEP_THREADS, frame_to_arrow, rows_to_arrow
 from hyperscale.results.schema import arrow_schema
 from tests.reference import outcomes as reference
 from tests.results.rows import grade_row, sample_row
@@ -35,10 +35,11 @@ def graded(samples: Rows, lengths: list[int], **verdict: Any) -> Rows:
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[Rows, Rows]:
+def tables(draw: st.DrawFn, backend: str, engine: str) -> tuple[Rows, Rows]:
     """Threads of one problem with any traces, caps and grades."""
     prompt = draw(st.integers(1, 10))
     pages = draw(st.integers(0, 6))
+    budget = None if backend == "vanilla" else draw(st.integers(1, 8))
     samples, grades = [], []
     for thread in range(draw(st.integers(1, 5))):
         cap = draw(st.sampled_from([8, 12, 16]))
@@ -55,7 +56,11 @@ def tables(draw: st.DrawFn) -> tuple[Rows, Rows]:
             prompt_tokens=prompt,
             generated_tokens=total,
             finish_reason="stop" if stopped else "length",
-            prefill_seconds=draw(st.floats(0, 2)),
+            backend=backend,
+            engine=engine,
+            cache_budget=budget,
+            prefill_seconds=0.0 if engine == "vllm" else draw(st.floats(0, 2)),
+            step_threads=np.array(draw(counts), dtype=np.int64) if draw(st.integers(0, 3)) else None,
             batch_threads=draw(st.floats(1, 8)),
             weight_bytes=draw(st.integers(0, 10**9)),
             device_bytes=draw(st.none() | st.integers(0, 10**12)),
@@ -74,10 +79,16 @@ def tables(draw: st.DrawFn) -> tuple[Rows, Rows]:
     return samples, grades
 
 
-@settings(max_examples=40, deadline=None)
-@given(table=tables())
-def test_every_outcome_equals_the_one_written_from_the_definitions(table: tuple[Rows, Rows]) -> None:
-    samples, grades = table
+@pytest.mark.parametrize(
+    ("backend", "engine"),
+    [("vanilla", "torch"), ("vanilla", "vllm"), *((name, "torch") for name in ("tova", "h2o", "random", "quest"))],
+)
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_every_outcome_equals_the_one_written_from_the_definitions(
+    backend: str, engine: str, data: st.DataObject
+) -> None:
+    samples, grades = data.draw(tables(backend, engine))
     grid = [(width, length) for width in (1, 2, 3, 5) for length in (8, 12, 16)]
     found = {(row["width"], row["length"]): row for row in computed(samples, grades, grid).to_dict("records")}
     answers = {(grade["thread"], grade["length"]): (grade["answer"], grade["correct"]) for grade in grades}
@@ -91,7 +102,7 @@ def test_every_outcome_equals_the_one_written_from_the_definitions(table: tuple[
             assert isclose(row[name], value, rel_tol=1e-9, abs_tol=1e-12) or np.isnan([row[name], value]).all(), name
         pool = [s for s in samples if s["length_cap"] >= length and reference.usable(s, answers, length)]
         assert row["accounting"] == reference.least_exact(pool)
-        assert row["engine"] == "torch"
+        assert row["engine"] == engine
     assert len(found) == sum(reference.outcome(samples, answers, w, at) is not None for w, at in grid)
 
 
@@ -115,7 +126,7 @@ def test_a_cut_equals_the_same_chain_generated_under_that_cap() -> None:
     long = [sample_row("p", thread, 64, generated_tokens=20 + thread) for thread in range(3)]
     short = []
     for sample in long:
-        steps = {name: sample[name][:11] for name in (*STEP_COLUMNS, "tokens", "text_ends")}
+        steps = {name: sample[name][:11] for name in (*STEP_COLUMNS, STEP_THREADS, "tokens", "text_ends")}
         text = sample["text"][:11]
         short.append(
             sample_row("p", sample["thread"], 16, generated_tokens=11, finish_reason="length", text=text, **steps)
