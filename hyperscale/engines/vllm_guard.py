@@ -17,24 +17,28 @@ import psutil
 SECONDS = 0.5
 
 
-def descendants(process: int) -> set[psutil.Process]:
-    """Processes that descend from one. psutil tells a process from a later one with its number."""
+def descendants(process: psutil.Process) -> set[psutil.Process]:
+    """Processes that descend from one; none where it is gone, and another has its number."""
     try:
-        return set(psutil.Process(process).children(recursive=True))
+        return set(process.children(recursive=True))
     except psutil.Error:
         return set()
 
 
 def _guard(parent: int) -> None:
-    others, started, over = descendants(parent), set[psutil.Process](), False
+    try:
+        above = psutil.Process(parent)
+    except psutil.Error:
+        return
+    others, started, over = descendants(above), set[psutil.Process](), False
     print("ready", flush=True)
     while os.getppid() == parent:
         if over:
             time.sleep(SECONDS)
             continue
         over = bool(select.select([sys.stdin], [], [], SECONDS)[0])
-        started |= descendants(parent) - others
-    started = started.union(*(descendants(process.pid) for process in started))
+        started |= descendants(above) - others
+    started = started.union(*map(descendants, started))
     for process in started:
         with contextlib.suppress(psutil.Error):
             # multiprocessing's tracker ends by itself, once it has removed what shared memory was left.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
+
+import psutil
 
 from hyperscale.engines.held import peak_resident_bytes
 from hyperscale.engines.vllm_guard import descendants
@@ -16,48 +17,54 @@ class VllmMemory:
     def __init__(self, *, cpu: bool, nvml: Any = None) -> None:
         self._nvml: Any = None if cpu else nvml or _nvml()
         self._cpu = cpu
-        self._others = {process.pid for process in descendants(os.getpid())}
+        self._others = {process.pid for process in descendants(psutil.Process())}
         self._before = self._used()
         self._processes: set[int] = set()
-        self._most = 0
+        self._most: int | None = None
 
     def started(self) -> None:
         """vLLM's processes are all there."""
-        self._processes = {process.pid for process in descendants(os.getpid())} - self._others | {os.getpid()}
+        here = psutil.Process()
+        self._processes = {process.pid for process in descendants(here)} - self._others | {here.pid}
 
     def most(self) -> int | None:
-        """Most bytes held by now, weights, cache and all; None of a GPU that has no NVML.
+        """Most bytes held by now, weights, cache and all; None of a GPU whose NVML is not there, or does not tell.
 
         A CPU's are the sum of each process's peak, in which a page that processes share counts once for each.
         """
-        if self._cpu:
-            now = peak_resident_bytes(sorted(self._processes))
-        elif self._nvml is None:
-            return None
-        else:
-            # In a container the driver may know the processes by the numbers that they have outside of it.
-            now = self._held(self._processes) or max(0, self._used() - self._before)
-        self._most = max(self._most, now)
+        now = peak_resident_bytes(sorted(self._processes)) if self._cpu else self._held() or self._growth()
+        if now is not None:
+            self._most = max(self._most or 0, now)
         return self._most
 
-    def _held(self, processes: Iterable[int]) -> int:
-        """Bytes that NVML says some processes hold, on all GPUs."""
-        wanted = set(processes)
-        return sum(
-            process.usedGpuMemory or 0
-            for device in self._devices()
-            for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(device)
-            if process.pid in wanted
+    def _growth(self) -> int | None:
+        """Bytes in use beyond those before. In a container the driver may know the processes by numbers outside it."""
+        now = self._used()
+        return None if now is None or self._before is None else max(0, now - self._before)
+
+    def _held(self) -> int | None:
+        """Bytes that NVML says vLLM's processes hold, on all GPUs."""
+        return self._over_devices(
+            lambda device: sum(
+                process.usedGpuMemory or 0
+                for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(device)
+                if process.pid in self._processes
+            )
         )
 
-    def _used(self) -> int:
+    def _used(self) -> int | None:
         """Bytes in use on all GPUs, whoever holds them."""
-        return sum(self._nvml.nvmlDeviceGetMemoryInfo(device).used for device in self._devices())
+        return self._over_devices(lambda device: int(self._nvml.nvmlDeviceGetMemoryInfo(device).used))
 
-    def _devices(self) -> list[Any]:
+    def _over_devices(self, count: Callable[[Any], int]) -> int | None:
+        """Sum over all GPUs; None without NVML, or where it refuses: memory that GPU and CPU share, slices (MIG)."""
         if self._nvml is None:
-            return []
-        return [self._nvml.nvmlDeviceGetHandleByIndex(i) for i in range(self._nvml.nvmlDeviceGetCount())]
+            return None
+        try:
+            devices = [self._nvml.nvmlDeviceGetHandleByIndex(i) for i in range(self._nvml.nvmlDeviceGetCount())]
+            return sum(map(count, devices))
+        except self._nvml.NVMLError:
+            return None
 
 
 def _nvml() -> Any:

@@ -17,6 +17,8 @@ from hyperscale.engines.vllm_start import (
     cause,
     environment_for_vllm,
     import_vllm,
+    main_left_out,
+    prepare_llvmlite,
     quiet_logger,
     quiet_terminal,
     start_guard,
@@ -39,15 +41,15 @@ class VllmProcess:
         self._log: IO[bytes] | None = None if LOUD in os.environ else tempfile.TemporaryFile()  # noqa: SIM115
         import_vllm(quiet=self._log is not None)
         self._guard = start_guard()
-        self._memory = VllmMemory(cpu=cpu)
         try:
+            self._memory = VllmMemory(cpu=cpu)
             # Some ten seconds have gone by in the import: a progress table has been drawn as it is now, so that none of
             # what it draws again until vLLM runs is missed.
-            with quiet_terminal(self._log), environment_for_vllm(without):
+            with quiet_terminal(self._log), environment_for_vllm(without), main_left_out():
                 self._engine = self._start(arguments)
             if self._log is not None:
                 quiet_logger()
-        except ValueError:
+        except Exception:
             self._guard.kill()
             self._guard.wait()
             raise
@@ -64,6 +66,8 @@ class VllmProcess:
         from vllm import EngineArgs, LLMEngine
         from vllm.usage.usage_lib import UsageContext
 
+        # Again, for these bring more of vLLM, and llvmlite may have come with it.
+        prepare_llvmlite()
         try:
             # That of vLLM's own offline class: it decides how many tokens a step may prefill.
             return LLMEngine.from_engine_args(EngineArgs(**arguments), usage_context=UsageContext.LLM_CLASS)

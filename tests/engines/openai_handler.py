@@ -34,7 +34,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._fail(404, "Not Found")
         if not self._keyed():
             return None
-        card = {"id": fake.name, "object": "model", "root": "/somewhere/weights"}
+        card = {"id": fake.name, "object": "model", "owned_by": fake.owner, "root": "/somewhere/weights"}
         return self._json({"data": [card | ({"max_model_len": fake.context} if fake.context else {})]})
 
     def do_POST(self) -> None:
@@ -103,6 +103,8 @@ class Handler(BaseHTTPRequestHandler):
         if fault == "hang up":
             self.connection.shutdown(socket.SHUT_RDWR)
             return None
+        if fault == "told":
+            return self._json({"error": {"message": "engine died"}})
         tokens = self.server_.says(body)
         if fault == "word":
             tokens = tokens[: len(tokens) // 2 + 1]
@@ -132,7 +134,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _usage(self, body: dict[str, Any], tokens: list[int], fault: str | None) -> dict[str, int]:
         count = len(tokens) + (fault == "miscount")
-        return {"prompt_tokens": len(self.server_.prompt_of(body)), "completion_tokens": count}
+        prompt = len(self.server_.prompt_of(body)) if self.server_.counts else 0
+        return {"prompt_tokens": prompt, "completion_tokens": count}
 
     def _whole(self, body: dict[str, Any], tokens: list[int], reason: str, fault: str | None) -> None:
         time.sleep(self.server_.seconds_a_token * len(tokens))
@@ -147,6 +150,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self._chunk(b": a comment, as llama.cpp sends to keep connections open\n\n")
+        if fault == "late":
+            time.sleep(self.server_.late)
         step = 3
         for at in range(0, len(tokens), step):
             if self.server_.seconds_a_token:
@@ -158,7 +163,11 @@ class Handler(BaseHTTPRequestHandler):
             if fault in ("error", "refusal") and (at or last):
                 self._event({"error": {"message": "engine died", "code": 500 if fault == "error" else 400}})
                 break
-            self._event({"choices": [self._choice(body, tokens[at : at + step], reason if last else None, fault)]})
+            more = {"error": None} if fault == "null" else {}
+            choice = self._choice(body, tokens[at : at + step], reason if last else None, fault)
+            self._event({"choices": [choice], **more})
+            if fault == "stuck" and not at:
+                time.sleep(self.server_.late)
         if body.get("stream_options", {}).get("include_usage"):
             self._event({"choices": [], "usage": self._usage(body, tokens, fault)})
         self._land()

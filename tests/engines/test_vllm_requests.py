@@ -121,11 +121,21 @@ def test_a_block_is_shared_only_where_no_thread_computes_it_again(prompt: int) -
     assert chain.row_live.tolist() == [prompt + 6] * SHAPE.rows
 
 
-def test_a_thread_that_vllm_gives_up_is_an_error() -> None:
+@pytest.mark.parametrize("tokens", [(), (5,)])
+@pytest.mark.parametrize("reason", ["abort", "error"])
+def test_a_thread_that_vllm_gives_up_is_an_error(tokens: tuple[int, ...], reason: str) -> None:
     flight = InFlight(SHAPE, BLOCK)
     flight.add("a", Request(Job("math", "p7", (1,), {0: 6}), 0, 1))
-    with pytest.raises(ValueError, match=r"gave up a thread of task math, problem p7 \(abort\)"):
-        flight.step([output("a", 0, 5, reason="abort")], 0.1, lambda: None)
+    with pytest.raises(ValueError, match=rf"gave up a thread of task math, problem p7 \({reason}\)"):
+        flight.step([output("a", 0, *tokens, reason=reason)], 0.1, lambda: None)
+
+
+def test_a_step_without_a_token_is_borne_by_the_next() -> None:
+    flight = InFlight(SHAPE, BLOCK)
+    flight.add("a", Request(Job("t", "p", (1,), {0: 4}), 0, 1))
+    assert flight.step([output("a", 0)], 0.5, lambda: None) == []
+    (chain,) = flight.step([output("a", 0, 5, 6, 7, reason="length")], 0.7, lambda: None)
+    assert chain.step_micros.tolist() == [400_000] * 3
 
 
 @given(st.lists(st.floats(0, 0.01), min_size=1, max_size=200))

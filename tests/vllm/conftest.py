@@ -18,6 +18,14 @@ from tests.vllm.background import Background, sweep_tiny
 from tests.vllm.venv import QUIRKS
 
 collect_ignore_glob = ["test_*.py"] if find_spec("vllm") is None else []
+SECONDS = 600
+"""For one test, which may have to wait until numba has compiled our kernels and vLLM has started, beside others."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(SECONDS))
 
 
 @pytest.fixture(scope="session", autouse=True)
