@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,7 @@ def _cpu_model() -> str:
     return next(names, platform.machine())
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)

@@ -13,5 +13,6 @@ PROCESSES.set_forkserver_preload(
         "tests.retrofit.runs",
         "tests.faults.test_kill",
         "tests.faults.test_migrate",
+        "tests.results.test_url_kill",
     ]
 )

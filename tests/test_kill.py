@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hyperscale.config import make_config
 from hyperscale.grid import length_caps
 from hyperscale.results.store import Store
 from tests.fakes import fake_config, run_fake, write_task
 from tests.folders import assert_same_results, keys, rows, table
+from tests.processes import PROCESSES
 
 PROBLEMS = 7
 GRID = ((1, 64), (4, 32), (8, 16))
@@ -37,16 +38,19 @@ def finished(folder: Path) -> set[Thread]:
     }
 
 
-def start(config: Path, log: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.fakes", str(config), str(log), "0.01"],
-        cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+def live(config: Path, log: Path) -> None:
+    run_fake(make_config(**json.loads(config.read_text())), log, 0.01)
 
 
-def wait_for(child: subprocess.Popen[str], log: Path, lines: int) -> None:
+def start(config: Path, log: Path) -> ForkServerProcess:
+    child = PROCESSES.Process(target=live, args=(config, log))
+    child.start()
+    return child
+
+
+def wait_for(child: ForkServerProcess, log: Path, lines: int) -> None:
     """Until the child has generated that many threads in all, or is done."""
-    while child.poll() is None and len(keys(log)) < lines:
+    while child.is_alive() and len(keys(log)) < lines:
         time.sleep(0.003)
 
 
@@ -64,24 +68,21 @@ def test_a_sweep_survives_being_killed_at_random_moments(tmp_path: Path, seed: i
         before, logged = finished(folder), len(keys(log))
         child = start(config_file, log)
         try:
-            assert child.stdout is not None
-            child.stdout.readline()
             if kills < 4:
                 wait_for(child, log, logged + rng.randint(0, 14))
                 time.sleep(rng.uniform(0, 0.03))
             elif kills < 6:  # nothing is left to draw: now while the last grades and the tables are written
                 wait_for(child, log, logged + PROBLEMS * 8 - len(before))
                 time.sleep(rng.uniform(0, 0.3))
-            if kills < 6 and child.poll() is None:
+            if kills < 6 and child.is_alive():
                 child.kill()
                 kills += 1
+                child.join(60)
             else:
-                code = child.wait(timeout=60)
-            child.wait(timeout=60)
+                child.join(60)
+                code = child.exitcode
         finally:
             child.kill()
-            if child.stdout is not None:
-                child.stdout.close()
         drawn, after = keys(log)[logged:], finished(folder)
         assert not before & set(drawn), "a finished thread was drawn again"
         assert before <= after, "a finished thread was lost"
@@ -104,9 +105,8 @@ def test_a_second_process_on_the_folder_is_refused(tmp_path: Path) -> None:
         wait_for(child, log, 1)
         with pytest.raises(ValueError, match=str(child.pid)):
             run_fake(fake_config(folder, task, grid=GRID))
-        assert child.wait(timeout=60) == 0
+        child.join(60)
+        assert child.exitcode == 0
     finally:
         child.kill()
-        if child.stdout is not None:
-            child.stdout.close()
     assert len(table(folder, "samples")) == 6 * 8

@@ -195,7 +195,8 @@ class Parts:
         return max((part.last for part in self._parts), default=0) + 1
 
     def _write(self, table: pa.Table, first: int, last: int) -> Part:
-        content = encoded(table.cast(self.schema))
+        same = table.schema.equals(self.schema)
+        content = encoded(pa.table(table.columns, schema=self.schema) if same else table.cast(self.schema))
         part = named(self._folder, first, last, content)
         write(part.path, content)
         self._keep(part, content)

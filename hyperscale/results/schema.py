@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -194,6 +195,7 @@ NEW_COLUMNS: dict[str, tuple[str, ...]] = {
 """Columns that came after OLDEST_VERSION; null in rows that are older."""
 
 
+@cache
 def arrow_schema(table: str) -> pa.Schema:
     """Arrow schema of a table of TABLES, each field carrying its unit and meaning as metadata."""
     return pa.schema(

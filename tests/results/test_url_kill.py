@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +11,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from hyperscale.config import SweepConfig
 from hyperscale.results import remote
 from hyperscale.results.store import Store
 from hyperscale.resume import set_aside
 from hyperscale.sweep import sweep
 from tests.fakes import FakeExecutor, Silent, fake_config, run_fake, write_task
 from tests.folders import assert_same_results, keys
+from tests.processes import PROCESSES
 from tests.results.places import (
     Killed,
     abandon,
@@ -33,6 +33,8 @@ from tests.results.rows import grade_row, sample_row
 from tests.results.test_kill import describe, extend, grow, shrink
 
 GRID = ((1, 16), (2, 16))
+STRIDE = {"memory": 1, "s3": 3}
+"""Of all moments a slow storage is killed at every third: what is to be done is the same."""
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def test_force_killed_at_every_moment_loses_nothing(
     config = fake_config(url, task, grid=GRID)
     run_fake(config)
     old = stored(url)
-    for count in range(60):
+    for count in range(0, 60, STRIDE[kind]):
         folder = new_place(kind, tmp_path)
         for name, content in old.items():
             remote.put(folder / name, content)
@@ -132,7 +134,7 @@ def test_an_older_folder_is_migrated_behind_a_url_killed_at_every_moment(
     run_fake(fake_config(tmp_path / "current" / "out", task, grid=((1, 16),)))
     download(tmp_path / "current" / "out", tmp_path / "old")
     as_version(4, tmp_path / "old")
-    for count in range(60):
+    for count in range(0, 60, STRIDE[kind]):
         folder = new_place(kind, tmp_path)
         for name, content in stored(tmp_path / "old").items():
             remote.put(folder / name, content)
@@ -177,26 +179,27 @@ def test_a_sweep_killed_at_any_change_goes_on(
     assert_same_results(download(url, tmp_path / "copy"), expected)
 
 
+def live(config: SweepConfig, log: Path, environment: dict[str, str]) -> None:
+    os.environ.update(environment)  # Where S3 is, which the process that this one is forked from never heard.
+    run_fake(config, log, 0.05)
+
+
 def test_a_driver_on_s3_that_is_killed_loses_nothing_and_waits_for_nothing(
     s3: str, task: Path, tmp_path: Path, expected: Path
 ) -> None:
     """Real processes, real SIGKILLs: the same command at once goes on from there."""
     folder, log, draw = new_place("s3", tmp_path), tmp_path / "log", random.Random(3)
-    settings = tmp_path / "config.json"
-    settings.write_text(fake_config(folder, task).model_dump_json())
     before: set[tuple[str, int]] = set()
     for _ in range(3):
         logged = len(keys(log))
-        child = subprocess.Popen(
-            [sys.executable, "-m", "tests.fakes", str(settings), str(log), "0.05"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ,
-        )  # fmt: skip
+        child = PROCESSES.Process(target=live, args=(fake_config(folder, task), log, dict(os.environ)))
+        child.start()
         deadline = time.monotonic() + 60
-        while child.poll() is None and len(keys(log)) < logged + 2 and time.monotonic() < deadline:
+        while child.is_alive() and len(keys(log)) < logged + 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(draw.uniform(0, 0.3))
         child.kill()
-        child.wait()
+        child.join()
         drawn = keys(log)[logged:]
         assert not before & {(problem, thread) for _, problem, thread in drawn}, "a finished thread was drawn again"
         with Store(folder) as store:

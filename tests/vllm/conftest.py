@@ -15,9 +15,15 @@ from typing import Any
 import pytest
 
 from tests.vllm.background import Background, sweep_tiny
-from tests.vllm.venv import QUIRKS
 
 collect_ignore_glob = ["test_*.py"] if find_spec("vllm") is None else []
+QUIRKS = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "2",
+}
+"""Environment of vLLM on a small machine without a GPU: 1 GiB of cache, and cores that are shared with others."""
 SECONDS = 600
 """For one test, which may have to wait until numba has compiled our kernels and vLLM has started, beside others."""
 
