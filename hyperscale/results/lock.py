@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
+import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
+
+_ENDING_SECONDS = 5.0
+"""How long what a dead process has just begun to start may hold its lock, until it gets as far as to let go."""
 
 
 class FolderLock:
@@ -21,15 +26,17 @@ class FolderLock:
         self._folder = folder
         self._descriptor: int | None = None
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        deadline = time.monotonic() + _ENDING_SECONDS
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(descriptor, 256, 0).decode(errors="replace").strip()
-            os.close(descriptor)
-            raise ValueError(
-                f"{folder} is in use by {owner or 'another process'}: let it end or stop it, "
-                "or choose another --output-dir"
-            ) from None
+            while not _locked(descriptor):
+                owner = os.pread(descriptor, 256, 0).decode(errors="replace").strip()
+                if not _is_dead(owner) or time.monotonic() > deadline:
+                    os.close(descriptor)
+                    raise ValueError(
+                        f"{folder} is in use by {owner or 'another process'}: let it end or stop it, "
+                        "or choose another --output-dir"
+                    )
+                time.sleep(0.01)
         except OSError as error:
             os.close(descriptor)
             raise ValueError(
@@ -67,3 +74,25 @@ class FolderLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_dead(owner: str) -> bool:
+    """Whether the process that a lock names ran on this machine, and is not there any more."""
+    named = re.fullmatch(r"process (\d+) on (.*)", owner)
+    if named is None or named[2] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(named[1]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

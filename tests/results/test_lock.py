@@ -42,6 +42,33 @@ def test_a_second_process_is_refused_and_a_dead_one_does_not_block(tmp_path: Pat
         holder.stdout.close()
 
 
+LINGER = """
+import fcntl, os, socket, sys, time
+lock = os.open(sys.argv[1] + "/.lock", os.O_RDWR | os.O_CREAT)
+fcntl.flock(lock, fcntl.LOCK_EX)
+os.write(lock, f"process {sys.argv[2]} on {socket.gethostname()}".encode())
+print("held", flush=True)
+time.sleep(float(sys.argv[3]))
+"""
+
+
+def test_what_a_dead_process_was_just_starting_is_waited_for(tmp_path: Path) -> None:
+    """Between fork and exec a child has its parent's files, and keeps their locks if that is killed then."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    command = [sys.executable, "-c", LINGER, str(tmp_path)]
+    with subprocess.Popen([*command, str(gone.pid), "0.3"], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        FolderLock(tmp_path).release()
+    with subprocess.Popen([*command, str(os.getpid()), "60"], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        with pytest.raises(ValueError, match=f"is in use by process {os.getpid()} on "):
+            FolderLock(tmp_path)
+        child.kill()
+
+
 def test_one_process_cannot_open_a_folder_twice(tmp_path: Path) -> None:
     with Store(tmp_path), pytest.raises(ValueError, match=f"process {os.getpid()} "):
         Store(tmp_path)
