@@ -24,6 +24,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+import psutil
+
 from hyperscale.results import remote
 from hyperscale.results.lock import FolderLock
 
@@ -218,13 +220,7 @@ def _is_dead(lease: dict[str, Any]) -> bool:
     """Whether a lease's process ran on this machine, and is not there any more."""
     if not _machine() or lease.get("machine") != _machine() or type(lease.get("process")) is not int:
         return False
-    try:
-        os.kill(lease["process"], 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    return not psutil.pid_exists(lease["process"])
 
 
 def _machine() -> str:

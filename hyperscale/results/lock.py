@@ -11,6 +11,8 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 _ENDING_SECONDS = 5.0
 """How long what a dead process has just begun to start may hold its lock, until it gets as far as to let go."""
 
@@ -89,10 +91,4 @@ def _is_dead(owner: str) -> bool:
     named = re.fullmatch(r"process (\d+) on (.*)", owner)
     if named is None or named[2] != socket.gethostname():
         return False
-    try:
-        os.kill(int(named[1]), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    return not psutil.pid_exists(int(named[1]))

@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from hyperscale.engines.openai_engine import OpenaiEngine
-from hyperscale.model.load import Text, load_text
-from tests.engines.openai_client import LONGEST, chains_of, config_for, hasty
-from tests.engines.openai_server import FakeServer
-from tests.tiny_models import write_tiny_model
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> Text:
-    return load_text(str(write_tiny_model(tmp_path_factory.mktemp("model"))))
-
-
-@pytest.fixture
-def server(text: Text) -> Iterator[FakeServer]:
-    with hasty(), FakeServer(text.tokenizer) as started:
-        yield started
+from tests.engines.openai_client import LONGEST, chains_of, config_for
 
 
 def test_keys_are_sent_and_never_shown(server, text, monkeypatch):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from hyperscale.backends.rows import PAGE_SIZE
 from hyperscale.engines.base import Job
 from hyperscale.engines.openai_engine import OpenaiEngine
-from hyperscale.model.load import Text, load_text
 from tests.engines.openai_client import (
     JOBS,
     LONGEST,
@@ -21,22 +19,8 @@ from tests.engines.openai_client import (
     chains_of,
     config_for,
     expected,
-    hasty,
     tokens_of,
 )
-from tests.engines.openai_server import FakeServer
-from tests.tiny_models import write_tiny_model
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> Text:
-    return load_text(str(write_tiny_model(tmp_path_factory.mktemp("model"))))
-
-
-@pytest.fixture
-def server(text: Text) -> Iterator[FakeServer]:
-    with hasty(), FakeServer(text.tokenizer) as started:
-        yield started
 
 
 @pytest.mark.parametrize("streams", [True, False])

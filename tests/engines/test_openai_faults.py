@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,30 +16,15 @@ from hyperscale.engines.base import Job
 from hyperscale.engines.openai_crew import Crew
 from hyperscale.engines.openai_engine import OpenaiEngine
 from hyperscale.engines.openai_protocol import request_seed
-from hyperscale.model.load import Text, load_text
 from tests.engines.openai_client import (
     JOBS,
     LONGEST,
     chains_of,
     config_for,
     expected,
-    hasty,
     no_threads_left,
     tokens_of,
 )
-from tests.engines.openai_server import FakeServer
-from tests.tiny_models import write_tiny_model
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> Text:
-    return load_text(str(write_tiny_model(tmp_path_factory.mktemp("model"))))
-
-
-@pytest.fixture
-def server(text: Text) -> Iterator[FakeServer]:
-    with hasty(), FakeServer(text.tokenizer) as started:
-        yield started
 
 
 @pytest.mark.parametrize(

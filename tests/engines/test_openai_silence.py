@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -13,21 +12,7 @@ from hyperscale.engines import openai_engine, openai_http, openai_patience
 from hyperscale.engines.openai_engine import OpenaiEngine
 from hyperscale.engines.openai_http import Server, ServerError
 from hyperscale.engines.openai_patience import ATTEMPTS, GivenUp, Patience
-from hyperscale.model.load import Text, load_text
-from tests.engines.openai_client import THREADS, chains_of, config_for, expected, hasty, tokens_of
-from tests.engines.openai_server import FakeServer
-from tests.tiny_models import write_tiny_model
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> Text:
-    return load_text(str(write_tiny_model(tmp_path_factory.mktemp("model"))))
-
-
-@pytest.fixture
-def server(text: Text) -> Iterator[FakeServer]:
-    with hasty(), FakeServer(text.tokenizer) as started:
-        yield started
+from tests.engines.openai_client import THREADS, chains_of, config_for, expected, tokens_of
 
 
 def test_a_stream_that_has_not_begun_waits_its_turn(server, text, monkeypatch):

@@ -1,0 +1,23 @@
+"""A server that speaks OpenAI's protocol, and the tokenizer of what it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from hyperscale.model.load import Text, load_text
+from tests.engines.openai_client import hasty
+from tests.engines.openai_server import FakeServer
+from tests.tiny_models import write_tiny_model
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Text:
+    return load_text(str(write_tiny_model(tmp_path_factory.mktemp("model"))))
+
+
+@pytest.fixture
+def server(text: Text) -> Iterator[FakeServer]:
+    with hasty(), FakeServer(text.tokenizer) as started:
+        yield started
