@@ -20,9 +20,9 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from benchmarks.common import paired, print_table
 from hyperscale.attention.base import decode_attention
-from hyperscale.backends.pool import take
-from hyperscale.backends.rows import PAGE_SIZE, Rows, pages_for
-from hyperscale.floats import compiled
+from hyperscale.hardware.jit import compiled
+from hyperscale.kvcache.block_pool import take
+from hyperscale.kvcache.block_table import PAGE_SIZE, Rows, pages_for
 
 RATIOS = (4, 8)
 CONTEXTS = (1024, 4096, 16384, 32768)

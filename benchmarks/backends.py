@@ -21,9 +21,9 @@ from hyperscale.attention.base import decode_attention
 from hyperscale.backends import backend_class
 from hyperscale.backends.base import Backend, Parts
 from hyperscale.backends.dmc import Decided
-from hyperscale.backends.meter import Meter
-from hyperscale.backends.rows import PAGE_SIZE, Rows, pages_for
-from hyperscale.engines.memory import cache_shape
+from hyperscale.backends.memory import cache_shape
+from hyperscale.kvcache.block_table import PAGE_SIZE, Rows, pages_for
+from hyperscale.kvcache.meter import Meter
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.linear import pack
 from hyperscale.model.load import Model

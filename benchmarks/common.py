@@ -16,7 +16,7 @@ from rich.table import Table
 
 from hyperscale.model.chat import encode_prompt
 from hyperscale.model.load import Model, load_model
-from hyperscale.tasks import load_problems, load_task
+from hyperscale.tasks.load import load_problems, load_task
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CONSOLE = Console(width=120)

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.common import DTYPES, ours, paired, print_table, prompts, theirs
-from hyperscale.engines.base import Job, Sampling
-from hyperscale.engines.torch_engine import TorchEngine
+from hyperscale.config import Sampling
+from hyperscale.engines.base import Job
+from hyperscale.engines.torch.engine import TorchEngine
 from hyperscale.model.linear import linear
 from hyperscale.model.load import Model
 

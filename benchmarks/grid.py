@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 
 from benchmarks.common import ours, print_table, prompts
-from hyperscale.engines.base import Chain, Job, Sampling
-from hyperscale.engines.torch_engine import TorchEngine
+from hyperscale.config import Sampling
+from hyperscale.engines.base import Chain, Job
+from hyperscale.engines.torch.engine import TorchEngine
 from hyperscale.model.load import Model
 
 WIDTHS, LENGTHS = (1, 2, 4, 8), (128, 256, 512)

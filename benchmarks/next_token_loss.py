@@ -21,13 +21,14 @@ from torch.nn.functional import log_softmax
 
 from benchmarks.common import print_table
 from hyperscale.backends import backend_class
-from hyperscale.engines.base import Job, Sampling
-from hyperscale.engines.threads import Thread
-from hyperscale.engines.torch_engine import TorchEngine
+from hyperscale.config import Sampling
+from hyperscale.engines.base import Job
+from hyperscale.engines.torch.engine import TorchEngine
+from hyperscale.engines.torch.sequence import Thread
 from hyperscale.model.chat import encode_prompt
 from hyperscale.model.family import checkpoint_of, family_of
 from hyperscale.model.load import Model, load_model
-from hyperscale.tasks import load_task
+from hyperscale.tasks.load import load_task
 
 GATED = ("dms", "dmc")
 

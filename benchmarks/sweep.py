@@ -12,8 +12,9 @@ import time
 import torch
 
 from benchmarks.common import ours, print_table, prompts, theirs
-from hyperscale.engines.base import Job, Sampling
-from hyperscale.engines.torch_engine import TorchEngine
+from hyperscale.config import Sampling
+from hyperscale.engines.base import Job
+from hyperscale.engines.torch.engine import TorchEngine
 
 WIDTH = 8
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,9 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from hyperscale.engine_checks import check_engine
-from hyperscale.engines.base import Sampling
-from hyperscale.results.remote import to_place
+from hyperscale.storage.remote import to_place
+from hyperscale.text import wording
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -55,6 +54,17 @@ def _place(given: Any) -> Path:
 
 Device = Annotated[str, AfterValidator(_known_device)]
 """--device, checked."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is drawn. `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 are off."""
+
+    temperature: float = 0.6
+    top_p: float = 0.95
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int = 0
 
 
 class SweepConfig(BaseModel, frozen=True, extra="forbid"):
@@ -143,16 +153,6 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     def _sorted_ratios(cls, ratios: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(sorted(set(ratios)))
 
-    @field_validator("backends")
-    @classmethod
-    def _known_backends(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        from hyperscale.backends import backend_names
-
-        for name in names:
-            if name not in backend_names():
-                raise ValueError(f"--backends: {unknown('backend', name, backend_names())}")
-        return names
-
     @model_validator(mode="after")
     def _consistent(self) -> SweepConfig:
         for flag, threads in (("largest width of the grid", self.width), ("--pool", self.pool or 0)):
@@ -163,14 +163,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
                 )
         if self.pool is not None and self.pool < self.width:
             raise ValueError(f"--pool {self.pool} is smaller than the largest width {self.width} of the grid")
-        if self.compression_ratios and self.backends == ("vanilla",):
-            raise ValueError("--cr needs a backend that compresses: vanilla keeps every token (CR 1)")
-        compressing = [name for name in self.backends if name != "vanilla"]
-        if compressing and not self.compression_ratios:
-            raise ValueError(
-                f"--backends {', '.join(compressing)}: say how much to compress with --cr, such as --cr 4,8"
-            )
-        check_engine(self)
+        _check_engine(self)
         for backend, field, _ in self.backend_options:
             if backend not in self.backends:
                 raise ValueError(f"--backend-option {backend}.{field}: {backend} is not among --backends")
@@ -201,6 +194,38 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         return named if self.engine == "torch" else {**named, "engine": self.engine}
 
 
+def _check_engine(config: SweepConfig) -> None:
+    """ValueError where an engine or executor cannot do what is asked, or a flag belongs to another one."""
+    others = [name for name in config.backends if name != "vanilla"]
+    if config.engine != "torch" and others:
+        raise ValueError(
+            f"--engine {config.engine} generates with the vanilla cache alone, not with {', '.join(others)}: "
+            "its block table serves all KV heads of a layer, so no head can keep, give up or skip tokens of its own, "
+            "and a mask would free nothing. Sweep these backends with --engine torch, in a folder of their own"
+        )
+    if config.engine != "torch" and config.batch_invariant:
+        raise ValueError(f"--batch-invariant is for --engine torch; {config.engine} has its own ways to batch")
+    if (config.engine == "openai") != (config.base_url is not None):
+        raise ValueError("--engine openai and --base-url go together, such as --base-url http://localhost:8000/v1")
+    if config.served_model_name is not None and config.engine != "openai":
+        raise ValueError("--served-model-name is for --engine openai: the name that the server knows the model by")
+    devices = config.tensor_parallel_size * config.pipeline_parallel_size
+    if devices > 1 and config.engine != "vllm":
+        raise ValueError(
+            "--tensor-parallel-size and --pipeline-parallel-size are for --engine vllm; --engine torch uses one "
+            "device, and more of them with --executor ray"
+        )
+    if config.executor == "local" and (
+        config.ray_address or config.gpus_per_shard is not None or config.cpus_per_shard
+    ):
+        raise ValueError("--ray-address, --gpus-per-shard and --cpus-per-shard are for --executor ray")
+    if config.executor == "ray" and config.engine == "openai":
+        raise ValueError(
+            "--executor ray has nothing to spread for --engine openai: the server computes. Raise "
+            "--request-concurrency instead"
+        )
+
+
 def make_config(**fields: Any) -> SweepConfig:
     """SweepConfig of `fields`; ValueError with one line that names the flag at fault."""
     try:
@@ -218,37 +243,6 @@ def stable_hash(value: Mapping[str, Any]) -> str:
     """16 hex digits of JSON values, the same in every process and on every machine."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def unknown(kind: str, name: str, known: Collection[str]) -> str:
-    """Message for a name that is not among `known`, with the one that was perhaps meant."""
-    lower = {entry.lower(): entry for entry in known}
-    near = get_close_matches(name.lower(), lower, n=1)
-    hint = f"did you mean {lower[near[0]]!r}?" if near else f"known: {', '.join(sorted(known))}"
-    return f"unknown {kind} {name!r}; {hint}"
-
-
-_WORDS = {
-    "bool_parsing": "must be true or false",
-    "extra_forbidden": "is no setting that is known",
-    "finite_number": "must be a finite number",
-    "float_parsing": "must be a number",
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "int_parsing": "must be a whole number",
-    "int_parsing_size": "has too many digits",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be at most {le}",
-    "literal_error": "must be {expected}",
-    "string_too_short": "must not be empty",
-    "too_short": "must not be empty",
-}
-
-
-def wording(detail: ErrorDetails) -> str:
-    """What pydantic finds wrong with a value, as a user is told."""
-    words = _WORDS.get(detail["type"])
-    return detail["msg"].removeprefix("Value error, ") if words is None else words.format(**detail.get("ctx", {}))
 
 
 _FLAGS = {"compression_ratios": "cr", "problem_ids": "problem-id", "grid": "widths/--lengths"}

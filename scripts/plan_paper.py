@@ -15,10 +15,10 @@ from typing import Any
 
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.executors.local import run_specs
-from hyperscale.grid import Run
-from hyperscale.plan_cost import SHARD_SECONDS, Assumptions, Work, makespan, problems_within
-from hyperscale.plan_estimate import Estimate, Estimates, bound_by, estimate, format_count, format_seconds
-from hyperscale.sizes import format_bytes
+from hyperscale.plan.cost import SHARD_SECONDS, Assumptions, Work, makespan, problems_within
+from hyperscale.plan.estimate import Estimate, Estimates, bound_by, estimate, format_count, format_seconds
+from hyperscale.plan.runs import Run
+from hyperscale.text import format_bytes
 
 SHAPES = {
     "1.5B": {"hidden_size": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2,

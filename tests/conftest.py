@@ -21,9 +21,9 @@ from tests.smollm2 import smollm2_path
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
 
-LONG = ("executors/test_ray.py", "test_smollm2.py", "test_decode_logits.py", "test_kill.py", "test_code_verdicts.py")
+LONG = ("ray/test_ray.py", "test_smollm2.py", "test_decode_logits.py", "test_kill.py", "test_code_verdicts.py")
 """Begun first, so that no worker is left with them alone at the end."""
-_REAL_MODEL = ("model/test_smollm2.py", "engines/test_smollm2.py", "engines/test_decode_logits.py")
+_REAL_MODEL = ("model/test_smollm2.py", "torch/test_smollm2.py", "torch/test_decode_logits.py")
 """Files that share one load of SmolLM2, half a minute of it."""
 
 

@@ -20,12 +20,13 @@ import numpy as np
 from rich.console import Console
 
 from hyperscale.config import SweepConfig, make_config
-from hyperscale.engines.base import CacheShape, Chain, Job
+from hyperscale.engines.base import Chain, Job
 from hyperscale.executors.base import InProcess
-from hyperscale.grid import Run
-from hyperscale.progress import Board, Lines
-from hyperscale.sweep import Report, sweep
-from hyperscale.tasks import Problem
+from hyperscale.kvcache.shape import CacheShape
+from hyperscale.plan.runs import Run
+from hyperscale.sweep.progress import Board, Lines
+from hyperscale.sweep.run import Report, sweep
+from hyperscale.tasks.task import Problem
 
 LAYERS, KV_HEADS, PAGE = 2, 3, 16
 LONGEST = 60

@@ -9,7 +9,7 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     [
         "tests.results.test_kill",
-        "tests.test_kill_backends",
+        "tests.sweep.test_kill_backends",
         "tests.retrofit.runs",
         "tests.faults.test_kill",
         "tests.faults.test_migrate",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hyperscale.cli import run
+from hyperscale.cli.main import run
 
 
 def write_sums(folder: Path, problems: int) -> Path:

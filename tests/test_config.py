@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperscale.config import IDENTITY_FIELDS, SweepConfig, make_config, stable_hash
-from hyperscale.engines.base import Sampling
-from hyperscale.sizes import format_bytes, format_tokens, parse_bytes, parse_list, parse_tokens
+from hyperscale.config import IDENTITY_FIELDS, Sampling, SweepConfig, make_config, stable_hash
+from hyperscale.text import format_bytes, format_tokens, parse_bytes, parse_list, parse_tokens
 
 FIELDS: dict[str, Any] = {"model": "m", "tasks": ("gsm8k",), "grid": ((2, 64), (1, 64)), "output_dir": Path("out")}
 
@@ -90,9 +89,6 @@ def test_grid_is_sorted_and_unique() -> None:
         ({"backends": ("tova",), "compression_ratios": ("x",)}, "--cr 'x': must be a number"),
         ({"backends": ("tova",), "compression_ratios": (1,)}, "--cr 1: must be above 1"),
         ({"pool": 1}, "--pool 1 is smaller than the largest width 2"),
-        ({"backends": ("vanila",)}, "--backends: unknown backend 'vanila'; did you mean 'vanilla'"),
-        ({"backends": ("TOVA",)}, "did you mean 'tova'"),
-        ({"compression_ratios": (4,)}, "vanilla keeps every token"),
         ({"nonsense": 1}, "--nonsense"),
     ],
 )

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyperscale.backends.rows import Rows
+from hyperscale.kvcache.block_table import Rows
 
 
 class DecodeAttention(Protocol):

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from hyperscale.attention.lanes import greatest, mix1, mix2, mix3, score1, score2, score3
 from hyperscale.attention.vectors import LINE
-from hyperscale.backends.rows import PAGE_SIZE, Rows
-from hyperscale.floats import FASTMATH, compiled, exp, to_float
+from hyperscale.hardware.jit import FASTMATH, compiled, exp, to_float
+from hyperscale.kvcache.block_table import PAGE_SIZE, Rows
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _NO_MASS = np.empty((0, 0, 0), np.float32)

@@ -22,7 +22,7 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyperscale.backends.rows import PAGE_SIZE, Rows, pages_for
+from hyperscale.kvcache.block_table import PAGE_SIZE, Rows, pages_for
 
 SPLIT_PAGES = 16
 SPLIT = SPLIT_PAGES * PAGE_SIZE

@@ -22,7 +22,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from hyperscale.attention import vectors as vec
-from hyperscale.backends.rows import PAGE_SIZE
+from hyperscale.kvcache.block_table import PAGE_SIZE
 
 _TOGETHER = 8
 """Tokens scored at once: as many sums as hide one another's latency."""

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyperscale.backends.rows import PAGE_SIZE, Rows, pages_for
+from hyperscale.kvcache.block_table import PAGE_SIZE, Rows, pages_for
 
 
 class GatheredAttention:

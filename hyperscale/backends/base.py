@@ -31,8 +31,8 @@ from torch import Tensor
 
 from hyperscale.attention.base import DecodeAttention
 from hyperscale.attention.dense import causal_attention
-from hyperscale.backends.meter import Meter
-from hyperscale.backends.rows import PAGE_SIZE, Rows, pages_for
+from hyperscale.kvcache.block_table import PAGE_SIZE, Rows, pages_for
+from hyperscale.kvcache.meter import Meter
 from hyperscale.model.gate_spec import GateSpec
 
 

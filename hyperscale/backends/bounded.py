@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hyperscale.backends.base import Backend, Parts, dense_prefill
-from hyperscale.backends.rows import PAGE_SIZE
-from hyperscale.floats import compiled
+from hyperscale.hardware.jit import compiled
+from hyperscale.kvcache.block_table import PAGE_SIZE
 
 _BLOCK = 64
 """Slots whose least is taken at once: a minimum is found in vectors, the slot that it lies in is not."""

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from hyperscale.attention.sparse import windowed_attention
 from hyperscale.backends.base import Backend, Parts
-from hyperscale.backends.rows import PAGE_SIZE
-from hyperscale.floats import compiled
+from hyperscale.hardware.jit import compiled
+from hyperscale.kvcache.block_table import PAGE_SIZE
 from hyperscale.model.gate_spec import GATES, KEY, GateSpec
 
 

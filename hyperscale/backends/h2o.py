@@ -13,7 +13,7 @@ from torch import Tensor
 from hyperscale.attention.prompt import attention_mass
 from hyperscale.backends.base import Parts
 from hyperscale.backends.bounded import Bounded, Protection, least
-from hyperscale.floats import FASTMATH, compiled
+from hyperscale.hardware.jit import FASTMATH, compiled
 
 HALF = -1
 

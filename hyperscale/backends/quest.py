@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hyperscale.backends.base import Backend, Parts, dense_prefill
-from hyperscale.backends.page_bounds import BOUNDS_TOKENS, PageBounds
-from hyperscale.backends.rows import PAGE_SIZE
-from hyperscale.floats import compiled
+from hyperscale.backends.block_bounds import BOUNDS_TOKENS, PageBounds
+from hyperscale.hardware.jit import compiled
+from hyperscale.kvcache.block_table import PAGE_SIZE
 
 
 @dataclass(frozen=True)

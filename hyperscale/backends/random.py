@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hyperscale.backends.base import Parts
 from hyperscale.backends.bounded import Bounded
-from hyperscale.floats import compiled
+from hyperscale.hardware.jit import compiled
 
 
 class Random(Bounded):

@@ -9,7 +9,8 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from hyperscale.backends import backend_class, backend_names
-from hyperscale.config import OptionValue, unknown, wording
+from hyperscale.config import OptionValue
+from hyperscale.text import unknown, wording
 
 MOST = 2**31 - 1
 """Largest whole number that a setting may be: backends keep positions in 32 bits."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hyperscale.attention.prompt import attention_mass
 from hyperscale.backends.bounded import Bounded, least
-from hyperscale.floats import FASTMATH, compiled
+from hyperscale.hardware.jit import FASTMATH, compiled
 
 
 class Tova(Bounded):

@@ -9,22 +9,13 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hyperscale.kvcache.shape import CacheShape
+
 if TYPE_CHECKING:
-    from hyperscale.analysis.roofline import Ceiling
+    from hyperscale.hardware.roofline import Ceiling
 
 FinishReason = Literal["stop", "length"]
 Accounting = Literal["measured", "from_lengths", "from_text"]
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How a token is drawn. `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 are off."""
-
-    temperature: float = 0.6
-    top_p: float = 0.95
-    top_k: int = 0
-    min_p: float = 0.0
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,23 +70,6 @@ class Chain:
     """Where the counts come from; see the column of the same name (docs/results.md)."""
     device_bytes: int | None = None
     """Most memory that the engine's processes had held by the end of the chain; None where that is not known."""
-
-
-@dataclass(frozen=True)
-class CacheShape:
-    """The constants that turn counts of tokens and pages into means and bytes."""
-
-    layers: int
-    kv_heads: int
-    token_bytes: int
-    """Bytes of one KV token of one KV head of one layer (key and value)."""
-    page_bytes: int
-    """Bytes of one page: 16 KV tokens of one KV head of one layer, and what the backend keeps beside them."""
-
-    @property
-    def rows(self) -> int:
-        """Rows of one sequence: layers x KV heads."""
-        return self.layers * self.kv_heads
 
 
 class Engine(Protocol):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hyperscale.config import SweepConfig
     from hyperscale.executors.local import LocalExecutor
-    from hyperscale.executors.ray import RayExecutor
+    from hyperscale.executors.ray.driver import RayExecutor
     from hyperscale.executors.served import ServedExecutor
 
 
@@ -17,7 +17,7 @@ def executor_class(config: SweepConfig) -> type[LocalExecutor | ServedExecutor |
     Imported only where it is asked for: ray and vLLM are optional.
     """
     if config.executor == "ray":
-        from hyperscale.executors.ray import RayExecutor
+        from hyperscale.executors.ray.driver import RayExecutor
 
         return RayExecutor
     return in_process_class(config)

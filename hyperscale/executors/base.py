@@ -9,14 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from hyperscale import provenance
-from hyperscale.engines.base import CacheShape, Chain, Engine, Job
-from hyperscale.grid import Run
-from hyperscale.rows import Row, empty_row, sample_row
-from hyperscale.tasks import Problem
+from hyperscale.engines.base import Chain, Engine, Job
+from hyperscale.kvcache.shape import CacheShape
+from hyperscale.plan.runs import Run
+from hyperscale.process import provenance
+from hyperscale.results.sample import Row, empty_row, sample_row
+from hyperscale.tasks.task import Problem
 
 if TYPE_CHECKING:
-    from hyperscale.analysis.roofline import Ceiling
+    from hyperscale.hardware.roofline import Ceiling
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -11,21 +10,20 @@ from hyperscale.backends import backend_class
 from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Engine
 from hyperscale.executors.base import InProcess
-from hyperscale.grid import Run, plan_runs
 from hyperscale.model.chat import encode_prompt, text_and_ends
 from hyperscale.model.family import checkpoint_of
-from hyperscale.sizes import format_tokens
-from hyperscale.tasks import Problem
+from hyperscale.model.weights import weights_sha
+from hyperscale.plan.runs import Run, plan_runs
+from hyperscale.tasks.task import Problem
+from hyperscale.text import format_tokens
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
     from transformers import PreTrainedTokenizerBase
 
     from hyperscale.model.load import Model
     from hyperscale.model.spec import ModelSpec
 
-_HASHED_VALUES = 64
 _THINK = "<think>"
 
 
@@ -78,7 +76,7 @@ class LocalExecutor(InProcess):
 
     def engine(self, run: Run) -> Engine:
         """Torch engine of the run's backend, its batch sized to --memory-budget for the run's largest cap."""
-        from hyperscale.engines.torch_engine import TorchEngine
+        from hyperscale.engines.torch.engine import TorchEngine
 
         return TorchEngine(
             self._model_of(run),
@@ -96,7 +94,7 @@ class LocalExecutor(InProcess):
         """None leaves it to the engine, which takes what is free."""
         if self._config.memory_budget is not None or self._share >= 1:
             return self._config.memory_budget
-        from hyperscale.engines.memory import lent_bytes
+        from hyperscale.hardware.memory import lent_bytes
 
         return lent_bytes(self._model.decoder.embed.device, self._share)
 
@@ -149,7 +147,7 @@ def check_model(config: SweepConfig) -> None:
 
 def check_memory(config: SweepConfig, dtype: torch.dtype) -> None:
     """ValueError if --memory-budget does not hold one thread of every run."""
-    from hyperscale.engines.memory import cache_shape, pool_pages, reserve_for
+    from hyperscale.backends.memory import cache_shape, pool_pages, reserve_for
 
     if config.memory_budget is None:
         return
@@ -172,12 +170,3 @@ def run_specs(config: SweepConfig) -> Iterator[tuple[Run, ModelSpec]]:
         if name != config.model and (spec.gates is None or spec.gates.ratio != run.compression_ratio):
             raise ValueError(f"{name}: its gates are not of ratio {run.compression_ratio:g}, as {config.model} says")
         yield run, spec
-
-
-def weights_sha(decoder: nn.Module) -> str:
-    """Digest of a few values of every weight: tells a retrained checkpoint from the one it replaced."""
-    digest = hashlib.sha256()
-    for weight in decoder.parameters():
-        flat = weight.detach().flatten()
-        digest.update(flat[:: max(1, len(flat) // _HASHED_VALUES)].float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]

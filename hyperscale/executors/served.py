@@ -12,13 +12,13 @@ from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Engine
 from hyperscale.executors.base import InProcess
 from hyperscale.executors.local import LocalExecutor, answer_prefix
-from hyperscale.grid import Run
 from hyperscale.model.chat import encode_prompt, text_and_ends
-from hyperscale.tasks import Problem
+from hyperscale.plan.runs import Run
+from hyperscale.tasks.task import Problem
 
 if TYPE_CHECKING:
-    from hyperscale.engines.openai_engine import OpenaiEngine
-    from hyperscale.engines.vllm_engine import VllmEngine
+    from hyperscale.engines.openai.engine import OpenaiEngine
+    from hyperscale.engines.vllm.engine import VllmEngine
 
 
 class ServedExecutor(InProcess):
@@ -67,9 +67,9 @@ class ServedExecutor(InProcess):
 
 def _engine_class(config: SweepConfig) -> type[VllmEngine | OpenaiEngine]:
     if config.engine == "vllm":
-        from hyperscale.engines.vllm_engine import VllmEngine
+        from hyperscale.engines.vllm.engine import VllmEngine
 
         return VllmEngine
-    from hyperscale.engines.openai_engine import OpenaiEngine
+    from hyperscale.engines.openai.engine import OpenaiEngine
 
     return OpenaiEngine

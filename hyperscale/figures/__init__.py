@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from hyperscale.figures import frontiers, grid, pareto, style
 from hyperscale.figures.data import FigureData, load, slug
-from hyperscale.results.files import replacing
+from hyperscale.storage.files import replacing
 
 FIGURES: dict[str, Callable[[FigureData], Figure]] = {
     "frontiers": frontiers.figure,

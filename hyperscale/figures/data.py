@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from hyperscale.analysis.pareto import require_columns
-from hyperscale.results.files import is_local, read
 from hyperscale.results.manifest import read_manifest
 from hyperscale.results.rows import completed
 from hyperscale.results.schema import POINTS
+from hyperscale.storage.files import is_local, read
 
 INTERVAL_NOTE = "bootstrap over problems; Clopper–Pearson where all problems score the same"
 

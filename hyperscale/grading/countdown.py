@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hyperscale.grading.verdict import NOTHING, Extraction
-from hyperscale.procedural.base import answer_of
-from hyperscale.procedural.countdown import Countdown, signed_terms
+from hyperscale.tasks.generators.base import answer_of
+from hyperscale.tasks.generators.countdown import Countdown, signed_terms
 
 
 def countdown_answer(text: str, *, finished: bool) -> Extraction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from hyperscale.grading.verdict import NOTHING, Extraction
-from hyperscale.procedural.base import answer_of
+from hyperscale.tasks.generators.base import answer_of
 
 _NUMBER = re.compile("[0-9]{1,9}")
 

@@ -73,7 +73,7 @@ def family_of(model: str) -> Family | None:
 
 def write_family(folder: Path, original: str, revision: str | None, members: dict[tuple[str, float], str]) -> None:
     """Make a folder a family of the members that lie in it."""
-    from hyperscale.results.files import replacing
+    from hyperscale.storage.files import replacing
 
     fields: dict[str, Any] = {"original": original, "revision": revision, "members": [
         {"backend": backend, "ratio": ratio, "checkpoint": name} for (backend, ratio), name in members.items()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from numba import prange
 from torch import Tensor
 
-from hyperscale.floats import FASTMATH, bits, compiled, to_bf16, to_float
+from hyperscale.hardware.jit import FASTMATH, bits, compiled, to_bf16, to_float
 
 _MANY = 64
 """Rows from which on it pays to wake the other threads."""

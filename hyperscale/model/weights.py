@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hyperscale.model.decoder import Decoder
 from hyperscale.model.spec import ModelSpec
+
+_HASHED_VALUES = 64
 
 
 class Slot(NamedTuple):
@@ -107,3 +110,12 @@ def fill(decoder: Decoder, tensors: Iterable[tuple[str, Tensor]], origin: str) -
             f"{origin}: the config ties lm_head to the embedding, but the checkpoint holds another "
             "lm_head.weight. Set tie_word_embeddings to false in config.json."
         )
+
+
+def weights_sha(decoder: nn.Module) -> str:
+    """Digest of a few values of every weight: tells a retrained checkpoint from the one it replaced."""
+    digest = hashlib.sha256()
+    for weight in decoder.parameters():
+        flat = weight.detach().flatten()
+        digest.update(flat[:: max(1, len(flat) // _HASHED_VALUES)].float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hyperscale.cli import INTERRUPTED, USER_ERROR, UsageError
+from hyperscale.cli.main import INTERRUPTED, USER_ERROR, UsageError
 from hyperscale.model.family import EMBEDDED
 from hyperscale.pretrain.log import Row
 from hyperscale.pretrain.recipe import Recipe

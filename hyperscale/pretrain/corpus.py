@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from hyperscale.pretrain.recipe import Mixture, Recipe
-from hyperscale.procedural import GENERATORS, example
-from hyperscale.procedural.base import random_numbers
-from hyperscale.procedural.trace import recall
-from hyperscale.procedural.vocabulary import VOCABULARY
+from hyperscale.tasks.generators import GENERATORS, example
+from hyperscale.tasks.generators.base import random_numbers
+from hyperscale.tasks.generators.trace import recall
+from hyperscale.tasks.generators.vocabulary import VOCABULARY
 
 IGNORED = -1
 """Target of a token after which nothing is to be learnt: padding, and the prompt's but for its last."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from hyperscale.pretrain.corpus import KINDS
-from hyperscale.results.log import LOG, Row, read_log, replace_log
+from hyperscale.storage.log import LOG, Row, read_log, replace_log
 
 __all__ = ["LOG", "Row", "read_log", "write_log"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hyperscale.procedural.vocabulary import VOCABULARY, make_tokenizer
+from hyperscale.tasks.generators.vocabulary import VOCABULARY, make_tokenizer
 
 if TYPE_CHECKING:
     from transformers import Qwen3Config

@@ -9,12 +9,12 @@ from typing import Any
 from hyperscale.model.family import write_family
 from hyperscale.pretrain.corpus import Document, document
 from hyperscale.pretrain.recipe import Recipe
-from hyperscale.procedural import GENERATORS
 from hyperscale.retrofit.batches import Batch, padded
 from hyperscale.retrofit.config import RetrofitConfig, make_retrofit
 from hyperscale.retrofit.export import checkpoint_name
 from hyperscale.retrofit.progress import Progress
 from hyperscale.retrofit.run import retrofit
+from hyperscale.tasks.generators import GENERATORS
 
 DOCUMENT_SEED = 1
 """Not the seed of the model's own training: the retrofits see other problems, still none of the test set."""

@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hyperscale.interrupt import Interrupt
 from hyperscale.pretrain.corpus import KINDS, Step, steps_of
 from hyperscale.pretrain.log import Row, read_log, write_log
 from hyperscale.pretrain.recipe import Recipe
 from hyperscale.pretrain.start import make_start
-from hyperscale.procedural.vocabulary import write_tokenizer
-from hyperscale.results.files import replacing
-from hyperscale.results.lock import FolderLock
+from hyperscale.process.interrupt import Interrupt
+from hyperscale.storage.files import replacing
+from hyperscale.storage.lock import FolderLock
+from hyperscale.tasks.generators.vocabulary import write_tokenizer
 
 STATE, CHECKPOINT = "state.pt", "checkpoint"
 _LOG_EVERY = 25

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hyperscale.results.files import make, move, read, remove
 from hyperscale.results.incoming import INCOMING, SCHEMA, columns_of, incoming_parts, sound
 from hyperscale.results.parts import Parts
-from hyperscale.results.remote import Copies, is_local
 from hyperscale.results.schema import SAMPLE_KEY
+from hyperscale.storage.files import make, move, read, remove
+from hyperscale.storage.remote import Copies, is_local
 
 DAMAGED = "damaged"
 """Folder for parts that are no more what was written."""

@@ -17,11 +17,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hyperscale.results import remote
-from hyperscale.results.files import listed, make, read, write
 from hyperscale.results.part import digest_of, encoded
 from hyperscale.results.rows import rows_to_arrow
 from hyperscale.results.schema import arrow_schema
+from hyperscale.storage import remote
+from hyperscale.storage.files import listed, make, read, write
 
 INCOMING = "incoming"
 """Folder of the parts that wait."""

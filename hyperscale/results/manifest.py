@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hyperscale.results.files import read, write
 from hyperscale.results.schema import OLDEST_VERSION, SCHEMA_VERSION
+from hyperscale.storage.files import read, write
 
 _VERSION = "schema_version"
 _ABSENT = "(absent)"

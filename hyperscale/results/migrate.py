@@ -12,11 +12,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hyperscale.results.files import listed, write
 from hyperscale.results.manifest import read_manifest, schema_version, write_manifest
 from hyperscale.results.part import Part, encoded, named, parse_name, sound_bytes
 from hyperscale.results.rows import KEYS
 from hyperscale.results.schema import NEW_COLUMNS, SCHEMA_VERSION, arrow_schema
+from hyperscale.storage.files import listed, write
 
 
 def migrate(folder: Path) -> str | None:

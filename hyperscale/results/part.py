@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hyperscale.results.files import read
+from hyperscale.storage.files import read
 
 _NAME = re.compile(r"part-(\d{8,})-(\d{8,})(?:-([0-9a-f]{16}))?\.parquet")
 

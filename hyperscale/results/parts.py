@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hyperscale.results.files import listed, make, move, remove, remove_leftovers, write
 from hyperscale.results.part import Part, encoded, named, parse_name, sound_bytes
-from hyperscale.results.remote import Copies, is_local
+from hyperscale.storage.files import listed, make, move, remove, remove_leftovers, write
+from hyperscale.storage.remote import Copies, is_local
 
 _MERGED_BYTES = 32 << 20
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from hyperscale.results import manifest
 from hyperscale.results.adoption import DAMAGED, Adoption
-from hyperscale.results.files import remove, remove_leftovers, write
-from hyperscale.results.lease import hold
 from hyperscale.results.migrate import migrate
 from hyperscale.results.parts import Parts
-from hyperscale.results.remote import is_local, to_place
 from hyperscale.results.rows import KEYS, frame_to_arrow, rows_to_arrow
 from hyperscale.results.schema import SAMPLE_KEY, TABLES, arrow_schema
+from hyperscale.storage.files import remove, remove_leftovers, write
+from hyperscale.storage.lease import hold
+from hyperscale.storage.remote import is_local, to_place
 
 _CHAIN_KEY = [*SAMPLE_KEY, "chain"]
 

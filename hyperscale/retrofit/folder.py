@@ -9,15 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hyperscale.provenance import new_session, now
-from hyperscale.results.files import replacing
-from hyperscale.results.lock import FolderLock
+from hyperscale.process.provenance import new_session, now
 from hyperscale.results.manifest import check_identity
 from hyperscale.retrofit.config import RetrofitConfig
 from hyperscale.retrofit.export import BASE
 from hyperscale.retrofit.log import LOG
 from hyperscale.retrofit.samples import SAMPLES
 from hyperscale.retrofit.state import STATE
+from hyperscale.storage.files import replacing
+from hyperscale.storage.lock import FolderLock
 
 RUN = "run.json"
 _LOCK = ".lock"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from hyperscale.results.log import LOG, Row, read_log, replace_log
 from hyperscale.results.schema import Column
+from hyperscale.storage.log import LOG, Row, read_log, replace_log
 
 # One line a column keeps the table readable as a table.
 # fmt: off

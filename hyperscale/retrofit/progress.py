@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from hyperscale.progress import LINE_SECONDS, format_time
+from hyperscale.process.console import LINE_SECONDS
 from hyperscale.retrofit.log import Row
+from hyperscale.text import format_time
 
 _RECENT = 20
 """Steps whose mean time tells how long the others will take."""

@@ -8,11 +8,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-from hyperscale.executors.local import weights_sha
-from hyperscale.interrupt import Interrupt
 from hyperscale.model.checkpoint import source_config
 from hyperscale.model.load import Model, load_model, load_spec
 from hyperscale.model.source import find
+from hyperscale.model.weights import weights_sha
+from hyperscale.process.interrupt import Interrupt
 from hyperscale.retrofit.batches import Batches
 from hyperscale.retrofit.config import RetrofitConfig
 from hyperscale.retrofit.export import checkpoint_name, declare_family, export, write_base

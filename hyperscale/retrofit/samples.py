@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hyperscale.engines.base import Chain, Job, Sampling
-from hyperscale.interrupt import Interrupt
+from hyperscale.config import Sampling
+from hyperscale.engines.base import Chain, Job
 from hyperscale.model.chat import encode_prompt, template_sha
 from hyperscale.model.load import Model
+from hyperscale.process.interrupt import Interrupt
 from hyperscale.results.parts import Parts
 from hyperscale.results.schema import Column
 from hyperscale.retrofit.batches import Batch, padded
@@ -104,7 +105,7 @@ class OwnSamples:
         return len(self._samples) == len(self._keys)
 
     def _draw(self, model: Model, parts: Parts, progress: Progress, interrupt: Interrupt) -> None:
-        from hyperscale.engines.torch_engine import TorchEngine
+        from hyperscale.engines.torch.engine import TorchEngine
 
         config, rows = self._config, len(self._keys)
         assert config.sample_temperature is not None

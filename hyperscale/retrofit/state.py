@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hyperscale.results.files import replacing
+from hyperscale.storage.files import replacing
 
 STATE = "state.pt"
 

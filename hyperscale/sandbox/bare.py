@@ -11,9 +11,10 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from hyperscale.sandbox.base import BOX, Limits, Program, Sandbox
+from hyperscale.sandbox.base import Sandbox
 from hyperscale.sandbox.launch import ENVIRONMENT, inside, kernel_limits, spawn
 from hyperscale.sandbox.process import Running
+from hyperscale.sandbox.program import BOX, Limits, Program
 from hyperscale.sandbox.runtime import Runtime
 
 _START = """

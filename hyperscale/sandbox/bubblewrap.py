@@ -8,10 +8,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from hyperscale.sandbox.base import BOX, SCRATCH, Limits, Program, Sandbox
+from hyperscale.sandbox.base import Sandbox
 from hyperscale.sandbox.keeper import Keeper
 from hyperscale.sandbox.launch import ENVIRONMENT, NOBODY, in_memory, inside, kernel_limits, python_command, spawn
 from hyperscale.sandbox.process import Running
+from hyperscale.sandbox.program import BOX, SCRATCH, Limits, Program
 from hyperscale.sandbox.runtime import Runtime
 from hyperscale.sandbox.seccomp import filter_program
 

@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from hyperscale.sandbox.base import BOX, SCRATCH, Limits, Program
 from hyperscale.sandbox.process import Spawned
+from hyperscale.sandbox.program import BOX, SCRATCH, Limits, Program
 from hyperscale.sandbox.runtime import Runtime
 
 NOBODY = 65534

@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from hyperscale.sandbox.base import Ended, Limits, Why
+from hyperscale.sandbox.program import Ended, Limits, Why
 from hyperscale.sandbox.tree import available_bytes, children, entries_left, fair_bytes, usage
 
 _CHUNK = 1 << 16

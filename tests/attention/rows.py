@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyperscale.backends.rows import PAGE_SIZE, Rows, pages_for
+from hyperscale.kvcache.block_table import PAGE_SIZE, Rows, pages_for
 from tests.reference import attention as reference
 
 # Inputs are rounded to 16 bits for both sides; what remains is that the output is, and on a GPU the softmax weights.

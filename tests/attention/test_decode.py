@@ -14,7 +14,7 @@ from hyperscale.attention.base import DecodeAttention, decode_attention
 from hyperscale.attention.cpu import CpuAttention
 from hyperscale.attention.dense import causal_attention
 from hyperscale.attention.reference import GatheredAttention
-from hyperscale.backends.rows import Rows
+from hyperscale.kvcache.block_table import Rows
 from tests.attention.rows import (
     assert_close,
     assert_mass,

@@ -21,7 +21,7 @@ import torch
 from hyperscale.attention.base import DecodeAttention, decode_attention
 from hyperscale.attention.cpu import CpuAttention
 from hyperscale.attention.reference import GatheredAttention
-from hyperscale.backends.rows import PAGE_SIZE, Rows
+from hyperscale.kvcache.block_table import PAGE_SIZE, Rows
 from tests.attention.rows import (
     MASS_TOLERANCE,
     TOLERANCE,

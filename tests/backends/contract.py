@@ -34,8 +34,8 @@ from hyperscale.attention.cpu import CpuAttention
 from hyperscale.attention.reference import GatheredAttention
 from hyperscale.backends import backend_class
 from hyperscale.backends.base import Parts
-from hyperscale.backends.meter import Meter
-from hyperscale.backends.rows import PAGE_SIZE, Rows, pages_for
+from hyperscale.kvcache.block_table import PAGE_SIZE, Rows, pages_for
+from hyperscale.kvcache.meter import Meter
 from tests.backends.cases import Case, Extra, Inputs, Shape, random_inputs
 
 CLOSE = 1e-5

@@ -11,8 +11,8 @@ from torch import Tensor
 from hyperscale.attention.base import decode_attention
 from hyperscale.backends import backend_class
 from hyperscale.backends.base import Backend, Parts
-from hyperscale.backends.meter import Meter, StepCounts
-from hyperscale.backends.rows import Rows, pages_for
+from hyperscale.kvcache.block_table import Rows, pages_for
+from hyperscale.kvcache.meter import Meter, StepCounts
 from hyperscale.model.load import Model
 
 

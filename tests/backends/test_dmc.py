@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from hyperscale.backends import dmc
 from hyperscale.backends.dmc import DMC, merged_attention
-from hyperscale.engines.base import Job, Sampling
-from hyperscale.engines.torch_engine import TorchEngine
+from hyperscale.config import Sampling
+from hyperscale.engines.base import Job
+from hyperscale.engines.torch.engine import TorchEngine
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.load import Model, load_model
 from tests.backends.cases import Shape, random_inputs

@@ -15,9 +15,10 @@ from hyperscale.attention.dense import causal_attention
 from hyperscale.attention.sparse import windowed_attention
 from hyperscale.backends.base import Parts
 from hyperscale.backends.dms import DMS, DMSSettings
-from hyperscale.backends.rows import PAGE_SIZE
-from hyperscale.engines.base import Job, Sampling
-from hyperscale.engines.torch_engine import TorchEngine
+from hyperscale.config import Sampling
+from hyperscale.engines.base import Job
+from hyperscale.engines.torch.engine import TorchEngine
+from hyperscale.kvcache.block_table import PAGE_SIZE
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.load import Model, load_model
 from tests.backends.cases import Shape, random_inputs

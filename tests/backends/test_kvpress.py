@@ -16,9 +16,9 @@ import torch
 from hyperscale.attention.cpu import CpuAttention
 from hyperscale.backends.base import Parts
 from hyperscale.backends.bounded import Protection
-from hyperscale.backends.meter import Meter
-from hyperscale.backends.rows import Rows, pages_for
 from hyperscale.backends.tova import Tova
+from hyperscale.kvcache.block_table import Rows, pages_for
+from hyperscale.kvcache.meter import Meter
 from hyperscale.model.load import load_model
 from tests.tiny_models import write_tiny_model
 

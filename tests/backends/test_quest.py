@@ -15,13 +15,14 @@ from hyperscale.attention.base import DecodeAttention
 from hyperscale.attention.cpu import CpuAttention
 from hyperscale.attention.reference import GatheredAttention
 from hyperscale.backends.base import Parts
-from hyperscale.backends.meter import Meter
+from hyperscale.backends.memory import Reserve
 from hyperscale.backends.quest import Quest, QuestSettings
-from hyperscale.backends.rows import PAGE_SIZE, Rows, pages_for
 from hyperscale.backends.vanilla import Vanilla
-from hyperscale.engines.base import Job, Sampling
-from hyperscale.engines.memory import Reserve
-from hyperscale.engines.torch_engine import TorchEngine
+from hyperscale.config import Sampling
+from hyperscale.engines.base import Job
+from hyperscale.engines.torch.engine import TorchEngine
+from hyperscale.kvcache.block_table import PAGE_SIZE, Rows, pages_for
+from hyperscale.kvcache.meter import Meter
 from hyperscale.model.load import Model, load_model
 from tests.backends.cases import Case, Shape
 from tests.backends.contract import Bench, random_run

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from hyperscale.model.load import Text, load_text
-from tests.engines.openai_client import hasty
-from tests.engines.openai_server import FakeServer
+from tests.engines.openai.client import hasty
+from tests.engines.openai.server import FakeServer
 from tests.tiny_models import write_tiny_model
 
 

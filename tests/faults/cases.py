@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from hyperscale.cli import run
+from hyperscale.cli.main import run
 
 # The same cases each time: what is found is mended, and a run tomorrow does not fail by luck.
 settings.register_profile(

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
-from hyperscale.cli import run
+from hyperscale.cli.main import run
 from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Chain, Job
-from hyperscale.grid import Run
+from hyperscale.plan.runs import Run
 from tests.fakes import FakeEngine, FakeExecutor
 
 GRID = ["--widths", "2", "--lengths", "16,32"]

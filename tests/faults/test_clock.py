@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hyperscale.grading import GradeRequest, GradingPool
-from hyperscale.sweep import sweep
+from hyperscale.sweep.run import sweep
 from tests.fakes import FakeExecutor, Silent, fake_config, run_fake, write_task
 from tests.folders import assert_same_results, rows, table
 from tests.sums import sweep_tiny, write_sums
@@ -43,7 +43,7 @@ class Backwards(datetime):
 @pytest.fixture
 def jumps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", partial(next, jumping()))
-    monkeypatch.setattr("hyperscale.provenance.datetime", Backwards)
+    monkeypatch.setattr("hyperscale.process.provenance.datetime", Backwards)
 
 
 def test_a_sweep_does_not_care(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jumps: None) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from hyperscale.results.store import Store
-from hyperscale.sweep import sweep
+from hyperscale.sweep.run import sweep
 from tests.fakes import FakeExecutor, Silent, fake_config, run_fake, write_task
 from tests.faults.command import executor, swept
 from tests.folders import assert_same_results, keys, table

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperscale.config import SweepConfig, make_config
-from hyperscale.tasks import load_problems, load_task
+from hyperscale.tasks.load import load_problems, load_task
 from tests.faults.cases import FUZZ, MODEL, TEXT, VALUE, Case, assert_taken_or_refused, cases, command, refused, write
 
 

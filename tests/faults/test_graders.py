@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from hyperscale.grading import GradingPool
-from hyperscale.sweep import sweep
+from hyperscale.sweep.run import sweep
 from tests.fakes import FakeExecutor, Silent, fake_config, write_task
 from tests.faults import deadly
 from tests.folders import table
@@ -27,7 +27,7 @@ FLAGS = {"die": "error", "right": None, "hang": "timeout", "wrong": None}
 def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("hyperscale.grading.pool.equivalent", deadly.compare)
     monkeypatch.setattr("hyperscale.grading.pool._start_worker", deadly.start)
-    monkeypatch.setattr("hyperscale.sweep.GradingPool", partial(GradingPool, workers=1, timeout=1.0))
+    monkeypatch.setattr("hyperscale.sweep.run.GradingPool", partial(GradingPool, workers=1, timeout=1.0))
     path = write_task(tmp_path, problems=4)
     path.write_text(path.read_text().replace('"integer"', '"math"').replace('"majority"', '"pass"'))
     return path

@@ -12,7 +12,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from unittest.mock import patch
 
-from hyperscale.cli import main
+from hyperscale.cli.main import main
 from hyperscale.config import SweepConfig
 from tests.fakes import FakeExecutor, write_task
 from tests.faults.command import GRID, swept

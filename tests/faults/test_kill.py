@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperscale.config import make_config
-from hyperscale.grid import length_caps
+from hyperscale.plan.grid import length_caps
 from hyperscale.results.store import Store
 from tests.fakes import fake_config, run_fake, write_task
 from tests.folders import assert_same_results, keys, rows, table

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import hyperscale
-from hyperscale.cli import run
+from hyperscale.cli.main import run
 from hyperscale.model.chat import encode_prompt
 from hyperscale.model.load import load_model, load_spec
 from hyperscale.pretrain import train

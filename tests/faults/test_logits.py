@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hyperscale.engines.base import Sampling
-from hyperscale.engines.sampling import draw
+from hyperscale.config import Sampling
+from hyperscale.engines.torch.sampling import draw
 from hyperscale.model.decoder import Decoder
 from tests.folders import table
 from tests.sums import sweep_tiny, write_sums

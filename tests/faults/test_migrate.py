@@ -18,7 +18,7 @@ from hyperscale.results.part import encoded, named, parse_name, sound_bytes
 from hyperscale.results.rows import KEYS
 from hyperscale.results.schema import NEW_COLUMNS, SCHEMA_VERSION
 from hyperscale.results.store import Store
-from hyperscale.sweep import sweep
+from hyperscale.sweep.run import sweep
 from tests.fakes import FakeExecutor, Silent, fake_config, run_fake, write_task
 from tests.faults.command import swept
 from tests.folders import table

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperscale.grading import GradeRequest, GradingPool, Verdict, gold_normal
-from hyperscale.procedural import puzzle
-from hyperscale.procedural.countdown import Countdown
-from tests.procedural.prototype import records
+from hyperscale.tasks.generators import puzzle
+from hyperscale.tasks.generators.countdown import Countdown
+from tests.tasks.generators.prototype import records
 
 GOLD = "9 11 22 19 ? 14"
 SEARCH = "22 ~ 9 = 13 + 11 = 24 14 no 22 ~ 19 = 3 + 11 = 14 14 yes"

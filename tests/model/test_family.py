@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from hyperscale.cli import run
-from hyperscale.grid import plan_runs
+from hyperscale.cli.main import run
 from hyperscale.model.family import Family, checkpoint_of, family_of, write_family
 from hyperscale.model.load import load_spec
 from hyperscale.model.source import find
+from hyperscale.plan.runs import plan_runs
 from tests.folders import table
 from tests.gated_models import write_gated_model
 from tests.sums import sweep_tiny, write_sums

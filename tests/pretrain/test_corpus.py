@@ -9,8 +9,8 @@ import torch
 
 from hyperscale.pretrain.corpus import IGNORED, KINDS, document, documents, steps_of
 from hyperscale.pretrain.recipe import Recipe
-from hyperscale.procedural import GENERATORS, example, split_of
-from hyperscale.procedural.vocabulary import VOCABULARY
+from hyperscale.tasks.generators import GENERATORS, example, split_of
+from hyperscale.tasks.generators.vocabulary import VOCABULARY
 from tests.pretrain.small import SMALL
 
 

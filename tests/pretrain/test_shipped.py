@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
-from hyperscale.cli import run
+from hyperscale.cli.main import run
 from hyperscale.model.family import EMBEDDED, family_of
 from hyperscale.model.load import load_model, load_spec
 from hyperscale.pretrain.shipped import FAMILIES, Documents, assemble, config_of
-from hyperscale.procedural import GENERATORS
-from hyperscale.procedural.vocabulary import VOCABULARY, make_tokenizer
+from hyperscale.tasks.generators import GENERATORS
+from hyperscale.tasks.generators.vocabulary import VOCABULARY, make_tokenizer
 from tests.pretrain.small import SMALL
 
 

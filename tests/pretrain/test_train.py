@@ -16,8 +16,8 @@ from hyperscale.pretrain.log import read_log
 from hyperscale.pretrain.recipe import Recipe
 from hyperscale.pretrain.start import make_start
 from hyperscale.pretrain.train import Training, train
-from hyperscale.procedural import GENERATORS, example
-from hyperscale.procedural.trace import recall
+from hyperscale.tasks.generators import GENERATORS, example
+from hyperscale.tasks.generators.trace import recall
 from tests.pretrain.small import SMALL
 
 
@@ -108,12 +108,12 @@ def test_the_start_looks_back_and_finds_what_followed() -> None:
 
 
 def _ids(text: str) -> list[int]:
-    from hyperscale.procedural.vocabulary import VOCABULARY
+    from hyperscale.tasks.generators.vocabulary import VOCABULARY
 
     return [VOCABULARY.index(word) for word in text.split()]
 
 
 def _word(token: int) -> str:
-    from hyperscale.procedural.vocabulary import VOCABULARY
+    from hyperscale.tasks.generators.vocabulary import VOCABULARY
 
     return VOCABULARY[token]

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from hyperscale.engines.base import Sampling
-from hyperscale.engines.randomness import Uniforms
+from hyperscale.config import Sampling
+from hyperscale.engines.torch.randomness import Uniforms
 from tests.reference.sampling import draw
 
 

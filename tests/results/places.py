@@ -13,11 +13,11 @@ from typing import Any
 import fsspec
 import pytest
 
-from hyperscale.results import lease, remote
-from hyperscale.results.files import read
-from hyperscale.results.lease import Lease
-from hyperscale.results.remote import is_local, to_place
 from hyperscale.results.store import Store
+from hyperscale.storage import lease, remote
+from hyperscale.storage.files import read
+from hyperscale.storage.lease import Lease
+from hyperscale.storage.remote import is_local, to_place
 
 BUCKET = "bucket"
 

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from hyperscale.results import incoming
-from hyperscale.results.files import read
 from hyperscale.results.incoming import IncomingWriter, incoming_parts
 from hyperscale.results.store import Store
+from hyperscale.storage.files import read
 from tests.results.places import damage, download, files, parts
 from tests.results.rows import caps, grade_row, sample_row
 

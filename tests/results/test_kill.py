@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hyperscale.results import files
 from hyperscale.results.store import Store
+from hyperscale.storage import files
 from tests.processes import PROCESSES
 from tests.results.rows import grade_row, sample_row
 

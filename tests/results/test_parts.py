@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from hyperscale.results.files import read
 from hyperscale.results.store import Store
+from hyperscale.storage.files import read
 from tests.results.places import download, parts
 from tests.results.rows import caps, sample_row
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from hyperscale.cli import run
+from hyperscale.cli.main import run
 from hyperscale.config import make_config
-from hyperscale.results.remote import is_local, to_place
+from hyperscale.storage.remote import is_local, to_place
 from tests.fakes import fake_config, write_task
 from tests.faults.command import swept
 from tests.results.places import (

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyperscale.results.files import read
 from hyperscale.results.schema import TABLES, arrow_schema
 from hyperscale.results.store import Store
+from hyperscale.storage.files import read
 from tests.results.places import files, parts
 from tests.results.rows import caps, grade_row, sample_row
 

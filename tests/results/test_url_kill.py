@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from hyperscale.config import SweepConfig
-from hyperscale.results import remote
 from hyperscale.results.store import Store
-from hyperscale.resume import set_aside
-from hyperscale.sweep import sweep
+from hyperscale.storage import remote
+from hyperscale.sweep.resume import set_aside
+from hyperscale.sweep.run import sweep
 from tests.fakes import FakeExecutor, Silent, fake_config, run_fake, write_task
 from tests.folders import assert_same_results, keys
 from tests.processes import PROCESSES

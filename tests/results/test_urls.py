@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hyperscale.cli import run
-from hyperscale.results import remote
+from hyperscale.cli.main import run
 from hyperscale.results.store import Store
-from hyperscale.resume import set_aside
-from hyperscale.sweep import sweep
+from hyperscale.storage import remote
+from hyperscale.sweep.resume import set_aside
+from hyperscale.sweep.run import sweep
 from tests.fakes import FakeExecutor, Silent, fake_config, run_fake, write_task
 from tests.faults.command import executor, swept
 from tests.folders import assert_same_results, keys

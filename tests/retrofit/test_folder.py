@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hyperscale.interrupt import Interrupt
 from hyperscale.model.load import load_model
+from hyperscale.process.interrupt import Interrupt
 from hyperscale.retrofit.log import read_log
 from hyperscale.retrofit.parallel import World
 from hyperscale.retrofit.progress import Progress

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hyperscale.cli import run as command
+from hyperscale.cli.main import run as command
 from hyperscale.model.load import load_model
 from hyperscale.retrofit.log import COLUMNS, read_log
 from hyperscale.retrofit.progress import Progress

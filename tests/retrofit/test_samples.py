@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from hyperscale.cli import run as command
-from hyperscale.engines.base import Job, Sampling
-from hyperscale.engines.torch_engine import TorchEngine
-from hyperscale.interrupt import Interrupt
+from hyperscale.cli.main import run as command
+from hyperscale.config import Sampling
+from hyperscale.engines.base import Job
+from hyperscale.engines.torch.engine import TorchEngine
 from hyperscale.model.chat import encode_prompt
 from hyperscale.model.load import load_model
+from hyperscale.process.interrupt import Interrupt
 from hyperscale.retrofit.batches import Batch
 from hyperscale.retrofit.config import RetrofitConfig, make_retrofit
 from hyperscale.retrofit.parallel import World

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperscale.cli import run
+from hyperscale.cli.main import run
 from hyperscale.grading.code import official, strict
 from hyperscale.sandbox import Limits, Program, choose, open_sandbox
 from hyperscale.sandbox.bare import delete

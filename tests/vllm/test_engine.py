@@ -9,9 +9,10 @@ import numpy as np
 import psutil
 import pytest
 
-from hyperscale.engines.base import Chain, Sampling
-from hyperscale.engines.torch_engine import TorchEngine
-from hyperscale.engines.vllm_engine import VllmEngine
+from hyperscale.config import Sampling
+from hyperscale.engines.base import Chain
+from hyperscale.engines.torch.engine import TorchEngine
+from hyperscale.engines.vllm.engine import VllmEngine
 from hyperscale.model.load import load_model, load_text
 from tests.vllm.engines import BATCH, BLOCK, LONGEST, by_thread, config, engine, job
 

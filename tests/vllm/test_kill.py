@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from hyperscale.cli import run
+from hyperscale.cli.main import run
 from tests.folders import rows, table
 from tests.vllm.background import STORED, THREADS, Background, sweep_tiny
 

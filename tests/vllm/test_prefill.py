@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hyperscale.config import make_config
-from hyperscale.engines import vllm_engine
-from hyperscale.engines.vllm_engine import VllmEngine
+from hyperscale.engines.vllm import engine as vllm_engine
+from hyperscale.engines.vllm.engine import VllmEngine
 from hyperscale.model.load import load_text
 from tests.tiny_models import write_tiny_model
 from tests.vllm.engines import BATCH, LONGEST, by_thread, engine, job

@@ -12,11 +12,11 @@ from urllib.request import urlopen
 import pytest
 import torch
 
-from hyperscale.cli import run
-from hyperscale.config import SweepConfig, make_config
-from hyperscale.engines.base import Job, Sampling
-from hyperscale.engines.openai_engine import OpenaiEngine
-from hyperscale.engines.torch_engine import TorchEngine
+from hyperscale.cli.main import run
+from hyperscale.config import Sampling, SweepConfig, make_config
+from hyperscale.engines.base import Job
+from hyperscale.engines.openai.engine import OpenaiEngine
+from hyperscale.engines.torch.engine import TorchEngine
 from hyperscale.model.chat import encode_prompt
 from hyperscale.model.checkpoint import write_original
 from hyperscale.model.load import Model, Text, load_text

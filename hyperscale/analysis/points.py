@@ -1,0 +1,67 @@
+"""Outcomes -> points: the mean over problems of each (backend, CR, W, L) of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from hyperscale.analysis.intervals import mean_interval
+from hyperscale.analysis.outcomes import Aggregate
+from hyperscale.results.rows import frame_to_arrow
+from hyperscale.results.schema import ACCOUNTINGS, POINT_KEY, POINTS
+
+_MEANS = ["kv_reads", "peak_tokens", "peak_bytes", "mean_length", "truncated_share", "realised_ratio"]
+_MEANS += ["batch_threads"]
+
+
+class TaskPlan(NamedTuple):
+    """What a sweep means to do with a task: what its points are, and when they are complete."""
+
+    aggregate: Aggregate
+    chance: float
+    """Accuracy of guessing, 0..1."""
+    problems: int
+    """Problems that the sweep covers."""
+    partial: bool
+    """--limit or --problem-id cut the task."""
+
+
+def points(
+    outcomes: pd.DataFrame, tasks: Mapping[str, TaskPlan], pools: Mapping[int, int], seed: int = 0
+) -> pd.DataFrame:
+    """POINTS of `outcomes`; `pools` tells how many threads a problem is to have at each L.
+
+    A point is complete when all problems of the whole task are in it, each with a full pool. All intervals
+    draw with one seed, so that points over the same problems resample the same problems.
+    """
+    rows: list[dict[str, Any]] = []
+    for key, group in outcomes.groupby(list(POINT_KEY)):
+        values: dict[str, Any] = dict(zip(POINT_KEY, key, strict=True))
+        plan = tasks[values["task"]]
+        accuracy = mean_interval(group["accuracy"], seed=seed)
+        seconds = float(group["seconds"].mean())
+        full = len(group) == plan.problems and group["pool"].min() >= pools[values["length"]]
+        values |= {name: group[name].mean() for name in _MEANS}
+        roofline = group["roofline_seconds"].mean(skipna=False)
+        values |= {
+            "roofline_share": roofline / seconds if seconds > 0 else np.nan,
+            "device_bytes": group["device_bytes"].max(),
+            "engine": group["engine"].iloc[0],
+            "accounting": max(group["accounting"].fillna(ACCOUNTINGS[0]), key=ACCOUNTINGS.index),
+            "aggregate": plan.aggregate,
+            "accuracy": accuracy.mean,
+            "accuracy_low": accuracy.low,
+            "accuracy_high": accuracy.high,
+            "throughput": 60 / seconds if seconds > 0 else np.nan,
+            "tied_share": group["tied"].mean(),
+            "chance": plan.chance,
+            "problems": len(group),
+            "samples": group["pool"].sum(),
+            "complete": bool(full and not plan.partial),
+        }
+        rows.append(values)
+    frame = pd.DataFrame(rows, columns=[column.name for column in POINTS])
+    return frame_to_arrow("points", frame).to_pandas()

@@ -1,0 +1,178 @@
+"""What a sweep would cost, told before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from hyperscale.backends import backend_class
+from hyperscale.config import SweepConfig
+from hyperscale.hardware.devices import number_bytes
+from hyperscale.kvcache.block_table import pages_for
+from hyperscale.plan.cost import Assumptions, planned_dtype
+from hyperscale.plan.estimate import estimate, estimate_lines, estimate_table
+from hyperscale.plan.problems import load
+from hyperscale.plan.runs import Run, left_out, plan_runs
+from hyperscale.tasks.load import load_task
+from hyperscale.tasks.options import check_task_options, chosen_for
+from hyperscale.text import format_bytes, format_tokens
+
+if TYPE_CHECKING:
+    from hyperscale.model.spec import ModelSpec
+
+TABLE_WIDTH = 132
+"""Columns that the estimates take at least."""
+
+
+@dataclass(frozen=True)
+class CacheCost:
+    """Bytes of KV cache that one token takes in all layers, or why that is not known."""
+
+    token_bytes: int | None
+    note: str
+    specs: Mapping[Run, ModelSpec] = field(default_factory=dict)
+    """Of the checkpoint that each run runs."""
+    dtype: str = "bfloat16"
+
+    def of(self, tokens: int) -> str:
+        """Bytes of so many tokens, in words."""
+        return "unknown" if self.token_bytes is None else format_bytes(tokens * self.token_bytes)
+
+
+def cache_cost(config: SweepConfig) -> CacheCost:
+    """From the model's config alone: 2 (key, value) x layers x KV heads x head dimension x bytes a number.
+
+    ValueError where the grid is longer than the model's positions.
+    """
+    from hyperscale.executors.local import check_model, run_specs
+    from hyperscale.model.load import load_spec
+
+    try:
+        spec = load_spec(config.model, config.revision)
+    except ValueError as error:
+        return CacheCost(None, f"bytes: unknown ({error})")
+    check_model(config)
+    dtype = planned_dtype(config)
+    token_bytes = 2 * spec.layers * spec.kv_heads * spec.head_dim * number_bytes(dtype)
+    assumed = ", assumed for --dtype auto" if config.dtype == "auto" else ""
+    return CacheCost(
+        token_bytes,
+        f"KV cache: {format_bytes(token_bytes)} a token ({spec.layers} layers x {spec.kv_heads} KV heads x "
+        f"{spec.head_dim} x 2 in {dtype}{assumed})",
+        dict(run_specs(config)),
+        dtype,
+    )
+
+
+def print_plan(config: SweepConfig, problems: dict[str, int | None], assumed: Assumptions | None = None) -> None:
+    """Print points, the runs that cover them, tokens and bytes on stdout; and, where the model is known, estimates.
+
+    `problems`: how many each task has, None if unknown. ValueError where the model cannot do the grid.
+    """
+    assumed = assumed or Assumptions()
+    runs, cost = plan_runs(config), cache_cost(config)
+    found = estimate(config, cost.specs, cost.dtype, problems, assumed) if cost.specs else None
+    console = Console(highlight=False, markup=False, emoji=False)
+    for table in (_points(config), *(_run(config, run, cost) for run in runs)):
+        console.print(table)
+    for line in (
+        *(f"left out: {line}" for line in left_out(config)),
+        *_tasks(runs, problems),
+        cost.note,
+        _batch(config),
+    ):
+        console.print(line, soft_wrap=True)
+    if found is not None:
+        # A terminal may fold lines; a table that is cut off would lie.
+        wide = Console(highlight=False, markup=False, emoji=False, width=max(console.width, TABLE_WIDTH))
+        wide.print(estimate_table(found))
+        for line in estimate_lines(config, found, cost.dtype, assumed):
+            console.print(line, soft_wrap=True)
+
+
+def batch_threads(config: SweepConfig, run: Run, cost: CacheCost) -> int | None:
+    """Threads at the run's largest L that the memory budget holds at once, at most --max-batch; None if not known."""
+    import torch
+
+    from hyperscale.backends import memory
+
+    spec = cost.specs.get(run)
+    if config.memory_budget is None or spec is None:
+        return None
+    shape = memory.cache_shape(spec, getattr(torch, cost.dtype), backend_class(run.backend))
+    reserve = memory.reserve_for(spec, run.backend, dict(run.options), run.cache_budget)
+    return memory.batch_threads(shape, config.memory_budget, config.max_batch, max(run.length_caps), reserve)
+
+
+def count_problems(config: SweepConfig) -> dict[str, int | None]:
+    """Problems of each task, as far as they can be told without the hub; an upper bound under --limit."""
+    tasks = [load_task(name) for name in config.tasks]
+    check_task_options(tasks, config.task_options)
+    counts: dict[str, int | None] = {}
+    for task in tasks:
+        if config.data is not None or task.hub_id is None:
+            counts[task.name] = len(load(task, config).problems)
+        else:
+            # How many an option leaves, or adds, only the rows can tell.
+            known = None if chosen_for(task, config.task_options) else task.problems
+            asked = [config.limit, len(config.problem_ids) or None, known]
+            counts[task.name] = min((count for count in asked if count is not None), default=None)
+    return counts
+
+
+def _points(config: SweepConfig) -> Table:
+    points = set(config.grid)
+    widths = sorted({width for width, _ in points})
+    table = Table(title=f"{len(points)} points", title_justify="left")
+    table.add_column("L \\ W", justify="right")
+    for width in widths:
+        table.add_column(str(width), justify="center")
+    for length in config.lengths:
+        table.add_row(format_tokens(length), *("x" if (width, length) in points else "" for width in widths))
+    return table
+
+
+def _run(config: SweepConfig, run: Run, cost: CacheCost) -> Table:
+    table = Table(title=f"run: {run.name}", title_justify="left", show_header=False)
+    table.add_row("covers", f"{len(run.points)} points{_covered(run)}")
+    table.add_row("threads a problem", f"{len(run.length_caps)}: {run.describe_caps()} (threads x cap on L)")
+    table.add_row("tokens a problem", f"at most {run.max_tokens:,}, prompts included")
+    table.add_row("saved", f"{run.separate_tokens / run.max_tokens:.1f} x fewer than point by point "
+                  f"({run.separate_tokens:,})")  # fmt: skip
+    held = max(run.length_caps)
+    policy = backend_class(run.backend)
+    tokens = policy.row_tokens(held, run.cache_budget)
+    beside = pages_for(tokens) * policy.page_overhead
+    note = ", uncompressed" if tokens == held else ""
+    table.add_row("KV cache of a thread", f"at most {cost.of(tokens + beside)}{note}")
+    if (threads := batch_threads(config, run, cost)) is not None:
+        table.add_row("threads at once", f"{threads}, at L = {format_tokens(held)}")
+    return table
+
+
+def _covered(run: Run) -> str:
+    """Which (L, CR) a budget serves."""
+    if run.cache_budget is None:
+        return ""
+    lengths = sorted({length for _, length in run.points})
+    return ": " + ", ".join(f"L {format_tokens(length)} at CR {length / run.cache_budget:g}" for length in lengths)
+
+
+def _tasks(runs: tuple[Run, ...], problems: dict[str, int | None]) -> Iterator[str]:
+    a_problem = sum(run.max_tokens for run in runs)
+    for task, count in problems.items():
+        if count is None:
+            yield f"{task}: number of problems unknown; at most {a_problem:,} tokens each"
+        else:
+            yield f"{task}: {count:,} problems, at most {count * a_problem:,} tokens in all"
+
+
+def _batch(config: SweepConfig) -> str:
+    if config.memory_budget is None:
+        return f"batch: up to {config.max_batch} threads; --memory-budget sets what their KV cache may take"
+    held = format_bytes(config.memory_budget)
+    return f"batch: what --memory-budget {held} holds, at most --max-batch {config.max_batch} threads"

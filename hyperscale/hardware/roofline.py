@@ -1,0 +1,193 @@
+"""The least time that a decode step can take: its arithmetic at the device's peak, or its traffic at its bandwidth.
+
+Paper, Appendix I, with two printed slips corrected (docs/scale.md): Eq. 3 needs 4 d d_kv where 4 d d_ff is printed, and
+Llama-3.1-8B takes 1.50e10 FLOPs a token, not 1.45e9. Norms, biases and the embedding's lookup are left out, as there.
+Devices and their peaks: `devices.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyperscale.hardware.devices import Device, number_bytes
+from hyperscale.model.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a roofline must know of a decoder. Widths are in numbers."""
+
+    layers: int
+    hidden: int
+    q_dim: int
+    """Width of all query heads together, which need not be the hidden width."""
+    kv_dim: int
+    """Width of all KV heads together."""
+    ffn: int
+    vocab: int
+    tied: bool
+    """Whether the unembedding is the embedding."""
+    number_bytes: int
+    """Bytes of a weight, and of a number in the KV cache."""
+
+    @property
+    def layer_numbers(self) -> int:
+        """Weights of a layer: the projections of q, k, v and o, and the three matrices of the FFN."""
+        return self.hidden * (2 * self.q_dim + 2 * self.kv_dim + 3 * self.ffn)
+
+    @property
+    def head_flops(self) -> int:
+        """FLOPs of the unembedding of one token."""
+        return 2 * self.hidden * self.vocab
+
+    @property
+    def token_flops(self) -> int:
+        """FLOPs to feed a token, attention over the cache not counted: two a weight."""
+        return 2 * self.layers * self.layer_numbers + self.head_flops
+
+    @property
+    def read_flops(self) -> int:
+        """FLOPs of attending one KV token in every layer: its part of q k^T and of the weighted sum of values."""
+        return 4 * self.q_dim * self.layers
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that a decode step reads, however many threads run in it."""
+        return (self.layers * self.layer_numbers + self.hidden * self.vocab) * self.number_bytes
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of weights in memory: an embedding of its own, of which a step reads a row a thread, is stored too."""
+        own = 0 if self.tied else self.hidden * self.vocab * self.number_bytes
+        return self.weight_bytes + own
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of one KV token in every layer."""
+        return 2 * self.kv_dim * self.layers * self.number_bytes
+
+
+def shape_of(spec: ModelSpec, dtype: str) -> Shape:
+    """Shape of a model whose weights and cache are stored as `dtype`: float32, bfloat16 or float16."""
+    return Shape(
+        spec.layers, spec.hidden, spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim, spec.ffn, spec.vocab,
+        spec.tied, number_bytes(dtype),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Step:
+    """A decode step of `batch` threads, each of which attends `context / ratio` KV tokens (paper, Figure 9)."""
+
+    shape: Shape
+    batch: float
+    context: float
+    """L in tokens."""
+    ratio: float = 1.0
+    """CR, by which L is divided."""
+
+    @property
+    def flops(self) -> float:
+        """FLOPs of the step (paper, Eq. 2)."""
+        return self.batch * (self.shape.token_flops + self.shape.read_flops * self.context / self.ratio)
+
+    @property
+    def weight_bytes(self) -> float:
+        """Bytes of weights read."""
+        return float(self.shape.weight_bytes)
+
+    @property
+    def kv_bytes(self) -> float:
+        """Bytes of KV cache read."""
+        return self.batch * self.shape.kv_bytes * self.context / self.ratio
+
+    def seconds(self, device: Device) -> float:
+        """Least seconds of the step."""
+        return max(self.flops / device.flops, (self.weight_bytes + self.kv_bytes) / device.bandwidth)
+
+    def kv_share(self, device: Device) -> float:
+        """Share of that latency in which the KV cache is read (paper, Figure 9)."""
+        return self.kv_bytes / device.bandwidth / self.seconds(device)
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Constants of a model on its devices that bound every decode step; plain, so that samples can carry them."""
+
+    weight_bytes: float
+    """Bytes of weights read by a decode step, by all threads together."""
+    token_flops: float
+    """FLOPs to feed a token, attention over the cache not counted."""
+    head_flops: float
+    """Of these, FLOPs of the unembedding, which a prompt's tokens but the last can spare."""
+    read_flops: float
+    """FLOPs of attending one KV token in every layer."""
+    peak_flops: float
+    """FLOP/s of all devices together."""
+    peak_bandwidth: float
+    """Bytes/s of all devices together."""
+
+
+FED_BY_TOKEN = frozenset({"tova", "h2o", "random"})
+"""Backends that prefill B tokens of a prompt at once, and feed what exceeds them one by one (backends/bounded.py)."""
+
+
+def dense_tokens(backend: str, prompt_tokens: int, cache_budget: int | None) -> int:
+    """Tokens of a prompt that a backend prefills at once."""
+    return min(prompt_tokens, cache_budget) if cache_budget and backend in FED_BY_TOKEN else prompt_tokens
+
+
+def ceiling(spec: ModelSpec, dtype: str, device: Device, devices: int = 1) -> Ceiling:
+    """What bounds a model stored as `dtype` on `devices` devices that share its layers or its heads."""
+    shape = shape_of(spec, dtype)
+    return Ceiling(
+        weight_bytes=float(shape.weight_bytes),
+        token_flops=float(shape.token_flops),
+        head_flops=float(shape.head_flops),
+        read_flops=float(shape.read_flops),
+        peak_flops=device.flops * devices,
+        peak_bandwidth=device.bandwidth * devices,
+    )
+
+
+def roofline_micros(
+    step_reads: NDArray[np.int64] | NDArray[np.float64], threads: float | NDArray[np.int64], token_bytes: float,
+    rows: int, ceiling: Ceiling, most: float = math.inf,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Least microseconds of one thread's share of each of its decode steps, when `threads` like it run together.
+
+    `step_reads`: KV tokens read, summed over `rows` = layers x KV heads; `token_bytes` is of one in one row. `threads`:
+    of each step, or one mean for all. `most`: KV tokens that a query head attends at most, where its row's KV head is
+    read for other heads too.
+    """
+    # Only a chain without a step has run with nobody.
+    batch = np.maximum(threads, 1.0)
+    reads = np.asarray(step_reads, np.float64)
+    compute = (ceiling.token_flops + ceiling.read_flops * np.minimum(reads / rows, most)) / ceiling.peak_flops
+    traffic = (ceiling.weight_bytes / batch + reads * token_bytes) / ceiling.peak_bandwidth
+    return np.maximum(compute, traffic) * 1e6
+
+
+def prompt_seconds(prompt_tokens: int, dense: int, token_bytes: float, rows: int, ceiling: Ceiling) -> float:
+    """Least seconds of a prompt of which `dense` tokens are prefilled at once, the rest fed one by one.
+
+    Each of these is a step of one thread, which attends the `dense` tokens that its rows hold.
+    """
+    fed = np.full(max(0, prompt_tokens - dense), dense * rows)
+    steps = roofline_micros(fed, 1.0, token_bytes, rows, ceiling)
+    return prefill_seconds(min(prompt_tokens, dense), token_bytes, rows, ceiling) + float(steps.sum()) * 1e-6
+
+
+def prefill_seconds(prompt_tokens: float, token_bytes: float, rows: int, ceiling: Ceiling) -> float:
+    """Least seconds of prefilling a prompt at once: causal attention, weights read once, KV written.
+
+    Only the last token needs the unembedding.
+    """
+    pairs, spared = prompt_tokens * (prompt_tokens + 1) / 2, max(prompt_tokens - 1, 0) * ceiling.head_flops
+    flops = prompt_tokens * ceiling.token_flops + pairs * ceiling.read_flops - spared
+    traffic = ceiling.weight_bytes + prompt_tokens * rows * token_bytes
+    return max(flops / ceiling.peak_flops, traffic / ceiling.peak_bandwidth)

@@ -1,0 +1,122 @@
+"""What a folder still lacks: which threads to generate, and which stored chains will do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hyperscale.storage import remote
+from hyperscale.storage.lease import hold
+from hyperscale.storage.remote import is_local
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What stands between the stored samples of a run and the caps that it needs."""
+
+    generate: dict[str, dict[int, int]] = field(default_factory=dict)
+    """Problem -> thread -> cap: threads not stored, or cut off by a lower cap than is now needed."""
+    raised: dict[tuple[str, int], int] = field(default_factory=dict)
+    """(problem, thread) -> cap of chains that ended by themselves: a higher cap leaves them as they are."""
+
+
+def missing(problem_ids: Iterable[str], length_caps: Sequence[int], stored: Iterable[Mapping[str, Any]]) -> Missing:
+    """Compare the caps of a run's threads with its rows of samples.
+
+    A chain that its cap cut off is generated again from its start when a higher cap is asked for: its KV
+    cache is gone, and reading prompt and old tokens back in would make its `step_*` columns untrue.
+    """
+    found = {(row["problem_id"], row["thread"]): row for row in stored}
+    result = Missing()
+    for problem_id in problem_ids:
+        for thread, cap in enumerate(length_caps):
+            row = found.get((problem_id, thread))
+            if row is not None and row["length_cap"] >= cap:
+                continue
+            if row is not None and row["finish_reason"] == "stop":
+                result.raised[problem_id, thread] = cap
+            else:
+                result.generate.setdefault(problem_id, {})[thread] = cap
+    return result
+
+
+def keep_what_all_have(problems: Sequence[list[dict[str, Any]]], planned: Sequence[int]) -> None:
+    """Take out of each problem's rows of samples what a wider or longer sweep left to only some problems.
+
+    A thread counts at an L beyond its planned cap only if every problem has it there: short chains end
+    first, so what an interrupted sweep leaves beyond the plan is biased towards them. Changes `problems`.
+    """
+    held: dict[int, list[int]] = {}
+    for rows in problems:
+        for row in rows:
+            held.setdefault(row["thread"], []).append(row["length_cap"])
+    plan = dict(enumerate(planned))
+    fair = {
+        thread: max(plan.get(thread, 0), min(caps) if len(caps) == len(problems) else 0)
+        for thread, caps in held.items()
+    }
+    for rows in problems:
+        for row in rows:
+            row["length_cap"] = min(row["length_cap"], fair[row["thread"]])
+        rows[:] = [row for row in rows if row["length_cap"]]
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Move a results folder to the first free NAME.bak-N, so that a sweep starts afresh; None if there is none.
+
+    Its contents are not read: a damaged one moves as well. Behind a URL its files are copied and then deleted, the
+    manifest first: what a killed move leaves is refused as no folder to go on in, and moved by the next --force.
+    ValueError while another process works in it, or where what is there is no results folder.
+    """
+    if not is_local(folder):
+        return _set_url_aside(folder)
+    folder = folder.resolve()
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return None
+    _require_results(folder, (folder / "manifest.json").is_file() or (folder / "samples").is_dir())
+    target = next(path for path in _backups(folder) if not path.exists())
+    lock = hold(folder)
+    try:
+        folder.rename(target)
+    finally:
+        lock.release()
+    return target
+
+
+def _set_url_aside(folder: Path) -> Path | None:
+    names = _files(folder)
+    if not names:
+        return None
+    _require_results(folder, any(name == "manifest.json" or name.startswith("samples/") for name in names))
+    lock = hold(folder)
+    try:
+        target = next(path for path in _backups(folder) if not remote.walked(path))
+        # The manifest is copied last and deleted first, as a folder that has one is taken for whole; samples the other
+        # way round, as a folder that has some and no manifest is refused.
+        names = sorted(_files(folder), key=lambda name: (name == "manifest.json", not name.startswith("samples/")))
+        for name in names:
+            lock.check()
+            remote.copy(folder / name, target / name)
+        remote.delete([folder / name for name in reversed(names)])
+    finally:
+        lock.release()
+    return target
+
+
+def _files(folder: Path) -> list[str]:
+    return [name for name in remote.walked(folder) if not name.startswith(".lock/")]
+
+
+def _require_results(folder: Path, found: bool) -> None:
+    if not found:
+        raise ValueError(
+            f"--force moves results folders alone, and {folder} holds neither manifest.json nor samples/: "
+            "choose another --output-dir"
+        )
+
+
+def _backups(folder: Path) -> Iterator[Path]:
+    return (folder.with_name(f"{folder.name}.bak-{n}") for n in count(1))

@@ -1,0 +1,117 @@
+"""The tables that are made from samples, rewritten while a sweep runs: outcomes, points, frontiers, gains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from hyperscale.analysis.gain import gains
+from hyperscale.analysis.pareto import frontiers
+from hyperscale.analysis.points import TaskPlan, points
+from hyperscale.results.rows import completed
+from hyperscale.results.store import Store
+from hyperscale.storage.files import read
+
+WRITE_SECONDS = 60.0
+WRITE_SHARE = 0.05
+"""Tables are rewritten each minute, but never for more than this part of the time."""
+
+_ORDER = ["model", "task", "backend", "compression_ratio", "width", "length", "problem_id"]
+"""Order of outcomes on disk, so that intervals, which resample rows, do not depend on who finished first."""
+
+_RUN = ["task", "backend", "compression_ratio"]
+RunKey = tuple[str, str, float]
+"""(task, backend, compression ratio): what a row of outcomes belongs to beside its point and problem."""
+
+
+class Tables:
+    """Outcomes as they come in, and what follows from them.
+
+    Rows of problems that the folder holds samples of, but of tasks and backends that this sweep does not
+    name, are kept as they are. ValueError where they cannot be read.
+    """
+
+    def __init__(self, store: Store, runs: Sequence[RunKey], clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._frames = [_others(store, runs)]
+        self._next_write = clock() + WRITE_SECONDS
+        self.points = pd.DataFrame()
+        self.frontiers = pd.DataFrame()
+
+    def add(self, outcomes: pd.DataFrame) -> None:
+        """Take in the outcomes of a problem."""
+        self._frames.append(outcomes)
+
+    def write(self, tasks: Mapping[str, Mapping[str, Any]], *, last: bool = True) -> None:
+        """Make and write every table; gains, which take longest, only the `last` time of a session.
+
+        `tasks`: the manifest's, which say how each is scored.
+        """
+        began = self._clock()
+        frames = [frame for frame in self._frames if len(frame)]
+        if frames:
+            outcomes = pd.concat(frames, ignore_index=True).sort_values(_ORDER, ignore_index=True)
+            self._frames = [outcomes]
+            self.points = pd.concat(
+                [_points(of_task, str(task), tasks[str(task)]) for task, of_task in outcomes.groupby("task")],
+                ignore_index=True,
+            )
+            self.frontiers = frontiers(self.points)
+            self._store.write_table("outcomes", outcomes)
+            self._store.write_table("points", self.points)
+            self._store.write_table("frontiers", self.frontiers)
+            if last:
+                self._store.write_table("gains", gains(outcomes))
+        ended = self._clock()
+        self._next_write = ended + max(WRITE_SECONDS, (ended - began) / WRITE_SHARE)
+
+    def write_if_due(self, tasks: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Write if the last time is long enough ago; True if so."""
+        due = self._clock() >= self._next_write
+        if due:
+            self.write(tasks, last=False)
+        return due
+
+
+def _points(outcomes: pd.DataFrame, name: str, task: Mapping[str, Any]) -> pd.DataFrame:
+    plan = TaskPlan(task["aggregate"], task["chance"], task["problems"], task["partial"])
+    return points(outcomes, {name: plan}, {int(length): pool for length, pool in task["pools"].items()})
+
+
+def _others(store: Store, runs: Sequence[RunKey]) -> pd.DataFrame:
+    """Outcomes on disk that are not of `runs`. One whose threads are not all there any more is nobody's."""
+    path = store.folder / "outcomes.parquet"
+    try:
+        content = read(path)
+    except FileNotFoundError:
+        return pd.DataFrame()
+    samples = store.read("samples", [*_RUN, "problem_id", "cache_budget", "length_cap"])
+    try:
+        frame = completed("outcomes", pd.read_parquet(BytesIO(content), page_checksum_verification=True))
+        kept = _held(frame, samples) >= frame["pool"]
+        named = pd.MultiIndex.from_frame(frame[_RUN]).isin(list(runs))
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{path} is damaged ({reason}): restore it, or delete it and sweep each of its tasks and backends "
+            "again, which makes its rows anew without generating"
+        ) from error
+    return frame[kept & ~named]
+
+
+def _held(outcomes: pd.DataFrame, samples: pd.DataFrame) -> pd.Series:
+    """How many threads of each outcome's pool are on disk."""
+    rows = outcomes[[*_RUN, "problem_id", "length"]].reset_index(names="row")
+    # Samples of a backend that is bound to a budget have no ratio: L / B = CR follows from each L.
+    rows["budget"] = (rows["length"] / rows["compression_ratio"]).round()
+    pairs = rows.merge(samples, on=["task", "backend", "problem_id"], suffixes=("", "_of_sample"))
+    same = pairs["compression_ratio"] == pairs["compression_ratio_of_sample"]
+    same |= pairs["budget"] == pairs["cache_budget"].astype(float)
+    members = pairs[same & (pairs["length_cap"] >= pairs["length"])]
+    return members["row"].value_counts().reindex(outcomes.index, fill_value=0)

@@ -1,0 +1,135 @@
+"""Countdown: three of four numbers, added and subtracted, must give a target. A search: length and width both help.
+
+    countdown : 9 11 22 19 ? 14 ;
+    22 ~ 9 = 13 + 11 = 24 14 no 22 ~ 19 = 3 + 11 = 14 14 yes answer 22 - 19 + 11 <eos>
+
+`~` is the distance of two numbers. The target is restated before each verdict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from random import Random
+from typing import Any, ClassVar, Self
+
+from hyperscale.tasks.generators.base import ANSWER, END, Puzzle
+
+LARGEST_NUMBER, LARGEST_TARGET = 33, 99
+ATTEMPTS = 48
+"""Attempts that differ in what they compute: 6 pairs, sum or distance, 2 numbers left, sum or distance."""
+HITS = 3
+"""Of these, those that give the target. A linear form of three numbers is always reached by three of them."""
+
+_ATTEMPT_TOKENS, _ANSWER_TOKENS = 11, 7
+_NUMBER = "([1-9][0-9]?)"
+_ANSWER = re.compile(f"{_NUMBER} ([+-]) {_NUMBER} ([+-]) {_NUMBER}")
+_GOLD = re.compile(rf"{_NUMBER} {_NUMBER} {_NUMBER} {_NUMBER} \? {_NUMBER}")
+
+
+@dataclass(frozen=True)
+class Countdown(Puzzle):
+    """Four numbers from 1 to 33, all different as drawn, and a target from 1 to 99."""
+
+    stream: ClassVar[str] = "cd"
+    most_problems: ClassVar[int] = 5000
+
+    numbers: tuple[int, ...]
+    target: int
+
+    @classmethod
+    def sample(cls, rng: Random) -> Self | None:
+        """Four numbers and what one of the 48 attempts gives, if no more than three attempts do."""
+        numbers = tuple(rng.sample(range(1, LARGEST_NUMBER + 1), 4))
+        results = list(_results(numbers))
+        target = rng.choice(results)
+        if not 1 <= target <= LARGEST_TARGET or target in numbers or results.count(target) > HITS:
+            return None
+        return cls(numbers, target)
+
+    @classmethod
+    def from_gold(cls, gold: str) -> Self | None:
+        """The problem whose gold this is; None if it is none's."""
+        found = _GOLD.fullmatch(gold)
+        if found is None:
+            return None
+        *numbers, target = map(int, found.groups())
+        return cls(tuple(numbers), target)
+
+    @property
+    def prompt(self) -> str:
+        """Numbers, then target, in words of their own."""
+        return f"countdown : {self.gold} ;"
+
+    @property
+    def gold(self) -> str:
+        """Numbers and target, such as `9 11 22 19 ? 14`: many answers are right."""
+        return f"{' '.join(map(str, self.numbers))} ? {self.target}"
+
+    @property
+    def canonical(self) -> tuple[Any, ...]:
+        """The order of the numbers does not matter."""
+        return tuple(sorted(self.numbers)), self.target
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """`tokens`: what a search is expected to take."""
+        searched = _ATTEMPT_TOKENS * ATTEMPTS // HITS
+        return {"tokens": len(self.prompt.split()) + searched + _ANSWER_TOKENS}
+
+    def chain(self, rng: Random, max_tokens: int) -> str:
+        """Attempts drawn one by one, independently, until one hits."""
+        parts: list[str] = []
+        tokens = len(self.prompt.split())
+        while (tokens := tokens + _ATTEMPT_TOKENS) <= max_tokens:
+            attempt, result, expression = _attempt(rng, self.numbers)
+            hit = result == self.target
+            parts.append(f"{attempt} {self.target} {'yes' if hit else 'no'}")
+            if hit:
+                parts.append(f"{ANSWER} {expression} {END}")
+                break
+        return " ".join(parts)
+
+    def is_right(self, answer: str) -> bool:
+        """Whether it has the form `a + b - c`, uses each number at most as often as given, and makes the target."""
+        terms = signed_terms(answer)
+        used = Counter(abs(term) for term in terms or ())
+        return terms is not None and sum(terms) == self.target and used <= Counter(self.numbers)
+
+
+def signed_terms(answer: str) -> tuple[int, ...] | None:
+    """`22 - 19 + 11` as (22, -19, 11); None for all that has not this form."""
+    found = _ANSWER.fullmatch(answer)
+    if found is None:
+        return None
+    first, *rest = found.groups()
+    signs = (1 if sign == "+" else -1 for sign in rest[::2])
+    return int(first), *(sign * int(number) for sign, number in zip(signs, rest[1::2], strict=True))
+
+
+def _results(numbers: tuple[int, ...]) -> Iterator[int]:
+    """What the 48 attempts give."""
+    for i, j in combinations(range(4), 2):
+        for k in (left for left in range(4) if left not in (i, j)):
+            for middle in (numbers[i] + numbers[j], abs(numbers[i] - numbers[j])):
+                yield middle + numbers[k]
+                yield abs(middle - numbers[k])
+
+
+def _attempt(rng: Random, numbers: tuple[int, ...]) -> tuple[str, int, str]:
+    """A random attempt as `a + b = c ~ d = e`, its result e, and e as a plain sum."""
+    a, b, d = (numbers[i] for i in rng.sample(range(4), 3))
+    first, second = rng.choice("+~"), rng.choice("+~")
+    c = a + b if first == "+" else abs(a - b)
+    e = c + d if second == "+" else abs(c - d)
+    # c = larger sign smaller
+    larger, smaller = (a, b) if first == "+" or a >= b else (b, a)
+    sign, opposite = ("+", "-") if first == "+" else ("-", "+")
+    if second == "~" and c < d:
+        expression = f"{d} - {larger} {opposite} {smaller}"
+    else:
+        expression = f"{larger} {sign} {smaller} {'+' if second == '+' else '-'} {d}"
+    return f"{a} {first} {b} = {c} {second} {d} = {e}", e, expression

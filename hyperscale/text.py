@@ -1,0 +1,105 @@
+"""What users read and type: sizes (`64k` tokens, `2GiB`), lists, names that are nearly right, refused values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from difflib import get_close_matches
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_BINARY = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_DECIMAL = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_BYTES = {
+    **_BINARY,
+    "b": 1,
+    **_DECIMAL,
+    **{f"{letter}ib": size for letter, size in _BINARY.items() if letter},
+}
+_TOKENS = {unit: _BINARY[unit] for unit in ("", "k", "m")}
+
+
+def parse_tokens(text: str | int) -> int:
+    """Tokens of `8192`, `8k` (8 x 1024) or `1m`, in either case. ValueError on anything else."""
+    return _parse(str(text), _TOKENS, "tokens: write 8192, 8k or 1m")
+
+
+def parse_bytes(text: str | int) -> int:
+    """Bytes of `2GiB`, `8g` (a bare letter is binary), `500MB` (decimal) or a count; else ValueError."""
+    return _parse(str(text), _BYTES, "bytes: write 2GiB, 500MB, 8g or a plain count")
+
+
+def parse_list(text: str) -> tuple[str, ...]:
+    """Entries of a comma list, blanks around them dropped. ValueError on an empty entry."""
+    entries = tuple(entry.strip() for entry in text.split(","))
+    if not all(entries):
+        raise ValueError(f"{text!r} has an empty entry: separate entries by single commas")
+    return entries
+
+
+def format_tokens(tokens: int) -> str:
+    """`64k` for 65536, `1m` for 2**20, `1,500` where no unit divides."""
+    for unit in ("m", "k"):
+        if tokens and tokens % _TOKENS[unit] == 0:
+            return f"{tokens // _TOKENS[unit]}{unit}"
+    return f"{tokens:,}"
+
+
+def format_bytes(count: float) -> str:
+    """A count of bytes in its largest binary unit: `1.5 GiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}" if unit != "B" else f"{count:.0f} B"
+        count /= 1024
+    return f"{count:,.4g} TiB"
+
+
+def format_time(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def unknown(kind: str, name: str, known: Collection[str]) -> str:
+    """Message for a name that is not among `known`, with the one that was perhaps meant."""
+    lower = {entry.lower(): entry for entry in known}
+    near = get_close_matches(name.lower(), lower, n=1)
+    hint = f"did you mean {lower[near[0]]!r}?" if near else f"known: {', '.join(sorted(known))}"
+    return f"unknown {kind} {name!r}; {hint}"
+
+
+def _parse(text: str, units: dict[str, int], meant: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower().replace("_", ""))
+    if match is None or match[2] not in units:
+        raise ValueError(f"{text!r} is no size in {meant}")
+    size = Fraction(match[1]) * units[match[2]]
+    if size.denominator != 1:
+        raise ValueError(f"{text!r} is not a whole number of {meant}")
+    return int(size)
+
+
+_WORDS = {
+    "bool_parsing": "must be true or false",
+    "extra_forbidden": "is no setting that is known",
+    "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "has too many digits",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+}
+
+
+def wording(detail: ErrorDetails) -> str:
+    """What pydantic finds wrong with a value, as a user is told."""
+    words = _WORDS.get(detail["type"])
+    return detail["msg"].removeprefix("Value error, ") if words is None else words.format(**detail.get("ctx", {}))

@@ -1,0 +1,75 @@
+"""What a sweep runs where it is not told otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hyperscale.backends import backend_names
+from hyperscale.cli.main import run
+from hyperscale.cli.options import SweepOptions
+from hyperscale.plan.runs import plan_runs
+
+
+def test_without_flags_it_is_the_whole_experiment() -> None:
+    config = SweepOptions().to_config()
+    assert config.model == "tiny"
+    assert config.tasks == ("countdown", "trace")
+    assert set(config.backends) == set(backend_names())
+    assert config.compression_ratios == (4, 8)
+    assert config.width == 16
+    assert max(config.lengths) == 16 * min(config.lengths)
+    assert (config.temperature, config.top_p) == (0.8, 1.0)
+    assert {run.name for run in plan_runs(config)} >= {"vanilla", "dms CR 4", "dms CR 8", "dmc CR 4", "quest B 128"}
+
+
+def test_what_is_given_stays(tmp_path: Path) -> None:
+    config = SweepOptions(tasks="trace", temperature=0.5, backends="vanilla", output_dir=str(tmp_path)).to_config()
+    assert (config.tasks, config.temperature, config.backends) == (("trace",), 0.5, ("vanilla",))
+    assert config.compression_ratios == ()
+    assert config.limit == SweepOptions().to_config().limit
+    assert SweepOptions(problem_id="3,4").to_config().limit is None
+    assert SweepOptions(budget="1k", min_length="128").to_config().lengths == (128, 256, 512, 1024)
+    assert SweepOptions(backends="tova").to_config().backend_options == ()
+
+
+def test_an_engine_of_the_vanilla_cache_alone_is_asked_for_that() -> None:
+    config = SweepOptions(engine="vllm").to_config()
+    assert (config.backends, config.compression_ratios) == (("vanilla",), ())
+    assert config.grid == SweepOptions().to_config().grid
+    with pytest.raises(ValueError, match="vanilla cache alone, not with dms"):
+        SweepOptions(engine="vllm", backends="vanilla,dms").to_config()
+
+
+def test_the_ablation_is_swept_over_the_same_grid() -> None:
+    config = SweepOptions(model="tiny-immediate", backends="dms").to_config()
+    assert config.grid == SweepOptions().to_config().grid
+    assert {run.name for run in plan_runs(config)} == {"dms CR 4", "dms CR 8"}
+
+
+def test_quick_is_a_part_of_it() -> None:
+    quick, whole = SweepOptions(quick=True).to_config(), SweepOptions().to_config()
+    assert set(quick.grid) < set(whole.grid)
+    assert quick.backends == whole.backends
+    assert quick.limit is not None
+    assert whole.limit is not None
+    assert quick.limit < whole.limit
+
+
+def test_other_models_have_the_general_defaults() -> None:
+    config = SweepOptions(model="m", tasks="gsm8k", budget="8k").to_config()
+    assert (config.backends, config.temperature, config.top_p, config.max_batch) == (("vanilla",), 0.6, 0.95, 128)
+    assert config.limit is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sweep", "--model", "m", "--quick"], "--quick is a small version of the built-in experiment"),
+        (["plan", "--model", "m", "--budget", "8k"], "say what to sweep with --tasks"),
+    ],
+)
+def test_mistakes_are_told(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    assert message in capsys.readouterr().err
