@@ -1,4 +1,4 @@
-"""Prints the tables of docs/scale.md: the paper's full grid on 1, 8 and 64 GPUs, by the estimates of `hyperscale plan`.
+"""Print the tables of docs/roofline.md: the paper's full grid on 1, 8 and 64 GPUs, as `hyperscale plan` estimates it.
 
 python scripts/plan_paper.py
 

@@ -1,4 +1,4 @@
-"""Prints the tables and gains of docs/reproduction.md and of the README, as Markdown.
+"""Print the tables and gains of docs/tiny.md and of the README, as Markdown.
 
 python scripts/report_tiny.py results/tiny results/tiny-immediate
 """

@@ -43,7 +43,7 @@ class Servers:
 
     def __init__(self, folder: Path, logs: Path) -> None:
         arguments = ("--max-model-len", str(CONTEXT), "--dtype", "float32", "--served-model-name", "smollm2")
-        cpu = ("--no-enable-chunked-prefill",)  # docs/scale.md says why
+        cpu = ("--no-enable-chunked-prefill",)  # docs/engines.md says why
         self.both = [Serving(folder, logs / f"serve-{n}.log", *arguments, *cpu) for n in (0, 1)]
         self.address = Address()
 
