@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from difflib import get_close_matches
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -62,14 +60,6 @@ def format_time(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def unknown(kind: str, name: str, known: Collection[str]) -> str:
-    """Message for a name that is not among `known`, with the one that was perhaps meant."""
-    lower = {entry.lower(): entry for entry in known}
-    near = get_close_matches(name.lower(), lower, n=1)
-    hint = f"did you mean {lower[near[0]]!r}?" if near else f"known: {', '.join(sorted(known))}"
-    return f"unknown {kind} {name!r}; {hint}"
 
 
 def _parse(text: str, units: dict[str, int], meant: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from hyperscale.text import unknown
+from hyperscale.plugins import unknown
 
 if TYPE_CHECKING:
     from hyperscale.backends.base import Backend

@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from hyperscale.backends import backend_class, backend_names
 from hyperscale.config import OptionValue
-from hyperscale.text import unknown, wording
+from hyperscale.plugins import unknown
+from hyperscale.text import wording
 
 MOST = 2**31 - 1
 """Largest whole number that a setting may be: backends keep positions in 32 bits."""

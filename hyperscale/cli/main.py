@@ -135,6 +135,9 @@ def figures(
         option("Output", "Folder for the figures (default: RESULTS/plots, of a URL plots/NAME).", "--out", "-o"),
     ] = None,
     formats: Annotated[str, option("Output", "Comma list of file formats.", "--formats")] = "png,pdf",
+    figures: Annotated[
+        str | None, option("Output", "Comma list of figures, or PATH.py:NAME (default: all).", "--figures")
+    ] = None,
 ) -> None:
     """Draw the figures of a sweep."""
     from hyperscale.figures import draw
@@ -142,7 +145,7 @@ def figures(
 
     folder = to_place(results)
     default = folder / "plots" if is_local(folder) else Path("plots") / folder.name
-    for path in draw(folder, out or default, parse_list(formats)):
+    for path in draw(folder, out or default, parse_list(formats), None if figures is None else parse_list(figures)):
         print(path)
 
 

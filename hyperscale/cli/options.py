@@ -15,8 +15,9 @@ from hyperscale.backends.settings import parse_options
 from hyperscale.cli.experiment import MODEL, fill_in
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.plan.grid import Point, budget_grid, product_grid
+from hyperscale.plugins import unknown
 from hyperscale.tasks.options import parse_task_options
-from hyperscale.text import parse_bytes, parse_list, parse_tokens, unknown
+from hyperscale.text import parse_bytes, parse_list, parse_tokens
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""Writes W–L beside the points of a panel."""
+"""Write W–L beside the points of a panel."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from matplotlib.patheffects import withStroke
 from hyperscale.figures import style
 from hyperscale.figures.labels import STRICT, Box, Label, Segment, place
 from hyperscale.figures.markers import Drawn
+from hyperscale.figures.page import text_size
 
 LABEL_POINTS = 6.0
 GAP_POINTS = 3.6
 LEADER_GAPS = 1.6
-"""A label that stands farther off than so many gaps is tied to its point by a line."""
+"""Distance from its point, in gaps, beyond which a label gets a leader line."""
 
 
 def label_points(
@@ -29,11 +30,11 @@ def label_points(
     everything: bool,
     strict: bool,
 ) -> None:
-    """Label the panel's points with their W–L, frontiers first, where there is room.
+    """Label a panel's points with their W–L where there is room, frontiers first.
 
-    `drawn` are drawn already, at (`column`, `percent`). `rising` says whether frontiers climb to the right, which
-    leaves their upper left side free. Dominated points get a label only with `everything`; with `strict` a label
-    that would cover a frontier's marker is dropped.
+    Markers of `drawn` stand at (`column`, `percent`) already. `rising`: frontiers climb to the right, so their upper
+    left side is free. `everything`: dominated points get labels too. `strict`: a label that would cover a
+    frontier's marker is dropped.
     """
     pixel = axes.figure.dpi / 72
     xy = axes.transData.transform(drawn[[column, "percent"]].to_numpy(float))
@@ -42,7 +43,7 @@ def label_points(
     solid = [marker for marker, first in zip(markers, best, strict=True) if first or everything]
     faint = [marker for marker, first in zip(markers, best, strict=True) if not (first or everything)]
     shown = _shared(drawn if everything else drawn[drawn["best"]])
-    sizes = {name: _measure(axes, name) for name in {name for _, name, _ in shown}}
+    sizes = {name: text_size(axes, name, LABEL_POINTS) for name in {name for _, name, _ in shown}}
     chance_box = _label_chance(axes, chance, markers) if chance > 0 else None
     centres = place(
         [Label(xy[at][0], xy[at][1], *sizes[name], best[at]) for at, name, _ in shown],
@@ -59,7 +60,7 @@ def label_points(
         if centre is None:
             continue
         x, y = xy[at]
-        # One label for several backends at one place is nobody's colour.
+        # A label that several backends share takes none of their colours.
         colour = looks[backends[0]].dark if len(backends) == 1 else style.INK
         width, height = sizes[name]
         apart = max(abs(centre[0] - x) - width / 2, abs(centre[1] - y) - height / 2)
@@ -82,12 +83,12 @@ def label_points(
 
 
 def point_name(width: int, length: int) -> str:
-    """`4–16K`: W, and the cap on L. Its backend is told by colour, its compression ratio by the marker."""
+    """Name a point by W and the cap on L: `4–16K`. Colour and marker tell its backend and compression ratio."""
     return f"{width}–{style.length(length)}"
 
 
 def _shared(points: Drawn) -> list[tuple[int, str, list[str]]]:
-    """Labels to set: (row of the point, text, backends). Points at one place with one W–L share theirs."""
+    """List the labels to set: (row of the point, text, backends). Points at one place with one W–L share a label."""
     found: dict[tuple[int, bool, str], tuple[int, list[str]]] = {}
     columns = (points[name] for name in ("place", "best", "width", "length", "backend"))
     for row, where, best, width, length, backend in zip(points.index, *columns, strict=True):
@@ -97,17 +98,10 @@ def _shared(points: Drawn) -> list[tuple[int, str, list[str]]]:
     return [(row, name, backends) for (_, _, name), (row, backends) in found.items()]
 
 
-def _measure(axes: Axes, text: str) -> tuple[float, float]:
-    probe = axes.text(0, 0, text, fontsize=LABEL_POINTS)
-    extent = probe.get_window_extent()
-    probe.remove()
-    return extent.width, extent.height
-
-
 def _label_chance(axes: Axes, chance: float, markers: list[Box]) -> Box:
-    """Name the chance level, at the end of its line that covers fewer markers."""
+    """Name the chance level at the end of its line that covers fewer markers; return the name's box."""
     text = f"chance {100 * chance:.3g} %"
-    width, height = _measure(axes, text)
+    width, height = text_size(axes, text, LABEL_POINTS)
     left, _, right, _ = axes.bbox.extents
     y = axes.transData.transform((axes.get_xlim()[0], 100 * chance))[1] + height / 2 + 2
     boxes = [Box.around(x, y, width, height) for x in (right - width / 2 - 5, left + width / 2 + 5)]
@@ -128,7 +122,7 @@ def _label_chance(axes: Axes, chance: float, markers: list[Box]) -> Box:
 
 
 def _lines(axes: Axes, drawn: Drawn, column: str, chance: float, *, intervals: bool) -> list[Segment]:
-    """What a label should not cross: frontiers, the intervals on them if asked for, the chance level."""
+    """List the lines that a label should not cross: frontiers, `intervals` on them, the chance level."""
 
     def pixels(x: float, y: float) -> tuple[float, float]:
         at = axes.transData.transform((x, y))

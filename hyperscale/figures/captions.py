@@ -1,4 +1,4 @@
-"""The words around the Pareto figure: its axes' names, its legend and its notes."""
+"""Write the words around the figures of cost: axis names, legend and notes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hyperscale.figures.markers import BASE, SMALL
 
 
 class CostAxis(NamedTuple):
-    """A panel of each task: the column it shows, its short and full name, and how its ticks read."""
+    """Describe a cost axis: its column of POINTS, its short and full name, the format of its ticks."""
 
     column: str
     name: str
@@ -41,21 +41,28 @@ COSTS = (
 
 
 def drawable(points: pd.DataFrame, column: str) -> pd.Series:
-    """Which points have a place on a logarithmic cost axis: finite, and a cost above 0."""
-    return np.isfinite(points[column]) & np.isfinite(points["accuracy"]) & (points[column] > 0)
+    """Tell the points that a logarithmic cost axis can show: finite, with a cost above 0."""
+    found: pd.Series = np.isfinite(points[column]) & np.isfinite(points["accuracy"]) & (points[column] > 0)
+    return found
+
+
+def backend_keys(points: pd.DataFrame) -> list[Line2D]:
+    """Make a legend key per backend: its line, its title, its CRs unless uncompressed."""
+    keys = []
+    for name, look in style.looks(points["backend"]).items():
+        ratios = sorted(points.loc[points["backend"] == name, "compression_ratio"].unique())
+        values = "" if ratios == [1] else f" (CR {', '.join(f'{ratio:g}' for ratio in ratios)})"
+        keys.append(Line2D([], [], label=look.title + values, color=look.colour, linestyle=look.dash, linewidth=1.4))
+    return keys
 
 
 def legend(points: pd.DataFrame) -> list[list[Line2D]]:
-    """Groups of keys: a line a backend; what the markers and the thin lines mean. One group for one backend."""
+    """Make groups of legend keys: backends; then CRs, dominated points, intervals. One group for one backend."""
 
     def key(label: str, **kwargs: Any) -> Line2D:
         return Line2D([], [], label=label, **{"markersize": BASE, "markeredgewidth": 0.7, **kwargs})
 
-    backends: list[Line2D] = []
-    for name, look in style.looks(points["backend"]).items():
-        ratios = sorted(points.loc[points["backend"] == name, "compression_ratio"].unique())
-        values = "" if ratios == [1] else f" (CR {', '.join(f'{value:g}' for value in ratios)})"
-        backends.append(key(look.title + values, color=look.colour, linestyle=look.dash, linewidth=1.4))
+    backends = backend_keys(points)
     grey = {"color": style.MUTED, "linestyle": "none", "markeredgecolor": "white"}
     marks = style.marks(points["compression_ratio"])
     several = len(marks) > 1
@@ -77,7 +84,7 @@ def legend(points: pd.DataFrame) -> list[list[Line2D]]:
 
 
 def notes(data: FigureData, *, bare: bool) -> list[str]:
-    """How to read the figure, and what it leaves out; `bare` where dominated points have no labels."""
+    """Say how to read the Pareto figure and which points it omits; `bare` where dominated points have no labels."""
     several = data.points["compression_ratio"].nunique() > 1
     lines = [
         "A label reads W–L: W parallel threads a problem, each capped at L tokens, prompt included (K = 1024). "

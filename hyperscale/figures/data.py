@@ -1,4 +1,4 @@
-"""What the figures are drawn from: the points of one model, and what the manifest says of them."""
+"""Load the data of the figures: points of one model, titles and sampling settings of the manifest."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ INTERVAL_NOTE = "bootstrap over problems; Clopper–Pearson where all problems s
 
 
 class FigureData(NamedTuple):
-    """POINTS of one model with the words around them."""
+    """Hold the POINTS of one model, and the words that a figure puts around them."""
 
     model: str
     points: pd.DataFrame
     titles: dict[str, str]
     """Title of each task."""
     sampling: str
-    """How tokens were drawn, in words; empty where no manifest says it."""
+    """Sampling settings in words; empty where no manifest holds them."""
 
     def of_task(self, task: str) -> pd.DataFrame:
-        """Points of one task."""
+        """Select the points of one task."""
         return self.points[self.points["task"] == task]
 
 
 def load(results: Path) -> list[FigureData]:
-    """Figure data of a results folder, on a disk or behind a URL; one for each model in it.
+    """Read the figure data of a results folder, on a disk or behind a URL: one per model in it.
 
-    ValueError where the folder or its points are missing, empty or unreadable.
+    Raises ValueError where the folder or its points are missing, empty or unreadable.
     """
     path = results / "points.parquet"
     if is_local(results) and not results.is_dir():
@@ -65,7 +65,7 @@ def load(results: Path) -> list[FigureData]:
 
 
 def describe_sampling(config: dict[str, Any]) -> str:
-    """`temperature 0.6, top-p 0.95, seed 0`: the settings that are on."""
+    """Write the sampling settings that are on: `temperature 0.6, top-p 0.95, seed 0`."""
     if "temperature" not in config:
         return ""
     off = {"top_p": 1, "top_k": 0, "min_p": 0}
@@ -80,12 +80,12 @@ def describe_sampling(config: dict[str, Any]) -> str:
 
 
 def short_model(model: str) -> str:
-    """Model's name for a title: a hub id as it is, of a path the last part."""
+    """Shorten a model's name for a title: a hub id is kept, a path is cut to its last part."""
     return Path(model).name if Path(model).is_absolute() or model.startswith(".") else model
 
 
 def counts(points: pd.DataFrame) -> str:
-    """What a task's accuracies rest on: `maj@W, 40 problems, 320 samples`."""
+    """Write the basis of a task's accuracies: `maj@W, 40 problems, 320 samples`."""
     votes = "pass@W" if (points["aggregate"] == "pass").all() else "maj@W"
     return f"{votes}, {_span(points['problems'])} problems, {_span(points['samples'])} samples"
 
@@ -95,6 +95,6 @@ def _span(numbers: pd.Series) -> str:
     return f"{low}" if low == high else f"{low}–{high}"
 
 
-def slug(model: str) -> str:
-    """The model's name as a part of a file's name."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", model).strip("-.")
+def slug(name: str) -> str:
+    """Make a name fit to be part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")

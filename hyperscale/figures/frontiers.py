@@ -1,25 +1,24 @@
-"""The frontiers alone, all tasks and costs on one page: which backend buys the most."""
+"""Draw the frontiers alone, all tasks and costs on one page: which backend buys the most."""
 
 from __future__ import annotations
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from hyperscale.analysis.pareto import MAXIMISED, frontier
 from hyperscale.figures import style
-from hyperscale.figures.captions import COSTS, CostAxis, drawable
+from hyperscale.figures.captions import COSTS, CostAxis, backend_keys, drawable
 from hyperscale.figures.data import INTERVAL_NOTE, FigureData, counts, short_model
 from hyperscale.figures.page import PANEL_HEAD, head_panel, label_below, make_page
-from hyperscale.figures.pareto import scale_axes
+from hyperscale.figures.scale import scale_axes
 
 PANEL, GAP, STEP = (2.55, 1.95), 0.18, 0.3
 DOT = 2.6
 
 
-def figure(data: FigureData) -> Figure:
-    """A row of panels a task, a column a cost; a line a backend, over all its ratios."""
+def draw(data: FigureData) -> Figure:
+    """Draw a row of panels per task, a column per cost, a line per backend through its frontier over all its CRs."""
     tasks = sorted(data.points["task"].unique())
     looks = style.looks(data.points["backend"])
     (width, height), down = PANEL, PANEL[1] + PANEL_HEAD + STEP
@@ -27,7 +26,7 @@ def figure(data: FigureData) -> Figure:
         len(COSTS) * width + (len(COSTS) - 1) * GAP,
         len(tasks) * down - (down - height),
         title=f"{short_model(data.model)}: the best accuracy that a KV-cache budget buys",
-        legend=[_keys(data.points, looks)],
+        legend=[backend_keys(data.points)],
         notes=[_note(data)],
     )
     for row, task in enumerate(tasks):
@@ -38,7 +37,7 @@ def figure(data: FigureData) -> Figure:
         ]
         head_panel(panels[0], data.titles[task], counts(points))
         for axes, cost in zip(panels, COSTS, strict=True):
-            _draw(axes, points, cost, looks)
+            _draw_panel(axes, points, cost, looks)
             if cost is COSTS[0]:
                 axes.set_ylabel("Accuracy (%)")
             else:
@@ -48,13 +47,13 @@ def figure(data: FigureData) -> Figure:
     return page.figure
 
 
-def _draw(axes: Axes, of_task: pd.DataFrame, cost: CostAxis, looks: dict[str, style.Look]) -> None:
+def _draw_panel(axes: Axes, of_task: pd.DataFrame, cost: CostAxis, looks: dict[str, style.Look]) -> None:
     points = of_task[drawable(of_task, cost.column)]
     scale_axes(axes, of_task, points[cost.column], cost)
     chance = of_task["chance"].max()
     if chance > 0:
         axes.axhline(100 * chance, color=style.MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1, gid="chance")
-    # The first of the legend lies on top.
+    # The legend's first lies on top.
     for order, (backend, look) in enumerate(reversed(looks.items())):
         pool = points[points["backend"] == backend]
         best = frontier(pool[cost.column], pool["accuracy"], maximise_cost=cost.column in MAXIMISED)
@@ -72,15 +71,6 @@ def _draw(axes: Axes, of_task: pd.DataFrame, cost: CostAxis, looks: dict[str, st
             line[cost.column], percent["accuracy"], color=look.colour, linestyle="none", marker="o", markersize=DOT,
             markeredgecolor="white", markeredgewidth=0.3, zorder=3 + 0.1 * order, gid="point",
         )  # fmt: skip
-
-
-def _keys(points: pd.DataFrame, looks: dict[str, style.Look]) -> list[Line2D]:
-    keys = []
-    for backend, look in looks.items():
-        ratios = sorted(points.loc[points["backend"] == backend, "compression_ratio"].unique())
-        values = "" if ratios == [1] else f" (CR {', '.join(f'{ratio:g}' for ratio in ratios)})"
-        keys.append(Line2D([], [], label=look.title + values, color=look.colour, linestyle=look.dash, linewidth=1.4))
-    return keys
 
 
 def _note(data: FigureData) -> str:

@@ -1,4 +1,4 @@
-"""Accuracy over W and L as a table of shaded cells: which corner of the grid pays."""
+"""Draw accuracy over W and L as a table of shaded cells: which corner of the grid pays."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from hyperscale.figures.page import (
     PANEL_HEAD,
     RIGHT,
     Page,
+    estimated_width,
     head_panel,
     label_below,
     label_left,
@@ -29,30 +30,32 @@ from hyperscale.figures.page import (
 
 CELL = (0.5, 0.31)
 ROOMY_CELL = 0.66
-"""Width of a cell where the page would be narrower than its words."""
+"""Widest cell, in inches; cells grow up to it where the page would be too narrow for its text."""
+CACHE_POINTS = 7.5
 CACHE_HEAD, CACHE_GAP, TASK_GAP, SCALE_ROOM = 0.27, 0.16, 0.45, 0.32
 NARROWEST_BLOCK = 2.0
-"""Inches of a task's block: room for its head and its axis title."""
+"""Least width of a task's block in inches: room for its title and its axis title."""
 NARROWEST, WIDEST = 4.2, 9.9
-"""Inches of a page: room for its words; what stays readable once fitted to a sheet of paper."""
+"""Limits of a page's width in inches: room for its text; still readable when scaled to a sheet of paper."""
 
-# Without the darkest blues the numbers in the cells stay readable; white is kept for cells without a number.
+# The darkest blues are left out to keep numbers readable; white means a cell without a number.
 SHADES = LinearSegmentedColormap.from_list("accuracy", colormaps["Blues"]([0.04 + 0.008 * i for i in range(101)]))
 SCALE = Normalize(0, 100, clip=True)
-"""The whole range of accuracies, in percent: a scale from lowest to highest would make noise look like a finding."""
+"""Full range of accuracies, in percent: a scale from lowest to highest would make noise look like a finding."""
 WHITE_INK = 75
-"""Accuracy in percent above which a cell is too dark for dark words."""
+"""Accuracy in percent above which a cell is too dark for dark text."""
 
 
-def figure(data: FigureData) -> Figure:
-    """A block a task, in it a row a backend and a column a CR; cells hold accuracy and interval in percent."""
+def draw(data: FigureData) -> Figure:
+    """Draw a block per task, a row per backend, a column per CR; cells hold accuracy and interval in percent."""
     tasks = sorted(data.points["task"].unique())
     axis = Axis(sorted(data.points["width"].unique().tolist()), sorted(data.points["length"].unique().tolist()))
     rows = arrange(data.points)
     columns = 1 + max(cache.column for row in rows for cache in row)
     gaps, cells = (columns - 1) * CACHE_GAP, columns * len(axis.lengths)
     roomy = min(ROOMY_CELL, (NARROWEST - LEFT - RIGHT - gaps) / cells)
-    axis = axis._replace(cell=max(CELL[0], roomy, (NARROWEST_BLOCK - gaps) / cells))
+    longest = max(estimated_width(_name(cache), CACHE_POINTS) for row in rows for cache in row) / len(axis.lengths)
+    axis = axis._replace(cell=max(CELL[0], roomy, (NARROWEST_BLOCK - gaps) / cells, longest))
     block = columns * (axis.panel[0] + CACHE_GAP) - CACHE_GAP, len(rows) * (axis.panel[1] + CACHE_HEAD)
     step = block[0] + TASK_GAP, block[1] + AXIS_ROOM + PANEL_HEAD
     across = min(len(tasks), max(1, int((WIDEST - LEFT - RIGHT + TASK_GAP) / step[0])))
@@ -84,7 +87,7 @@ def figure(data: FigureData) -> Figure:
         ]
         head_panel(panels[0][0], data.titles[task], counts(points), lift=72 * CACHE_HEAD - 6)
         for position in range(columns):
-            # Ticks of L stand below a column's lowest panel, which need not be in the last row.
+            # A column's lowest panel shows the ticks of L; it need not be in the last row.
             lowest = [
                 axes
                 for caches, of_row in zip(rows, panels, strict=True)
@@ -99,7 +102,7 @@ def figure(data: FigureData) -> Figure:
 
 
 class Axis(NamedTuple):
-    """What every panel's cells stand for, and how wide one is, in inches."""
+    """Hold the W and L of every panel's cells, and a cell's width in inches."""
 
     widths: list[int]
     lengths: list[int]
@@ -107,12 +110,12 @@ class Axis(NamedTuple):
 
     @property
     def panel(self) -> tuple[float, float]:
-        """Width and height in inches."""
+        """Return a panel's width and height in inches."""
         return self.cell * len(self.lengths), CELL[1] * len(self.widths)
 
 
 class Cache(NamedTuple):
-    """A backend at a compression ratio, and the column where its panel stands."""
+    """Identify a backend at a compression ratio, and the column of its panel."""
 
     backend: str
     ratio: float
@@ -120,7 +123,7 @@ class Cache(NamedTuple):
 
 
 def arrange(points: pd.DataFrame) -> list[list[Cache]]:
-    """A row of caches for each backend; equal CRs share a column. One without compression stands in the first."""
+    """Arrange a row of caches per backend; equal CRs share a column. An uncompressed backend takes the first."""
     ratios = {
         backend: sorted(points.loc[points["backend"] == backend, "compression_ratio"].unique().tolist())
         for backend in style.looks(points["backend"])
@@ -132,25 +135,28 @@ def arrange(points: pd.DataFrame) -> list[list[Cache]]:
     ]
 
 
+def _name(cache: Cache) -> str:
+    return style.cache_name(style.looks([cache.backend])[cache.backend].title, cache.ratio)
+
+
 def _draw_cache(
     page: Page, corner: tuple[float, float], cache: Cache, of_task: pd.DataFrame, axis: Axis, *, first: bool
 ) -> Axes:
-    """The panel of a cache, its name above it. `corner`, in inches, is where its row begins; the `first` shows W."""
+    """Draw a cache's panel, its name above it. Its row begins at `corner`, in inches; the `first` of a row shows W."""
     axes = page.panel(
         corner[0] + cache.column * (axis.panel[0] + CACHE_GAP),
         corner[1] + CACHE_HEAD,
         *axis.panel,
         f"{of_task['task'].iloc[0]} {cache.backend} {cache.ratio:g}",
     )
-    look = style.looks([cache.backend])[cache.backend]
     axes.annotate(
-        style.cache_name(look.title, cache.ratio),
+        _name(cache),
         (0, 1),
         xytext=(1, 3),
         xycoords="axes fraction",
         textcoords="offset points",
-        fontsize=7.5,
-        color=look.dark,
+        fontsize=CACHE_POINTS,
+        color=style.looks([cache.backend])[cache.backend].dark,
         gid="cache",
     )
     mine = of_task[(of_task["backend"] == cache.backend) & (of_task["compression_ratio"] == cache.ratio)]
@@ -183,7 +189,7 @@ def _draw_cells(axes: Axes, points: pd.DataFrame, axis: Axis) -> None:
 
 
 def _draw_scale(page: Page) -> None:
-    """The bar that says which shade is which accuracy, in the room below the title."""
+    """Draw the colour bar of accuracy, below the title."""
     axes = page.panel(0, -PANEL_HEAD - SCALE_ROOM + 0.04, 1.8, 0.09, "scale")
     bar = page.figure.colorbar(ScalarMappable(SCALE, SHADES), cax=axes, orientation="horizontal")
     bar.outline.set_visible(False)

@@ -1,4 +1,9 @@
-"""Places labels beside their points so that none covers another."""
+"""Place labels beside their points so that none covers another.
+
+adjustText 1.4 was tried in its place and is worse: given the same points and markers, it put 149 of the 367 labels of
+the tiny sweep's Pareto figure on a frontier's marker and 5 pairs of labels on each other (90 s), where this draws 302,
+none of them on such a marker or on another label (5 s). It cannot drop a label that finds no room, nor avoid lines.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from typing import NamedTuple
 
 
 class Box(NamedTuple):
-    """An upright rectangle in pixels."""
+    """Describe an upright rectangle in pixels."""
 
     x0: float
     y0: float
@@ -16,46 +21,46 @@ class Box(NamedTuple):
     y1: float
 
     def overlaps(self, other: Box) -> bool:
-        """Whether the two share area."""
+        """Tell whether the two share area."""
         return self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1
 
     def within(self, other: Box) -> bool:
-        """Whether this lies in `other`."""
+        """Tell whether this lies in `other`."""
         return other.x0 <= self.x0 and other.y0 <= self.y0 and self.x1 <= other.x1 and self.y1 <= other.y1
 
     @property
     def centre(self) -> tuple[float, float]:
-        """Its middle."""
+        """Return its middle."""
         return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
 
     def distance(self, x: float, y: float) -> float:
-        """Distance of a point from the box; 0 inside."""
+        """Measure the distance of a point from the box; 0 inside."""
         return math.hypot(max(self.x0 - x, x - self.x1, 0), max(self.y0 - y, y - self.y1, 0))
 
     @staticmethod
     def around(x: float, y: float, width: float, height: float) -> Box:
-        """The box of that size with its centre at (x, y)."""
+        """Make the box of that size with its centre at (x, y)."""
         return Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
 
 
 class Label(NamedTuple):
-    """A text of `width` x `height` pixels that belongs to the point (x, y)."""
+    """Describe a text of `width` x `height` pixels that belongs to the point (x, y)."""
 
     x: float
     y: float
     width: float
     height: float
     needed: bool
-    """A needed label may cross lines, cover markers or stand apart; another is dropped rather than that."""
+    """A needed label may cross lines, cover markers or stand apart; any other is dropped instead."""
 
 
 Segment = tuple[float, float, float, float]
 DISTANCES = (1.0, 2.2, 3.6, 5.2)
-"""Tried gaps between point and label, in units of the smallest."""
+"""Gaps tried between point and label, in units of the smallest."""
 _TURNS = (0, 45, -45, 90, -90, 135, -135, 180)
 _COVERS_MARKER, _MISLEADS, _COVERS_LINE, _COVERS_FAINT, _DISTANCE, _TURN = 6.0, 4.0, 2.0, 1.4, 1.5, 0.2
 STRICT = 5.5
-"""A `most` that lets no label cover a marker."""
+"""Value of `most` at which no label covers a marker."""
 
 
 def place(
@@ -70,12 +75,12 @@ def place(
     lean: float = 135.0,
     most: float = math.inf,
 ) -> list[tuple[float, float] | None]:
-    """Centres of the labels, or None for one that finds no room.
+    """Place labels: their centres in pixels, None for a label without room.
 
     Placed labels lie in `bounds` and overlap neither each other nor `taken`. Needed labels choose first, in
-    their order; each takes the candidate that covers least and stands nearest, and a label whose best costs
-    `most` or more is dropped. `faint` are markers that a needed label had better not cover, yet may. `lean` is the
-    direction to try first, in degrees: where the drawing is empty. Deterministic.
+    their order; each takes the cheapest candidate by what it covers and how far it stands from its point. A label
+    is dropped if its cheapest costs `most` or more. Covering a `faint` marker costs less than one of `markers`. `lean`
+    is the direction tried first, in degrees: where the drawing is empty. Deterministic.
     """
     centres: list[tuple[float, float] | None] = [None] * len(labels)
     boxes = list(taken)
@@ -107,7 +112,7 @@ def place(
 
 
 def crosses(line: Segment, box: Box) -> bool:
-    """Whether a straight segment enters the box (Liang and Barsky's clipping)."""
+    """Tell whether a straight segment enters the box (Liang and Barsky's clipping)."""
     x0, y0, x1, y1 = line
     enter, leave = 0.0, 1.0
     for delta, start, low, high in ((x1 - x0, x0, box.x0, box.x1), (y1 - y0, y0, box.y0, box.y1)):
@@ -121,6 +126,6 @@ def crosses(line: Segment, box: Box) -> bool:
 
 
 def _beside(label: Label, gap: float, degrees: float) -> tuple[float, float]:
-    """Centre of the label when its box keeps `gap` from its point in that direction."""
+    """Centre the label so that its box keeps `gap` from its point in that direction."""
     dx, dy = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return label.x + dx * (gap + label.width / 2), label.y + dy * (gap + label.height / 2)

@@ -1,4 +1,4 @@
-"""Draws the points of a panel: colour by backend, mark by compression ratio, pale and small off the frontier."""
+"""Draw the points of a panel: colour by backend, marker by compression ratio, pale and small off the frontier."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ BASE, SMALL = 5.0, 3.1
 """Marker sizes on a frontier and off it, in typographic points."""
 
 RING, SMALL_RING = 2.6, 2.1
-"""How much larger each next ring is, its white border included: on a frontier, and off it."""
+"""Growth from one ring to the next, white border included, in typographic points: on a frontier, and off it."""
 SAME_PLACE = 1.4
-"""Points nearer to each other than that are drawn as rings around one place."""
+"""Distance in typographic points within which points are drawn as rings around one place."""
 
 Drawn = pd.DataFrame
 """Points in drawing order with `percent`, `best` (on its backend's frontier), `place`, `ring` and marker `size`."""
 
 
 def arrange(axes: Axes, points: pd.DataFrame, optimal: pd.Series, column: str, order: list[str]) -> Drawn:
-    """What is drawn of the points on axes whose scale is set; frontiers first, then backends in `order`."""
+    """Order points for drawing and size their markers: frontiers first, then backends in `order`.
+
+    `axes` have their scale already: points share a place by their distance in pixels.
+    """
     rank = points["backend"].map({backend: number for number, backend in enumerate(order)}).astype(float)
     drawn = points.assign(best=optimal, rank=rank, percent=100 * points["accuracy"])
     drawn = drawn.sort_values(
@@ -32,7 +35,7 @@ def arrange(axes: Axes, points: pd.DataFrame, optimal: pd.Series, column: str, o
     place = places(pixels, SAME_PLACE * axes.figure.dpi / 72)
     kinds = list(zip(drawn["best"], drawn["backend"], drawn["compression_ratio"], drawn["complete"], strict=True))
     ring = np.array(rings(place, kinds), dtype=float)
-    # The innermost is the first in order, so a place with any frontier point has one inside.
+    # A place's first point is innermost: one of a frontier, if the place has any.
     inner = drawn["best"].to_numpy(bool)[place]
     step = np.where(drawn["best"], RING, SMALL_RING)
     return drawn.assign(place=place, ring=ring, size=np.where(inner, BASE, SMALL) + step * ring)
@@ -41,7 +44,7 @@ def arrange(axes: Axes, points: pd.DataFrame, optimal: pd.Series, column: str, o
 def draw_markers(
     axes: Axes, drawn: Drawn, column: str, looks: dict[str, style.Look], marks: dict[float, style.Mark]
 ) -> None:
-    """Draw every point at its true place; of several at one place the outer ones show as rings."""
+    """Draw every point at its true place; points at one place become concentric rings."""
     kinds = ["best", "backend", "compression_ratio", "complete", "ring", "size"]
     for _, group in drawn.groupby(kinds, sort=True):
         kind = group.iloc[0]
@@ -57,7 +60,7 @@ def draw_markers(
             markeredgewidth=0.7 if best or not whole else 0.4,
             markeredgecolor="white" if whole else colour,
             markerfacecolor=colour if whole else "white",
-            # Outer rings lie below the inner ones, and what is dominated below what is not.
+            # Outer rings lie below inner ones, dominated points below those of frontiers.
             zorder=(3 if best else 2) + 0.4 / (1 + kind["ring"]),
             gid="frontier points" if best else "dominated points",
         )

@@ -1,4 +1,7 @@
-"""Points that lie on each other: who shares a place, and how large each must be to be seen."""
+"""Find points that lie on each other, and the ring that each gets, so that all can be seen.
+
+adjustText has no counterpart: it moves text and leaves coinciding markers on each other.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 
 
 def places(xy: NDArray[np.float64], within: float) -> list[int]:
-    """For each point the index of the first point that stands no farther from it than `within`: its place."""
+    """Find each point's place: the index of the first point at most `within` pixels away. `xy` [points, 2]."""
     firsts: list[int] = []
     found = []
     for index, here in enumerate(xy):
@@ -21,7 +24,7 @@ def places(xy: NDArray[np.float64], within: float) -> list[int]:
 
 
 def rings(place: Sequence[int], kinds: Sequence[Hashable]) -> list[int]:
-    """Ring of each point at its place, 0 innermost: kinds take them in order of appearance; one kind shares one."""
+    """Give each point a ring at its place, 0 innermost: a ring per kind, in order of appearance."""
     seen: dict[int, list[Hashable]] = {}
     found = []
     for where, kind in zip(place, kinds, strict=True):

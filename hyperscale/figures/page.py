@@ -1,4 +1,9 @@
-"""A figure's page: panels between a title, a legend and notes, all placed in inches."""
+"""Lay out a page: panels between a title, a legend and notes, all placed in inches.
+
+matplotlib's constrained layout was tried in its place and is worse: on the tiny sweep the legend covered the title, the
+legend's second group its first, an axis title its neighbour's, and the grid's notes its last panel. It also stretches
+panels to a page of given size and moves them when drawn, where cells have a size in inches and labels are measured.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +20,20 @@ from hyperscale.figures import style
 
 LEFT, RIGHT, TOP, BOTTOM = 0.62, 0.2, 0.1, 0.1
 EDGE = 0.22
-"""Where title, legend and notes begin: left of the panels, whose tick labels and axis title stand there too."""
+"""Left edge of title, legend and notes: left of the panels, in the room of their tick labels and axis titles."""
 AXIS_ROOM, PANEL_HEAD = 0.6, 0.42
 TITLE_LINE, LEGEND_LINE, NOTE_LINE = 0.2, 0.17, 0.125
 TITLE_POINTS, NOTE_POINTS = 9.5, 6.5
 
 
 class Page(NamedTuple):
-    """A figure and where its panels begin, in inches from its top."""
+    """Hold a figure and the top of its room for panels, in inches from the figure's top."""
 
     figure: Figure
     top: float
 
     def panel(self, x: float, y: float, width: float, height: float, name: str = "") -> Axes:
-        """Axes of that size, in inches, with its upper left corner at (x, y) of the room for panels."""
+        """Add axes of that size, in inches, with their upper left corner at (x, y) of the room for panels."""
         across, down = self.figure.get_size_inches()
         box = (LEFT + x) / across, 1 - (self.top + y + height) / down, width / across, height / down
         return self.figure.add_axes(box, label=name)
@@ -43,10 +48,10 @@ def make_page(
     notes: Sequence[str] = (),
     head_room: float = 0.0,
 ) -> Page:
-    """A page with room for panels of `width` x `height` inches, their axis titles and heads beside it.
+    """Make a page with room for panels of `width` x `height` inches, and around it for their axis titles and heads.
 
-    Each of `legend`'s groups begins a line of its own. `head_room` is left free between legend and panels.
-    Positions are fixed at once, so that labels can be placed by measured sizes; nothing moves afterwards.
+    Each group of `legend` begins a line. `head_room` inches stay free between legend and panels. Positions are
+    final, so that labels can be placed by measured sizes.
     """
     across = LEFT + width + RIGHT
     inside = across - EDGE - RIGHT
@@ -78,7 +83,7 @@ def make_page(
             ncols=len(row),
             borderpad=0.0,
             borderaxespad=0.0,
-            # Lines show their dashes; marks stand close to their words.
+            # A line needs the length of its dashes, a marker only its own width.
             handlelength=2.6 if any(key.get_linestyle() != "None" for key in row) else 0.9,
             columnspacing=1.4,
             handletextpad=0.5,
@@ -97,14 +102,14 @@ def make_page(
 
 
 def head_panel(axes: Axes, title: str, subtitle: str, *, lift: float = 0.0) -> None:
-    """Title over the first panel of a block, `lift` points higher: a task and what its numbers rest on."""
+    """Write a title and subtitle over the first panel of a block, `lift` typographic points higher."""
     words: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
     axes.annotate(title, (0, 1), xytext=(0, 15 + lift), **words, fontsize=8.5, fontweight="bold", color=style.INK)
     axes.annotate(subtitle, (0, 1), xytext=(0, 5.5 + lift), **words, fontsize=6.5, color=style.MUTED)
 
 
 def label_below(figure: Figure, axes: Sequence[Axes], text: str) -> None:
-    """One x-axis label for panels, centred below them all; its bracket takes a second line if need be."""
+    """Write one x-axis label centred below panels; its bracket goes to a second line where it is too wide."""
     boxes = [each.get_position() for each in axes]
     left, right = min(box.x0 for box in boxes), max(box.x1 for box in boxes)
     label = figure.text(
@@ -121,7 +126,7 @@ def label_below(figure: Figure, axes: Sequence[Axes], text: str) -> None:
 
 
 def label_left(figure: Figure, axes: Sequence[Axes], text: str) -> None:
-    """One y-axis label for panels above each other, centred left of them."""
+    """Write one y-axis label centred left of stacked panels."""
     top, bottom = axes[0].get_position(), axes[-1].get_position()
     figure.text(
         EDGE / figure.get_figwidth(),
@@ -135,8 +140,21 @@ def label_left(figure: Figure, axes: Sequence[Axes], text: str) -> None:
     )
 
 
+def text_size(axes: Axes, text: str, points: float) -> tuple[float, float]:
+    """Measure width and height of a text in pixels, at a font size in typographic points."""
+    probe = axes.text(0, 0, text, fontsize=points)
+    extent = probe.get_window_extent()
+    probe.remove()
+    return extent.width, extent.height
+
+
+def estimated_width(text: str, points: float) -> float:
+    """Estimate a text's width in inches, before there is a page to measure it on."""
+    return len(text) * _letter(points)
+
+
 def _legend_rows(keys: Sequence[Line2D], inches: float) -> list[list[Line2D]]:
-    """The keys in rows of at most that width, in their order: matplotlib would fill columns."""
+    """Break keys into rows of at most that width, in their order: matplotlib fills columns first."""
     rows: list[list[Line2D]] = [[]]
     used = 0.0
     for key in keys:
@@ -150,6 +168,10 @@ def _legend_rows(keys: Sequence[Line2D], inches: float) -> list[list[Line2D]]:
 
 
 def _wrap(text: str, inches: float, points: float, *, bold: bool = False) -> list[str]:
-    """Lines of at most that width, by the mean width of a letter of the font."""
-    letter = points / 72 * (0.62 if bold else 0.53)
-    return textwrap.wrap(text, max(20, int(inches / letter)))
+    """Wrap text to that width, by the mean width of a letter."""
+    return textwrap.wrap(text, max(20, int(inches / _letter(points, bold))))
+
+
+def _letter(points: float, bold: bool = False) -> float:
+    """Return the mean width of a letter of DejaVu Sans in inches."""
+    return points / 72 * (0.62 if bold else 0.53)

@@ -1,12 +1,10 @@
-"""Accuracy against what the KV cache costs: the paper's Figure 3."""
+"""Draw accuracy against what the KV cache costs, every point of it: the paper's Figure 3."""
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from hyperscale.analysis.pareto import MAXIMISED, frontier
 from hyperscale.figures import style
@@ -15,17 +13,18 @@ from hyperscale.figures.captions import COSTS, CostAxis, drawable, legend, notes
 from hyperscale.figures.data import FigureData, counts, short_model
 from hyperscale.figures.markers import arrange, draw_markers
 from hyperscale.figures.page import AXIS_ROOM, PANEL_HEAD, Page, head_panel, label_below, make_page
+from hyperscale.figures.scale import scale_axes
 
 MANY = 24
-"""With more points a panel than that, only those on frontiers are labelled."""
+"""Above this count of points in a panel, only those on frontiers are labelled."""
 CROWDED = 40
-"""With more than that, panels are wide and stand one above the other."""
+"""Above this count, panels are as wide as the page and stacked."""
 PANEL, PANEL_GAP = (3.0, 2.4), 0.2
 WIDE_PANEL = (7.6, 3.5)
 
 
-def figure(data: FigureData) -> Figure:
-    """A panel for each task and cost. A colour a backend, a mark a CR, a label W–L a point, a line a frontier."""
+def draw(data: FigureData) -> Figure:
+    """Draw a panel for each task and cost: colour by backend, marker by CR, label W–L per point, line per frontier."""
     tasks = sorted(data.points["task"].unique())
     looks, marks = style.looks(data.points["backend"]), style.marks(data.points["compression_ratio"])
     crowded = bool(data.points.groupby("task").size().max() > CROWDED)
@@ -40,13 +39,13 @@ def figure(data: FigureData) -> Figure:
             if crowded or cost is COSTS[0]:
                 axes.set_ylabel("Accuracy (%)")
             else:
-                # The accuracy's scale is that of the panel beside it.
+                # The panel at the left shows the same scale.
                 axes.tick_params(labelleft=False)
     return page.figure
 
 
 def _lay_out(data: FigureData, tasks: list[str], *, crowded: bool) -> tuple[Page, list[list[Axes]]]:
-    """The page and its panels by task: costs side by side, or stacked where a panel needs the page's width."""
+    """Make the page and its panels by task: costs side by side, or stacked where `crowded`."""
     columns = 1 if crowded else len(COSTS)
     width, height = WIDE_PANEL if crowded else PANEL
     gap = AXIS_ROOM if crowded else 0.0
@@ -128,29 +127,3 @@ def _draw_panel(
         everything=len(of_task) <= MANY,
         strict=crowded,
     )
-
-
-def scale_axes(axes: Axes, of_task: pd.DataFrame, costs: pd.Series, cost: CostAxis) -> None:
-    """Limits and ticks. The accuracy's are those of all of the task's points, the same in every panel."""
-    shown = of_task[["accuracy", "accuracy_low", "accuracy_high"]].assign(chance=of_task["chance"].replace(0, np.nan))
-    percent = 100 * shown.to_numpy(float)
-    percent = percent[np.isfinite(percent)]
-    low, high = (percent.min(), percent.max()) if percent.size else (0.0, 0.0)
-    low, high = (low, low + 10) if low < 90 and high - low < 10 else (min(low, 90), high)
-    pad = 0.1 * (high - low)
-    axes.set_ylim(low - pad, high + pad)
-    ticks = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low - pad, high + pad)
-    axes.yaxis.set_major_locator(
-        FixedLocator([tick for tick in ticks if low - pad <= tick <= min(high + pad, 100) and tick >= 0])
-    )
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_minor_locator(NullLocator())
-    if costs.empty:
-        axes.xaxis.set_major_locator(NullLocator())
-        axes.text(0.5, 0.5, "no finite point", transform=axes.transAxes, ha="center", color=style.MUTED)
-        return
-    margin = max(1.15, (costs.max() / costs.min()) ** 0.1)
-    limits = costs.min() / margin, costs.max() * margin
-    axes.set_xlim(*limits)
-    axes.xaxis.set_major_locator(FixedLocator(style.octave_ticks(*limits)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: cost.tick(value)))

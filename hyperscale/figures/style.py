@@ -1,4 +1,4 @@
-"""The look that all figures share: colours, markers, tick labels, fonts."""
+"""Define the look that all figures share: colours, markers, tick labels, fonts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RC: dict[str, Any] = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "hyperscale",
 }
-"""Used inside `matplotlib.rc_context`, so that a caller's own settings neither matter nor change."""
+"""Settings for `matplotlib.rc_context`: a caller's own neither matter nor change."""
 
 DPI = 200
 INK = "#222222"
@@ -43,7 +43,7 @@ MUTED = "#666666"
 
 
 class Look(NamedTuple):
-    """How a backend is drawn in every figure: its colour, and the dashes of its frontier (matplotlib's)."""
+    """Describe how every figure draws a backend: its colour, and the dashes of its frontier (matplotlib's)."""
 
     title: str
     colour: str
@@ -51,19 +51,19 @@ class Look(NamedTuple):
 
     @property
     def pale(self) -> tuple[float, float, float]:
-        """The colour of what stands back: mixed with white, so that what lies beneath does not tint it."""
+        """Return the colour of dominated points: mixed with white rather than transparent, so nothing tints it."""
         red, green, blue = (PALE * part + 1 - PALE for part in to_rgb(self.colour))
         return red, green, blue
 
     @property
     def dark(self) -> tuple[float, float, float]:
-        """The colour of words, which are thin."""
+        """Return the colour of text, darker because letters are thin."""
         red, green, blue = (0.7 * part for part in to_rgb(self.colour))
         return red, green, blue
 
 
 class Mark(NamedTuple):
-    """How a compression ratio is drawn: a marker, and its size beside a circle's to look as large."""
+    """Describe how a compression ratio is drawn: a marker, and its scale to look as large as a circle."""
 
     marker: str | tuple[int, int, int]
     scale: float
@@ -71,7 +71,7 @@ class Mark(NamedTuple):
 
 PALE = 0.5
 
-# Hues that stay apart in simulated colour blindness (Machado 2009), pale ones too; each has dashes of its own besides.
+# Hues stay apart in simulated colour blindness (Machado 2009), pale ones too; dashes differ as well.
 _LOOKS = {
     "vanilla": Look("Vanilla", "#2b2b2b", "solid"),
     "dms": Look("DMS", "#1f5fd0", (0, (7, 1))),
@@ -101,7 +101,7 @@ _SPARE_MARKS = [Mark("v", 1.15), Mark("p", 1.15), Mark("<", 1.15), Mark("*", 1.4
 
 
 def looks(backends: Iterable[str]) -> dict[str, Look]:
-    """Look of each backend, in drawing order: the known ones first, the others by name."""
+    """Choose the look of each backend, in drawing order: known ones first, others by name."""
     names = set(backends)
     others = sorted(names - _LOOKS.keys())
     spare = {name: Look(name, *_SPARE[i % len(_SPARE)]) for i, name in enumerate(others)}
@@ -109,7 +109,7 @@ def looks(backends: Iterable[str]) -> dict[str, Look]:
 
 
 def marks(ratios: Iterable[float]) -> dict[float, Mark]:
-    """Mark of each compression ratio, rising; no two are alike. Usual ratios keep theirs in every figure."""
+    """Choose the mark of each compression ratio, rising; no two are alike. Usual ratios keep theirs in every figure."""
     found = sorted(set(ratios))
     others = [ratio for ratio in found if ratio not in _MARKS]
     stars = [Mark((rays, 1, 0), 1.3) for rays in range(4, 4 + len(others))]
@@ -118,12 +118,12 @@ def marks(ratios: Iterable[float]) -> dict[float, Mark]:
 
 
 def cache_name(title: str, ratio: float) -> str:
-    """A backend at a compression ratio: `DMS, CR 4`; the uncompressed one by its name alone."""
+    """Name a backend at a compression ratio: `DMS, CR 4`; uncompressed, by its title alone."""
     return title if ratio == 1 else f"{title}, CR {ratio:g}"
 
 
 def tokens(count: float) -> str:
-    """A count of tokens in powers of two: `512`, `1.5K`, `64K`, `2M` (K = 1024)."""
+    """Write a count of tokens in powers of two: `512`, `1.5K`, `64K`, `2M` (K = 1024)."""
     for unit, size in (("G", 2**30), ("M", 2**20), ("K", 2**10)):
         if count >= size:
             return f"{count / size:.4g}{unit}"
@@ -131,17 +131,17 @@ def tokens(count: float) -> str:
 
 
 def length(count: int) -> str:
-    """A length cap, exact: `16K` where 1024 divides it, else its digits."""
+    """Write a length cap exactly: `16K` where 1024 divides it, else its digits."""
     return f"{count // 1024}K" if count >= 1024 and count % 1024 == 0 else str(count)
 
 
 def rate(value: float) -> str:
-    """A rate as a tick shows it: 0.125, 1.25, 8, 1,024."""
+    """Write a rate as a tick label: 0.125, 1.25, 8, 1,024."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def octave_ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Round ticks of a log2 axis from `low` to `high` (both > 0): powers of two where the range has three."""
+    """Choose round ticks of a log2 axis from `low` to `high` (both > 0): powers of two where the range has three."""
     first, last = int(np.floor(np.log2(low))), int(np.ceil(np.log2(high)))
     step = max(1, -(-(last - first) // most))
     for parts in (1, 2, 4):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hyperscale.backends import backend_names
 from hyperscale.config import SweepConfig
-from hyperscale.text import unknown
+from hyperscale.plugins import unknown
 
 
 def check_backends(config: SweepConfig) -> None:

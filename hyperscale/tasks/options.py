@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from hyperscale.plugins import unknown
 from hyperscale.tasks.adapters import ADAPTERS
-from hyperscale.text import unknown, wording
+from hyperscale.text import wording
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -31,7 +31,7 @@ def save(points: pd.DataFrame, folder: Path) -> Path:
 def test_draw_writes_every_figure_in_every_format(tmp_path: Path) -> None:
     results = save(points_table(SINGLE), tmp_path / "results")
     paths = draw(results, tmp_path / "plots" / "deep")
-    assert [path.name for path in paths] == [f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")]
+    assert [path.name for path in paths] == [f"{name}.{kind}" for name in FIGURES.names() for kind in ("png", "pdf")]
     assert {path.name for path in paths} == {path.name for path in (tmp_path / "plots" / "deep").iterdir()}
     assert all(path.read_bytes()[:4] == (b"%PDF" if path.suffix == ".pdf" else b"\x89PNG") for path in paths)
 
@@ -57,7 +57,7 @@ def test_redrawing_gives_the_same_bytes_in_another_process(tmp_path: Path) -> No
     subprocess.run([sys.executable, "-c", program, str(results), str(tmp_path / "b")], env=environment, check=True)
     there = [
         hashlib.sha256((tmp_path / "b" / f"{name}.{kind}").read_bytes()).hexdigest()
-        for name in FIGURES
+        for name in FIGURES.names()
         for kind in kinds
     ]
     assert here == there
@@ -78,8 +78,8 @@ def test_several_models_get_files_of_their_own(tmp_path: Path) -> None:
     results = save(pd.concat([one, one.assign(model="./local/model-2b")]), tmp_path / "results")
     names = [path.name for path in draw(results, tmp_path / "plots", ("png",))]
     assert names == [
-        *(f"{name}-local-model-2b.png" for name in FIGURES),
-        *(f"{name}-org-model-1b.png" for name in FIGURES),
+        *(f"{name}-local-model-2b.png" for name in FIGURES.names()),
+        *(f"{name}-org-model-1b.png" for name in FIGURES.names()),
     ]
 
 

@@ -17,7 +17,7 @@ def test_every_backend_is_a_line_through_its_frontier(tmp_path: Path) -> None:
     points = points_table({"vanilla": [1.0], "dms": [4.0, 8.0], "quest": [4.0]}, tasks=("gsm8k", "math500"))
     points.to_parquet(tmp_path / "points.parquet")
     [data] = load(tmp_path)
-    page = frontiers.figure(data)
+    page = frontiers.draw(data)
     assert len(page.axes) == 2 * len(COSTS)
     for axes in page.axes:
         task, column = str(axes.get_label()).split()
