@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperscale.cli import run
+from hyperscale.cli.main import run
 from hyperscale.figures import FIGURES, draw
 from tests.analysis.synthetic import points_table
 
