@@ -164,9 +164,6 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         if self.pool is not None and self.pool < self.width:
             raise ValueError(f"--pool {self.pool} is smaller than the largest width {self.width} of the grid")
         _check_engine(self)
-        for backend, field, _ in self.backend_options:
-            if backend not in self.backends:
-                raise ValueError(f"--backend-option {backend}.{field}: {backend} is not among --backends")
         return self
 
     def options_of(self, backend: str) -> dict[str, OptionValue]:

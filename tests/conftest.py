@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,9 @@ from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 from hyperscale.model.load import Model, load_model
 from tests.smollm2 import smollm2_path
+
+# No test may ask a hub: what is not on this disk is refused at once, in subprocesses too.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 # A first call compiles; a busy machine is no failure.
 settings.register_profile("default", deadline=None)

@@ -23,6 +23,8 @@ from hyperscale.config import SweepConfig, make_config
 from hyperscale.engines.base import Chain, Job
 from hyperscale.executors.base import InProcess
 from hyperscale.kvcache.shape import CacheShape
+from hyperscale.model.spec import ModelSpec
+from hyperscale.plan.resolve import Plan, resolve
 from hyperscale.plan.runs import Run
 from hyperscale.sweep.progress import Board, Lines
 from hyperscale.sweep.run import Report, sweep
@@ -89,12 +91,12 @@ class FakeEngine:
 class FakeExecutor(InProcess):
     """A "model" whose prompt has a token a word and whose token t says \\boxed{t modulo 3}."""
 
-    def __init__(self, config: SweepConfig, log: Path | None = None, seconds: float = 0.0) -> None:
-        self._config, self._log, self._seconds = config, log, seconds
+    def __init__(self, plan: Plan, log: Path | None = None, seconds: float = 0.0) -> None:
+        self._config, self._log, self._seconds = plan.config, log, seconds
 
     @staticmethod
-    def check(config: SweepConfig, *, needed: bool) -> None:
-        """Takes any config."""
+    def check(plan: Plan, *, needed: bool) -> None:
+        """Takes any plan."""
 
     def identity(self) -> dict[str, Any]:
         return {"resolved_revision": None, "weights_sha": "fake", "answer_prefix": ""}
@@ -138,10 +140,20 @@ def fake_config(folder: Path, task: Path, **fields: Any) -> SweepConfig:
     return make_config(**{**defaults, **fields})
 
 
+def no_spec(model: str, revision: str | None) -> ModelSpec:
+    """A fake model has no config."""
+    raise ValueError(f"{model}: is played")
+
+
+def fake_plan(folder: Path, task: Path, **fields: Any) -> Plan:
+    """The same, resolved."""
+    return resolve(fake_config(folder, task, **fields), no_spec)
+
+
 def run_fake(config: SweepConfig, log: Path | None = None, seconds: float = 0.0) -> Report:
     """Sweep with the fake executor, its progress lost."""
     console = Console(file=sys.stderr)
-    return sweep(config, lambda config: FakeExecutor(config, log, seconds), Lines(console))
+    return sweep(resolve(config, no_spec), lambda plan: FakeExecutor(plan, log, seconds), Lines(console))
 
 
 class Silent:

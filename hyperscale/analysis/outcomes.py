@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hyperscale.grading.pass_at_k import pass_at_k
 from hyperscale.grading.vote import majority
-from hyperscale.hardware.roofline import Ceiling, dense_tokens, prompt_seconds, roofline_micros
+from hyperscale.hardware.roofline import Ceiling, prompt_seconds, roofline_micros
 from hyperscale.results.rows import STEP_COLUMNS, STEP_THREADS, frame_to_arrow
 from hyperscale.results.schema import ACCOUNTINGS, OUTCOME_KEY, OUTCOMES, SAMPLE_KEY
 
@@ -151,7 +151,9 @@ def _roofline(row: Mapping[Any, Any], rows: int) -> tuple[float, NDArray[np.floa
     threads = row[STEP_THREADS] if isinstance(row[STEP_THREADS], np.ndarray) else row["batch_threads"]
     reads, size, most = np.asarray(row["step_reads"]), row["token_bytes"], inf if budget is None else budget
     micros = roofline_micros(reads, threads, size, rows, ceiling, most)
-    dense = dense_tokens(row["backend"], row["prompt_tokens"], budget)
+    # A row that held no more than B after its first step was prefilled up to B; Quest's hold the whole prompt.
+    evicts = budget is not None and row["step_live"][0] <= budget * rows
+    dense = min(row["prompt_tokens"], budget) if evicts else row["prompt_tokens"]
     return prompt_seconds(row["prompt_tokens"], dense, size, rows, ceiling), np.cumsum(micros) * 1e-6
 
 

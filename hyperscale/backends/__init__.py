@@ -1,35 +1,58 @@
-"""KV-cache backends. The registry: one line a backend."""
+"""KV-cache backends by name: the built-in ones, one line each, and those of plugins.
+
+An installed package adds one through the entry-point group `hyperscale.backends`; a file's class is asked for as
+`PATH.py:CLASS`.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from hyperscale.plugins import unknown
+from hyperscale.plugins import Origin, Registry
 
 if TYPE_CHECKING:
     from hyperscale.backends.base import Backend
 
+
+def _accept(found: object) -> type[Backend]:
+    from hyperscale.backends.base import Backend
+
+    if not (isinstance(found, type) and issubclass(found, Backend)):
+        raise ValueError("expected a subclass of hyperscale.backends.base.Backend")
+    if not isinstance(getattr(found, "name", None), str) or not isinstance(getattr(found, "frees", None), str):
+        raise ValueError(f"{found.__name__} has no `name` or no `frees`, both strings")
+    if found.name in BACKENDS.builtins:
+        raise ValueError(f"{found.__name__}.name is {found.name!r}, which is a built-in backend: choose another name")
+    return found
+
+
 # Named, not imported: the command line lists backends without waiting for torch.
-_REGISTRY = {
-    "vanilla": "hyperscale.backends.vanilla:Vanilla",
-    "tova": "hyperscale.backends.tova:Tova",
-    "h2o": "hyperscale.backends.h2o:H2O",
-    "random": "hyperscale.backends.random:Random",
-    "quest": "hyperscale.backends.quest:Quest",
-    "dms": "hyperscale.backends.dms:DMS",
-    "dmc": "hyperscale.backends.dmc:DMC",
-}
+BACKENDS: Registry[type[Backend]] = Registry(
+    kind="backend",
+    builtins={
+        "vanilla": "hyperscale.backends.vanilla:Vanilla",
+        "tova": "hyperscale.backends.tova:Tova",
+        "h2o": "hyperscale.backends.h2o:H2O",
+        "random": "hyperscale.backends.random:Random",
+        "quest": "hyperscale.backends.quest:Quest",
+        "dms": "hyperscale.backends.dms:DMS",
+        "dmc": "hyperscale.backends.dmc:DMC",
+    },
+    group="hyperscale.backends",
+    accept=_accept,
+)
 
 
 def backend_names() -> list[str]:
-    """Names of all backends, as --backends takes them."""
-    return list(_REGISTRY)
+    """List all backends, as --backends takes them; imports none of them."""
+    return BACKENDS.names()
 
 
 def backend_class(name: str) -> type[Backend]:
-    """The backend of this name; ValueError names the one that was perhaps meant."""
-    if name not in _REGISTRY:
-        raise ValueError(unknown("backend", name, _REGISTRY))
-    module, _, attribute = _REGISTRY[name].partition(":")
-    return cast("type[Backend]", getattr(import_module(module), attribute))
+    """Import the backend of a name or PATH.py:CLASS; ValueError names the one that was perhaps meant."""
+    return BACKENDS.load(name)
+
+
+def backend_origin(name: str) -> Origin | None:
+    """Say where a plugin's backend comes from; None of a built-in one."""
+    return BACKENDS.origin(name)

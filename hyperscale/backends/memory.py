@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from hyperscale.backends import backend_class
 from hyperscale.backends.base import Backend
-from hyperscale.backends.settings import make_settings
-from hyperscale.config import OptionValue
 from hyperscale.kvcache.block_table import PAGE_SIZE, pages_for
 from hyperscale.kvcache.shape import CacheShape
 from hyperscale.model.spec import ModelSpec
@@ -55,11 +53,9 @@ class Reserve:
         return 2 * alone if self.policy.overwrites else alone
 
 
-def reserve_for(spec: ModelSpec, backend: str, options: Mapping[str, OptionValue], cache_budget: int | None) -> Reserve:
-    """What sequences of this model can need under a backend, and what they are expected to."""
-    policy = backend_class(backend)
-    expects = policy.expectation(spec.gates, make_settings(backend, options))
-    return Reserve(spec.layers * spec.kv_heads, policy, cache_budget, expects)
+def reserve_for(spec: ModelSpec, policy: type[Backend], settings: Any, cache_budget: int | None) -> Reserve:
+    """What sequences of this model can need under a policy, and what they are expected to."""
+    return Reserve(spec.layers * spec.kv_heads, policy, cache_budget, policy.expectation(spec.gates, settings))
 
 
 def pool_pages(shape: CacheShape, memory_budget: int, max_batch: int, length_cap: int, reserve: Reserve) -> int:

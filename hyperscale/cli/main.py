@@ -76,18 +76,19 @@ def sweep(
     force: Annotated[bool, option("Output", "Start afresh; the old folder is moved to NAME.bak-N.", "--force")] = False,
 ) -> int:
     """Generate, grade and measure every point of a W-L grid. Run again to resume; extend the grid to add to it."""
-    config = options.to_config()
     if dry_run:
         return _print_plan(options)
+    config = options.to_config()
     from hyperscale.cli.show import print_report
     from hyperscale.executors import executor_class
+    from hyperscale.plan.resolve import resolve
     from hyperscale.sweep import run as corridor
     from hyperscale.sweep.progress import make_progress
 
     with make_progress() as progress:
-        executor = executor_class(config)
-        executor.check(config, needed=force)
-        report = corridor.sweep(config, executor, progress, ["hyperscale", *sys.argv[1:]], force=force)
+        plan, executor = resolve(config), executor_class(config)
+        executor.check(plan, needed=force)
+        report = corridor.sweep(plan, executor, progress, ["hyperscale", *sys.argv[1:]], force=force)
     print_report(report)
     return INTERRUPTED if report.interrupted else 0
 
@@ -213,8 +214,10 @@ def _print_plan(options: SweepOptions, **assumed: Any) -> int:
     config = options.to_config()
     from hyperscale.cli.show_plan import count_problems, print_plan
     from hyperscale.plan.cost import Assumptions
+    from hyperscale.plan.resolve import resolve
 
-    print_plan(config, count_problems(config), Assumptions(**assumed))
+    assumptions = Assumptions(**assumed)
+    print_plan(resolve(config), count_problems(config), assumptions)
     return 0
 
 

@@ -131,7 +131,7 @@ def print_backends() -> None:
     for name in backend_names():
         policy = backend_class(name)
         given = "nothing" if name == "vanilla" else "B = L / CR" if policy.knows_length else "CR"
-        table.add_row(name, given, policy.frees, ", ".join(f"{k}={plain(v)}" for k, v in defaults(name).items()))
+        table.add_row(name, given, policy.frees, ", ".join(f"{k}={plain(v)}" for k, v in defaults(policy).items()))
     _console().print(table)
 
 
@@ -139,7 +139,7 @@ def print_backend(name: str) -> None:
     """A backend: what it does, and its settings as --backend-option takes them."""
     policy = backend_class(name)
     print(f"{name}\n\n{inspect.getdoc(inspect.getmodule(policy))}\n\nfrees: {policy.frees}")
-    settings = defaults(name)
+    settings = defaults(policy)
     if settings:
         print(f"\nsettings, with their defaults\n\n{inspect.getdoc(policy.Settings)}\n")
     for field, value in settings.items():

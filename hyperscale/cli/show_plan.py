@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
-from hyperscale.backends import backend_class
 from hyperscale.config import SweepConfig
 from hyperscale.hardware.devices import number_bytes
 from hyperscale.kvcache.block_table import pages_for
 from hyperscale.plan.cost import Assumptions, planned_dtype
 from hyperscale.plan.estimate import estimate, estimate_lines, estimate_table
 from hyperscale.plan.problems import load
-from hyperscale.plan.runs import Run, left_out, plan_runs
+from hyperscale.plan.resolve import Plan
+from hyperscale.plan.runs import Run
 from hyperscale.tasks.load import load_task
 from hyperscale.tasks.options import check_task_options, chosen_for
 from hyperscale.text import format_bytes, format_tokens
-
-if TYPE_CHECKING:
-    from hyperscale.model.spec import ModelSpec
 
 TABLE_WIDTH = 132
 """Columns that the estimates take at least."""
@@ -34,8 +30,6 @@ class CacheCost:
 
     token_bytes: int | None
     note: str
-    specs: Mapping[Run, ModelSpec] = field(default_factory=dict)
-    """Of the checkpoint that each run runs."""
     dtype: str = "bfloat16"
 
     def of(self, tokens: int) -> str:
@@ -43,48 +37,35 @@ class CacheCost:
         return "unknown" if self.token_bytes is None else format_bytes(tokens * self.token_bytes)
 
 
-def cache_cost(config: SweepConfig) -> CacheCost:
-    """From the model's config alone: 2 (key, value) x layers x KV heads x head dimension x bytes a number.
-
-    ValueError where the grid is longer than the model's positions.
-    """
-    from hyperscale.executors.local import check_model, run_specs
-    from hyperscale.model.load import load_spec
-
-    try:
-        spec = load_spec(config.model, config.revision)
-    except ValueError as error:
-        return CacheCost(None, f"bytes: unknown ({error})")
-    check_model(config)
-    dtype = planned_dtype(config)
+def cache_cost(plan: Plan) -> CacheCost:
+    """From the model's config alone: 2 (key, value) x layers x KV heads x head dimension x bytes a number."""
+    spec = plan.runs[0].spec
+    if spec is None:
+        return CacheCost(None, f"bytes: unknown ({plan.unknown_model})")
+    dtype = planned_dtype(plan.config)
     token_bytes = 2 * spec.layers * spec.kv_heads * spec.head_dim * number_bytes(dtype)
-    assumed = ", assumed for --dtype auto" if config.dtype == "auto" else ""
+    assumed = ", assumed for --dtype auto" if plan.config.dtype == "auto" else ""
     return CacheCost(
         token_bytes,
         f"KV cache: {format_bytes(token_bytes)} a token ({spec.layers} layers x {spec.kv_heads} KV heads x "
         f"{spec.head_dim} x 2 in {dtype}{assumed})",
-        dict(run_specs(config)),
         dtype,
     )
 
 
-def print_plan(config: SweepConfig, problems: dict[str, int | None], assumed: Assumptions | None = None) -> None:
+def print_plan(plan: Plan, problems: dict[str, int | None], assumed: Assumptions | None = None) -> None:
     """Print points, the runs that cover them, tokens and bytes on stdout; and, where the model is known, estimates.
 
-    `problems`: how many each task has, None if unknown. ValueError where the model cannot do the grid.
+    `problems`: how many each task has, None if unknown.
     """
+    config, runs, cost = plan.config, plan.runs, cache_cost(plan)
     assumed = assumed or Assumptions()
-    runs, cost = plan_runs(config), cache_cost(config)
-    found = estimate(config, cost.specs, cost.dtype, problems, assumed) if cost.specs else None
+    specs = {run: run.spec for run in runs if run.spec is not None}
+    found = estimate(config, specs, cost.dtype, problems, assumed) if specs else None
     console = Console(highlight=False, markup=False, emoji=False)
     for table in (_points(config), *(_run(config, run, cost) for run in runs)):
         console.print(table)
-    for line in (
-        *(f"left out: {line}" for line in left_out(config)),
-        *_tasks(runs, problems),
-        cost.note,
-        _batch(config),
-    ):
+    for line in (*(f"left out: {line}" for line in plan.left_out), *_tasks(runs, problems), cost.note, _batch(config)):
         console.print(line, soft_wrap=True)
     if found is not None:
         # A terminal may fold lines; a table that is cut off would lie.
@@ -94,18 +75,17 @@ def print_plan(config: SweepConfig, problems: dict[str, int | None], assumed: As
             console.print(line, soft_wrap=True)
 
 
-def batch_threads(config: SweepConfig, run: Run, cost: CacheCost) -> int | None:
+def batch_threads(config: SweepConfig, run: Run, dtype: str) -> int | None:
     """Threads at the run's largest L that the memory budget holds at once, at most --max-batch; None if not known."""
     import torch
 
     from hyperscale.backends import memory
 
-    spec = cost.specs.get(run)
-    if config.memory_budget is None or spec is None:
+    if config.memory_budget is None or run.spec is None:
         return None
-    shape = memory.cache_shape(spec, getattr(torch, cost.dtype), backend_class(run.backend))
-    reserve = memory.reserve_for(spec, run.backend, dict(run.options), run.cache_budget)
-    return memory.batch_threads(shape, config.memory_budget, config.max_batch, max(run.length_caps), reserve)
+    shape = memory.cache_shape(run.spec, getattr(torch, dtype), run.policy)
+    reserve = memory.reserve_for(run.spec, run.policy, run.settings, run.cache_budget)
+    return memory.batch_threads(shape, config.memory_budget, config.max_batch, run.length_cap, reserve)
 
 
 def count_problems(config: SweepConfig) -> dict[str, int | None]:
@@ -144,12 +124,12 @@ def _run(config: SweepConfig, run: Run, cost: CacheCost) -> Table:
     table.add_row("saved", f"{run.separate_tokens / run.max_tokens:.1f} x fewer than point by point "
                   f"({run.separate_tokens:,})")  # fmt: skip
     held = max(run.length_caps)
-    policy = backend_class(run.backend)
+    policy = run.policy
     tokens = policy.row_tokens(held, run.cache_budget)
     beside = pages_for(tokens) * policy.page_overhead
     note = ", uncompressed" if tokens == held else ""
     table.add_row("KV cache of a thread", f"at most {cost.of(tokens + beside)}{note}")
-    if (threads := batch_threads(config, run, cost)) is not None:
+    if (threads := batch_threads(config, run, cost.dtype)) is not None:
         table.add_row("threads at once", f"{threads}, at L = {format_tokens(held)}")
     return table
 

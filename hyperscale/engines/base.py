@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from hyperscale.kvcache.shape import CacheShape
 
 if TYPE_CHECKING:
+    from hyperscale.config import SweepConfig
     from hyperscale.hardware.roofline import Ceiling
+    from hyperscale.model.load import Text
 
 FinishReason = Literal["stop", "length"]
 Accounting = Literal["measured", "from_lengths", "from_text"]
@@ -87,4 +89,21 @@ class Engine(Protocol):
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Chain]:
         """Yield every thread of every job once."""
+        ...
+
+
+class ServedEngine(Engine, Protocol):
+    """An engine that loads the weights itself: vLLM, a server, a plugin. It has a vanilla cache."""
+
+    def __init__(self, config: SweepConfig, text: Text) -> None:
+        """Make ready for `config`; `text` is the model's tokenizer and spec. ValueError where it cannot."""
+        ...
+
+    @staticmethod
+    def check(config: SweepConfig) -> None:
+        """ValueError where its package is not there, or it cannot do what is asked; nothing heavy is loaded."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """What it says of the weights that it holds, as JSON values: resolved_dtype, weights_sha, gates."""
         ...

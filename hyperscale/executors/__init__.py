@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def executor_class(config: SweepConfig) -> type[LocalExecutor | ServedExecutor | RayExecutor]:
-    """Executor of a sweep; each is made of the config, and has a static `check(config, needed=...)`.
+    """Executor of a sweep; each is made of the plan, and has a static `check(plan, needed=...)`.
 
     Imported only where it is asked for: ray and vLLM are optional.
     """

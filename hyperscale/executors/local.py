@@ -2,58 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hyperscale.backends import backend_class
-from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Engine
 from hyperscale.executors.base import InProcess
 from hyperscale.model.chat import encode_prompt, text_and_ends
-from hyperscale.model.family import checkpoint_of
 from hyperscale.model.weights import weights_sha
-from hyperscale.plan.runs import Run, plan_runs
+from hyperscale.plan.preflight import check_memory
+from hyperscale.plan.resolve import Plan
+from hyperscale.plan.runs import Run
 from hyperscale.tasks.task import Problem
-from hyperscale.text import format_tokens
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedTokenizerBase
 
     from hyperscale.model.load import Model
-    from hyperscale.model.spec import ModelSpec
 
 _THINK = "<think>"
 
 
 class LocalExecutor(InProcess):
-    """Loads the model of `config` and builds a torch engine for each run.
+    """Loads the model of a plan and builds a torch engine for each run.
 
     Of a family it holds one checkpoint at a time: the original first, then what each run needs.
     """
 
-    def __init__(self, config: SweepConfig, *, share: float = 1.0) -> None:
+    def __init__(self, plan: Plan, *, share: float = 1.0) -> None:
         """`share` is the part of the device that is this process's, where others use the rest."""
-        check_model(config)
-        self._config, self._share = config, share
-        self._name, self._model = config.model, self._load(config.model)
+        self._config, self._share = plan.config, share
+        self._name, self._model = plan.config.model, self._load(plan.config.model)
         self._tokenizer, self._identity = self._model.tokenizer, _identity(self._model)
-        check_memory(config, self._model.decoder.embed.dtype)
+        for run in plan.runs:
+            check_memory(run, plan.config, self._model.decoder.embed.dtype)
 
     @staticmethod
-    def check(config: SweepConfig, *, needed: bool) -> None:
-        """ValueError if the model's own config rules the sweep out, or, where it is `needed`, cannot be had."""
-        from hyperscale.model.load import load_spec
+    def check(plan: Plan, *, needed: bool) -> None:
+        """ValueError where the model is `needed` and its config cannot be had.
 
-        try:
-            load_spec(config.model, config.revision)
-        except ValueError:
-            # A sweep whose chains are all there needs no model; one that does will say what is wrong with it.
-            if needed:
-                raise
-            return
-        check_model(config)
+        A sweep whose chains are all there needs no model; one that does will say what is wrong with it.
+        """
+        if needed:
+            plan.require_model()
 
     def identity(self) -> dict[str, Any]:
         """Revision that the hub resolved, dtype that "auto" became, hashes of chat template and weights."""
@@ -61,7 +52,7 @@ class LocalExecutor(InProcess):
 
     def run_identity(self, run: Run) -> dict[str, Any]:
         """Gates and hash of the weights of the run's own checkpoint."""
-        if checkpoint_of(self._config.model, run.backend, run.compression_ratio) == self._config.model:
+        if run.checkpoint is None:
             return {}
         found = _identity(self._model_of(run))
         return {name: found[name] for name in ("resolved_dtype", "weights_sha", "gates")}
@@ -80,14 +71,14 @@ class LocalExecutor(InProcess):
 
         return TorchEngine(
             self._model_of(run),
-            backend=run.backend,
-            options=dict(run.options),
+            policy=run.policy,
+            settings=run.settings,
             cache_budget=run.cache_budget,
             sampling=self._config.sampling(),
             memory_budget=self._memory_budget(),
             max_batch=self._config.max_batch,
             batch_invariant=self._config.batch_invariant,
-            length_cap=max(run.length_caps),
+            length_cap=run.length_cap,
         )
 
     def _memory_budget(self) -> int | None:
@@ -99,7 +90,7 @@ class LocalExecutor(InProcess):
         return lent_bytes(self._model.decoder.embed.device, self._share)
 
     def _model_of(self, run: Run) -> Model:
-        name = checkpoint_of(self._config.model, run.backend, run.compression_ratio)
+        name = run.checkpoint or self._config.model
         if name != self._name:
             del self._model  # The next one may need its memory.
             self._name, self._model = name, self._load(name)
@@ -127,46 +118,3 @@ def _identity(model: Model) -> dict[str, Any]:
 def answer_prefix(tokenizer: PreTrainedTokenizerBase) -> str:
     """The reasoning tag that the chat template itself puts before an answer, or ""."""
     return _THINK if tokenizer.decode(encode_prompt(tokenizer, "?")).rstrip().endswith(_THINK) else ""
-
-
-def check_model(config: SweepConfig) -> None:
-    """ValueError if the sweep asks for lengths, or for decisions of a backend, that the model was not made for."""
-    for run, spec in run_specs(config):
-        backend_class(run.backend).check_gates(spec.gates)
-        longest = max(config.lengths)
-        if longest > spec.max_length:
-            raise ValueError(
-                f"L = {format_tokens(longest)} is beyond the {format_tokens(spec.max_length)} positions of "
-                f"{config.model}: lower --lengths or --budget"
-            )
-    if config.dtype != "auto":
-        import torch
-
-        check_memory(config, getattr(torch, config.dtype))
-
-
-def check_memory(config: SweepConfig, dtype: torch.dtype) -> None:
-    """ValueError if --memory-budget does not hold one thread of every run."""
-    from hyperscale.backends.memory import cache_shape, pool_pages, reserve_for
-
-    if config.memory_budget is None:
-        return
-    for run, spec in run_specs(config):
-        shape = cache_shape(spec, dtype, backend_class(run.backend))
-        reserve = reserve_for(spec, run.backend, dict(run.options), run.cache_budget)
-        pool_pages(shape, config.memory_budget, config.max_batch, max(run.length_caps), reserve)
-
-
-def run_specs(config: SweepConfig) -> Iterator[tuple[Run, ModelSpec]]:
-    """Each run with the spec of the checkpoint that it runs. ValueError where a family's member is not what it says."""
-    from hyperscale.model.load import load_spec
-
-    specs: dict[str, ModelSpec] = {}
-    for run in plan_runs(config):
-        name = checkpoint_of(config.model, run.backend, run.compression_ratio)
-        if name not in specs:  # A hub is asked once.
-            specs[name] = load_spec(name, config.revision if name == config.model else None)
-        spec = specs[name]
-        if name != config.model and (spec.gates is None or spec.gates.ratio != run.compression_ratio):
-            raise ValueError(f"{name}: its gates are not of ratio {run.compression_ratio:g}, as {config.model} says")
-        yield run, spec

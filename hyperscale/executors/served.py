@@ -6,38 +6,36 @@ The tokenizer and the model's config are ours, so that prompts, texts and counts
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hyperscale.config import SweepConfig
+from hyperscale.engines import ENGINES
 from hyperscale.engines.base import Engine
 from hyperscale.executors.base import InProcess
 from hyperscale.executors.local import LocalExecutor, answer_prefix
 from hyperscale.model.chat import encode_prompt, text_and_ends
+from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
 from hyperscale.tasks.task import Problem
-
-if TYPE_CHECKING:
-    from hyperscale.engines.openai.engine import OpenaiEngine
-    from hyperscale.engines.vllm.engine import VllmEngine
 
 
 class ServedExecutor(InProcess):
     """Loads the tokenizer of `config.model`; the engine, which loads the weights, is made once and kept."""
 
-    def __init__(self, config: SweepConfig) -> None:
+    def __init__(self, plan: Plan) -> None:
         from hyperscale.model.load import load_text
 
-        engine = _engine_class(config)
+        config, engine = plan.config, ENGINES.load(plan.config.engine)
         engine.check(config)
         self._text = load_text(config.model, config.revision)
         self._engine = engine(config, self._text)
 
     @staticmethod
-    def check(config: SweepConfig, *, needed: bool) -> None:
+    def check(plan: Plan, *, needed: bool) -> None:
         """ValueError if the model's own config rules the sweep out, or the engine's package is not there."""
-        LocalExecutor.check(config, needed=needed)
+        LocalExecutor.check(plan, needed=needed)
+        engine = ENGINES.load(plan.config.engine)
         if needed:
-            _engine_class(config).check(config)
+            engine.check(plan.config)
 
     def identity(self) -> dict[str, Any]:
         """Revision, chat template, and what the engine says of the weights that it holds."""
@@ -63,13 +61,3 @@ class ServedExecutor(InProcess):
     def engine(self, run: Run) -> Engine:
         """The one engine: every run of a vanilla cache is alike to it."""
         return self._engine
-
-
-def _engine_class(config: SweepConfig) -> type[VllmEngine | OpenaiEngine]:
-    if config.engine == "vllm":
-        from hyperscale.engines.vllm.engine import VllmEngine
-
-        return VllmEngine
-    from hyperscale.engines.openai.engine import OpenaiEngine
-
-    return OpenaiEngine

@@ -1,20 +1,23 @@
 """The least time that a decode step can take: its arithmetic at the device's peak, or its traffic at its bandwidth.
 
 Paper, Appendix I, with two printed slips corrected (docs/roofline.md): Eq. 3 needs 4 d d_kv where 4 d d_ff is printed,
-and Llama-3.1-8B takes 1.50e10 FLOPs a token, not 1.45e9. Norms, biases and the embedding's lookup are left out, as there.
-Devices and their peaks: `devices.py`.
+and Llama-3.1-8B takes 1.50e10 FLOPs a token, not 1.45e9. Norms, biases and the embedding's lookup are left out, as
+there. Devices and their peaks: `devices.py`.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hyperscale.hardware.devices import Device, number_bytes
-from hyperscale.model.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from hyperscale.model.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -130,15 +133,6 @@ class Ceiling:
     """FLOP/s of all devices together."""
     peak_bandwidth: float
     """Bytes/s of all devices together."""
-
-
-FED_BY_TOKEN = frozenset({"tova", "h2o", "random"})
-"""Backends that prefill B tokens of a prompt at once, and feed what exceeds them one by one (backends/bounded.py)."""
-
-
-def dense_tokens(backend: str, prompt_tokens: int, cache_budget: int | None) -> int:
-    """Tokens of a prompt that a backend prefills at once."""
-    return min(prompt_tokens, cache_budget) if cache_budget and backend in FED_BY_TOKEN else prompt_tokens
 
 
 def ceiling(spec: ModelSpec, dtype: str, device: Device, devices: int = 1) -> Ceiling:

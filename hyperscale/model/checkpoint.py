@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hyperscale.model.folder import Folder
 from hyperscale.model.gguf_file import GgufFile
-from hyperscale.model.source import Source
+from hyperscale.model.source import CheckpointFiles
 from hyperscale.model.spec import ModelSpec
 from hyperscale.model.weights import slots
 
@@ -102,7 +102,7 @@ def publish(aside: Path, target: Path) -> None:
     os.rename(aside, target)
 
 
-def as_folder(source: Source, dtype: str = "auto") -> Path:
+def as_folder(source: CheckpointFiles, dtype: str = "auto") -> Path:
     """A source's folder. A GGUF file's is written once, dequantized as we load it, into the user's cache folder.
 
     Its weights are float32, which holds them exactly, unless `dtype` names another type. ValueError as `load_model`.
@@ -136,7 +136,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hyperscale"
 
 
-def weights_digest(source: Source) -> str:
+def weights_digest(source: CheckpointFiles) -> str:
     """16 hex digits of a checkpoint's weight files: of a GGUF file all bytes, else names, sizes and samples of each."""
     if source.is_gguf:
         with source.path.open("rb") as file:
@@ -152,7 +152,7 @@ def weights_digest(source: Source) -> str:
     return digest.hexdigest()[:16]
 
 
-def own_dtype(source: Source) -> str | None:
+def own_dtype(source: CheckpointFiles) -> str | None:
     """Name of the type that a checkpoint's config says its weights have; None where it says none."""
     dtype = None if source.is_gguf else Folder(source.path).dtype
     return None if dtype is None else str(dtype).removeprefix("torch.")

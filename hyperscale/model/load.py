@@ -12,7 +12,7 @@ from hyperscale.model.chat import template_sha
 from hyperscale.model.decoder import Decoder
 from hyperscale.model.folder import Folder
 from hyperscale.model.gguf_file import GgufFile
-from hyperscale.model.source import Source, find
+from hyperscale.model.source import CheckpointFiles, find
 from hyperscale.model.spec import ModelSpec, id_set
 from hyperscale.model.weights import fill
 
@@ -47,7 +47,7 @@ class Text:
 
     tokenizer: PreTrainedTokenizerBase
     spec: ModelSpec
-    source: Source
+    source: CheckpointFiles
     """Where its files are; of a hub model only config and tokenizer are certain to be there."""
     eos_ids: frozenset[int]
     chat_template_sha: str | None
@@ -95,7 +95,7 @@ def load_model(model: str, *, revision: str | None = None, dtype: str = "auto", 
     )
 
 
-def _open(source: Source) -> Folder | GgufFile:
+def _open(source: CheckpointFiles) -> Folder | GgufFile:
     return GgufFile(source.path) if source.is_gguf else Folder(source.path)
 
 

@@ -21,11 +21,13 @@ _WEIGHTS = ("model*.safetensors", "model.safetensors.index.json", "gates.safeten
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-class Source(NamedTuple):
+class CheckpointFiles(NamedTuple):
     """A checkpoint on disk: folder or .gguf file. `revision` is the hub's commit, None for local files."""
 
     path: Path
     revision: str | None
+    hub_id: str | None = None
+    """None for local files."""
 
     @property
     def is_gguf(self) -> bool:
@@ -33,7 +35,7 @@ class Source(NamedTuple):
         return self.path.suffix.lower() == ".gguf"
 
 
-def find(model: str, revision: str | None, *, weights: bool, tokenizer: bool = False) -> Source:
+def find(model: str, revision: str | None, *, weights: bool, tokenizer: bool = False) -> CheckpointFiles:
     """Files of a model, of a family those of its original; without `weights` only its config, and perhaps `tokenizer`.
 
     ValueError if they cannot be had.
@@ -46,12 +48,12 @@ def find(model: str, revision: str | None, *, weights: bool, tokenizer: bool = F
             return find(family.original, family.revision, weights=weights, tokenizer=tokenizer)
     local = local_path(model)
     if local.exists() or local.suffix.lower() == ".gguf":
-        return Source(_checked(local, revision), None)
+        return CheckpointFiles(_checked(local, revision), None)
     if not _HUB_ID.fullmatch(model):
         raise ValueError(f"{model}: no such folder, and not a hub id (owner/name).")
     wanted = _CONFIGS + (_TOKENIZER if weights or tokenizer else ()) + (_WEIGHTS if weights else ())
     folder = _download(model, revision, wanted)
-    return Source(folder, folder.name)
+    return CheckpointFiles(folder, folder.name, model)
 
 
 def _checked(local: Path, revision: str | None) -> Path:

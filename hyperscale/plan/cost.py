@@ -10,17 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from heapq import heapreplace
 from typing import NamedTuple
 
 import numpy as np
 
-from hyperscale.backends import backend_class
-from hyperscale.backends.settings import make_settings
 from hyperscale.config import SweepConfig
 from hyperscale.hardware.devices import PRESETS, THIS, Device, find_device, own_preset, this_machine
-from hyperscale.hardware.roofline import ceiling, dense_tokens, prefill_seconds, roofline_micros, shape_of
+from hyperscale.hardware.roofline import ceiling, prefill_seconds, roofline_micros, shape_of
 from hyperscale.kvcache.block_table import pages_for
 from hyperscale.model.spec import ModelSpec
 from hyperscale.plan.fit import devices_of, fit, lent
@@ -101,15 +98,14 @@ class RunCost:
         shape = shape_of(spec, dtype)
         self._rows, self._token_bytes = spec.layers * spec.kv_heads, 2 * spec.head_dim * shape.number_bytes
         self._ceiling = ceiling(spec, dtype, device, devices_of(config))
-        dense = dense_tokens(run.backend, self._prompt, run.cache_budget)
+        dense = dense_tokens(run, self._prompt)
         self._prefill = prefill_seconds(dense, self._token_bytes, self._rows, self._ceiling)
         self._fed = np.full(self._prompt - dense, dense * self._rows, np.float64)
         lengths = range(self._prompt + 1, self._prompt + max(self.steps) + 1)
         self._attended = attended(run, spec, lengths) * self._rows
         # How many of a problem's threads take each step.
         self._alive = len(self.steps) - np.cumsum(np.bincount(self.steps, minlength=len(lengths) + 1))[: len(lengths)]
-        policy = backend_class(run.backend)
-        uneven = policy.gated or policy.page_overhead > 0
+        uneven = run.policy.gated or run.policy.page_overhead > 0
         self._sample_bytes = SAMPLE_TOKEN_BYTES + (UNEVEN_BYTES if uneven else 0.0)
 
     def tokens(self, problems: int) -> int:
@@ -145,8 +141,8 @@ class RunCost:
 
 def attended(run: Run, spec: ModelSpec, lengths: range) -> np.ndarray:
     """KV tokens that a row attends, on average, in the step that makes a sequence each of `lengths` tokens long."""
-    policy, budget = backend_class(run.backend), run.cache_budget
-    expects = policy.expectation(spec.gates, make_settings(run.backend, dict(run.options)))
+    policy, budget = run.policy, run.cache_budget
+    expects = policy.expectation(spec.gates, run.settings)
     if expects is not None:
         return np.array([min(length, expects(length)) for length in lengths], np.float64)
     if budget is None:
@@ -154,6 +150,12 @@ def attended(run: Run, spec: ModelSpec, lengths: range) -> np.ndarray:
     # What a policy keeps beside its pages it must read to choose among them.
     beside = [pages_for(length) * policy.page_overhead if length > budget else 0 for length in lengths]
     return np.minimum(np.array(lengths, np.float64), budget) + np.array(beside, np.float64)
+
+
+def dense_tokens(run: Run, prompt_tokens: int) -> int:
+    """Tokens of a prompt that are prefilled at once; a policy that evicts at B is fed the others one by one."""
+    bound = run.cache_budget is not None and run.policy.overwrites
+    return min(prompt_tokens, run.cache_budget or 0) if bound else prompt_tokens
 
 
 def makespan(durations: Iterable[float], workers: int) -> float:
@@ -165,15 +167,11 @@ def makespan(durations: Iterable[float], workers: int) -> float:
 
 
 def shard_problems(config: SweepConfig, run: Run, assumed: Assumptions | None = None) -> int:
-    """Problems of a run that take some twenty minutes on the accelerator planned for: at least 1.
-
-    ValueError where the model's config cannot be had.
-    """
-    from hyperscale.model.family import checkpoint_of
-
-    name = checkpoint_of(config.model, run.backend, run.compression_ratio)
-    spec = _spec(name, config.revision if name == config.model else None)
-    return problems_within(SHARD_SECONDS, RunCost(config, run, spec, planned_dtype(config), assumed or Assumptions()))
+    """Problems of a run that take some twenty minutes on the accelerator planned for: at least 1."""
+    assert run.spec is not None, "what is generated has a model"
+    return problems_within(
+        SHARD_SECONDS, RunCost(config, run, run.spec, planned_dtype(config), assumed or Assumptions())
+    )
 
 
 def problems_within(seconds: float, cost: RunCost) -> int:
@@ -192,14 +190,6 @@ def problems_within(seconds: float, cost: RunCost) -> int:
 def planned_dtype(config: SweepConfig) -> str:
     """--dtype, with what most checkpoints are stored in for auto."""
     return "bfloat16" if config.dtype == "auto" else config.dtype
-
-
-@cache
-def _spec(name: str, revision: str | None) -> ModelSpec:
-    """A hub is asked once a process."""
-    from hyperscale.model.load import load_spec
-
-    return load_spec(name, revision)
 
 
 def shard_sizes(problems: Sequence[int], most: Sequence[int], slots: int) -> list[int]:

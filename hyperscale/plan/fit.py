@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hyperscale.backends import backend_class
 from hyperscale.config import SweepConfig
 from hyperscale.hardware.devices import CPU, PRESETS, Device
 from hyperscale.hardware.memory import CACHE_SHARE
@@ -57,9 +56,9 @@ def fit(config: SweepConfig, run: Run, spec: ModelSpec, dtype: str, device: Devi
     weights, cap, count = held_weights(config, spec, dtype, device), max(run.length_caps), devices_of(config)
     if not deals(spec, config.tensor_parallel_size):
         return Fit(weights, 0, 0, _uneven(config, run, spec))
-    shape = memory.cache_shape(spec, getattr(torch, dtype), backend_class(run.backend))
+    shape = memory.cache_shape(spec, getattr(torch, dtype), run.policy)
     shape = replace(shape, page_bytes=shape.page_bytes * copies(spec, config.tensor_parallel_size))
-    reserve = memory.reserve_for(spec, run.backend, dict(run.options), run.cache_budget)
+    reserve = memory.reserve_for(spec, run.policy, run.settings, run.cache_budget)
     least = reserve.least(cap) * shape.page_bytes
     given = config.memory_budget
     if given is not None:

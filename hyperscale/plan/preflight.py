@@ -1,19 +1,67 @@
-"""What a sweep's config must not ask for: names that are not known."""
+"""What a sweep is refused for before anything is loaded: backends, gates, positions and memory that do not suit it."""
 
 from __future__ import annotations
 
-from hyperscale.backends import backend_names
+from typing import TYPE_CHECKING
+
+from hyperscale.backends import backend_class
+from hyperscale.backends.memory import cache_shape, pool_pages, reserve_for
 from hyperscale.config import SweepConfig
-from hyperscale.plugins import unknown
+from hyperscale.text import format_tokens
+
+if TYPE_CHECKING:
+    import torch
+
+    from hyperscale.plan.runs import Run
 
 
 def check_backends(config: SweepConfig) -> None:
-    """Refuse --backends that are not known, and --cr without them or them without it, with a ValueError."""
-    for name in config.backends:
-        if name not in backend_names():
-            raise ValueError(f"--backends: {unknown('backend', name, backend_names())}")
-    if config.compression_ratios and config.backends == ("vanilla",):
+    """Refuse --backends that are not known, options of others, and --cr without them or them without it.
+
+    ValueError names the flag at fault.
+    """
+    names = []
+    for source in config.backends:
+        try:
+            names.append(backend_class(source).name)
+        except ValueError as error:
+            raise ValueError(f"--backends: {error}") from None
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"--backends names {twice[0]} twice: {', '.join(config.backends)}")
+    for backend, field, _ in config.backend_options:
+        if backend not in names:
+            raise ValueError(f"--backend-option {backend}.{field}: {backend} is not among --backends")
+    if config.compression_ratios and names == ["vanilla"]:
         raise ValueError("--cr needs a backend that compresses: vanilla keeps every token (CR 1)")
-    compressing = [name for name in config.backends if name != "vanilla"]
+    compressing = [name for name in names if name != "vanilla"]
     if compressing and not config.compression_ratios:
         raise ValueError(f"--backends {', '.join(compressing)}: say how much to compress with --cr, such as --cr 4,8")
+
+
+def check_run(run: Run, config: SweepConfig) -> None:
+    """Refuse a run whose checkpoint lacks its gates or its positions, or whose cache --memory-budget cannot hold.
+
+    ValueError names the flag at fault. Nothing is known, and nothing checked, of a run without a spec.
+    """
+    if run.spec is None:
+        return
+    run.policy.check_gates(run.spec.gates)
+    longest = max(config.lengths)
+    if longest > run.spec.max_length:
+        raise ValueError(
+            f"L = {format_tokens(longest)} is beyond the {format_tokens(run.spec.max_length)} positions of "
+            f"{config.model}: lower --lengths or --budget"
+        )
+    if config.dtype != "auto":
+        import torch
+
+        check_memory(run, config, getattr(torch, config.dtype))
+
+
+def check_memory(run: Run, config: SweepConfig, dtype: torch.dtype) -> None:
+    """Refuse a run of which --memory-budget does not hold one thread, its cache stored as `dtype`: ValueError."""
+    if config.memory_budget is None or run.spec is None:
+        return
+    shape = cache_shape(run.spec, dtype, run.policy)
+    reserve = reserve_for(run.spec, run.policy, run.settings, run.cache_budget)
+    pool_pages(shape, config.memory_budget, config.max_batch, run.length_cap, reserve)

@@ -1,4 +1,4 @@
-"""From --budget or --widths and --lengths to W-L points, and to the fewest tokens that cover them.
+"""What is generated: a run is one backend setting with the caps of its threads, and the points that they cover.
 
 One run covers many points. W is read off a pool of threads afterwards, and L wherever the backend does not
 know it: a chain cut at L is exactly the chain that a cap of L gives. So each thread is generated once, up to
@@ -8,24 +8,31 @@ the largest L at which any point asks for it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from fractions import Fraction
-from itertools import product
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from hyperscale.backends import backend_class
 from hyperscale.backends.settings import make_settings
-from hyperscale.config import OptionValue, SweepConfig
-from hyperscale.plan.grid import Point, length_caps
-from hyperscale.plan.preflight import check_backends
+from hyperscale.config import OptionValue
+from hyperscale.plan.grid import Point
 from hyperscale.text import format_tokens
+
+if TYPE_CHECKING:
+    from hyperscale.backends.base import Backend
+    from hyperscale.model.spec import ModelSpec
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is generated for each problem of a task: threads under one backend setting, and their points."""
+    """Threads of each problem of a task under one backend setting, resolved: see `make_run`.
+
+    Two runs are equal where they generate the same. Pickled, a run leaves its policy behind; where it arrives the
+    backend is looked up again, as a file's class has no module that another process could import.
+    """
 
     backend: str
+    """Name as in results tables."""
     compression_ratio: float | None
     """Nominal CR; None where a budget is what is given, and CR = L / B follows from each L."""
     cache_budget: int | None
@@ -33,8 +40,17 @@ class Run:
     length_caps: tuple[int, ...]
     """Cap on each thread's sequence, in tokens, prompt included; never rising with the thread's index."""
     points: tuple[Point, ...]
-    options: tuple[tuple[str, OptionValue], ...] = ()
+    options: tuple[tuple[str, OptionValue], ...]
     """The backend's settings that are not its defaults, sorted."""
+    policy: type[Backend] = field(compare=False, repr=False)
+    settings: Any = field(compare=False, repr=False)
+    """`policy.Settings` of the options."""
+    source: str = field(compare=False, repr=False)
+    """What `backend_class` finds the policy by: the name, or PATH.py:CLASS."""
+    checkpoint: str | None = field(default=None, compare=False)
+    """Checkpoint of the run's own, of a family; None where it runs the model itself."""
+    spec: ModelSpec | None = field(default=None, compare=False, repr=False)
+    """Of the checkpoint that it runs; None where the model's config cannot be had."""
 
     @property
     def name(self) -> str:
@@ -61,6 +77,11 @@ class Run:
         """The same bound if every point were generated on its own."""
         return sum(width * length for width, length in self.points)
 
+    @property
+    def length_cap(self) -> int:
+        """Greatest cap of any thread, in tokens."""
+        return max(self.length_caps)
+
     def pool(self, length: int) -> int:
         """Threads that a problem has at L = `length`."""
         return sum(cap >= length for cap in self.length_caps)
@@ -70,110 +91,29 @@ class Run:
         counts = Counter(self.length_caps)
         return ", ".join(f"{counts[cap]} x {format_tokens(cap)}" for cap in sorted(counts, reverse=True))
 
-
-def plan_runs(config: SweepConfig) -> tuple[Run, ...]:
-    """The runs that cover the grid of `config`, whatever the task.
-
-    Vanilla needs one. A gated backend needs one for each CR that gates were trained for: a checkpoint's own, or all
-    that a family has.
-
-    A backend bound to a budget B = L / CR needs a run for each distinct B, which covers every (L, CR) of that
-    budget: its chain does not depend on L, so that it is cut at each. Any other backend needs one for each CR.
-    ValueError where a budget is no whole number of tokens, or the backend can work with none; `left_out` names those
-    that it cannot.
-    """
-    check_backends(config)
-    return tuple(run for backend in config.backends for run in _runs(config, backend))
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = (self.source, self.compression_ratio, self.cache_budget, self.length_caps, self.points)
+        return _rebuilt, (*values, self.options, self.checkpoint, self.spec)
 
 
-def _runs(config: SweepConfig, backend: str) -> Iterator[Run]:
-    options = tuple(sorted(config.options_of(backend).items()))
-    if backend == "vanilla":
-        yield Run(backend, 1.0, None, length_caps(config.grid, config.pool), config.grid, options)
-    elif not backend_class(backend).knows_length:
-        gated = backend_class(backend).gated
-        for ratio in _trained_ratios(config, backend) if gated else config.compression_ratios:
-            yield Run(backend, ratio, None, length_caps(config.grid, config.pool), config.grid, options)
-    else:
-        budgets = _budgets(config)
-        refused = _refused(config, backend, budgets)
-        if len(refused) == len(budgets):
-            raise ValueError(next(iter(refused.values())))
-        for budget, lengths in sorted(budgets.items()):
-            if budget in refused:
-                continue
-            points = tuple(point for point in config.grid if point[1] in lengths)
-            yield Run(backend, None, budget, length_caps(points, config.pool), points, options)
+def make_run(
+    source: str, compression_ratio: float | None, cache_budget: int | None, length_caps: tuple[int, ...],
+    points: tuple[Point, ...], options: Mapping[str, OptionValue] | None = None, *, checkpoint: str | None = None,
+    spec: ModelSpec | None = None,
+) -> Run:  # fmt: skip
+    """Resolve a run's policy and settings. ValueError names the backend or the option that is not valid."""
+    policy, chosen = backend_class(source), dict(options or {})
+    return Run(
+        policy.name, compression_ratio, cache_budget, length_caps, points, tuple(sorted(chosen.items())), policy,
+        make_settings(policy, chosen), source, checkpoint, spec,
+    )  # fmt: skip
 
 
-def left_out(config: SweepConfig) -> list[str]:
-    """What of the grid is not run, a line each: budgets that a backend cannot work with, ratios without gates."""
-    lines = []
-    for backend in config.backends:
-        policy = backend_class(backend)
-        if policy.knows_length and backend != "vanilla":
-            for budget, why in _refused(config, backend, budgets := _budgets(config)).items():
-                lengths = ", ".join(map(format_tokens, sorted(budgets[budget])))
-                lines.append(f"{backend} at B = {format_tokens(budget)} (L {lengths}): {why}")
-        elif policy.gated:
-            missing = set(config.compression_ratios) - set(_trained_ratios(config, backend))
-            lines += [f"{backend} at CR {ratio:g}: no gates were trained for it" for ratio in sorted(missing)]
-    return lines
-
-
-def _refused(config: SweepConfig, backend: str, budgets: Iterable[int]) -> dict[int, str]:
-    """Budgets that a backend cannot work with, and why."""
-    settings = make_settings(backend, config.options_of(backend))
-    refused = {}
-    for budget in sorted(budgets):
-        try:
-            backend_class(backend).check_budget(budget, settings)
-        except ValueError as error:
-            refused[budget] = str(error)
-    return refused
-
-
-def _trained_ratios(config: SweepConfig, backend: str) -> tuple[float, ...]:
-    """Those of --cr that there are trained gates for: of a checkpoint one, of a family perhaps several."""
-    from hyperscale.model.family import family_of
-    from hyperscale.model.load import load_spec
-
-    asked = ", ".join(f"{ratio:g}" for ratio in config.compression_ratios)
-    family = family_of(config.model)
-    if family is not None:
-        if chosen := [ratio for ratio in config.compression_ratios if ratio in family.ratios(backend)]:
-            return tuple(chosen)
-        have = ", ".join(f"{ratio:g}" for ratio in family.ratios(backend))
-        raise ValueError(
-            f"--cr {asked}: {config.model} has "
-            + (f"{backend} checkpoints for {have} only" if have else f"no checkpoint for --backends {backend}")
-        )
-    gates = load_spec(config.model, config.revision).gates
-    backend_class(backend).check_gates(gates)
-    ratio = None if gates is None else gates.ratio
-    if ratio is None and len(config.compression_ratios) == 1:
-        return config.compression_ratios
-    if ratio is None:
-        raise ValueError(
-            f"--cr {asked}: {config.model} does not say what ratio its gates were trained for; name that one"
-        )
-    if ratio not in config.compression_ratios:
-        raise ValueError(
-            f"--cr {asked}: the gates of {config.model} were trained for {ratio:g}; {backend} needs --cr {ratio:g}"
-        )
-    return (float(ratio),)
-
-
-def _budgets(config: SweepConfig) -> dict[int, set[int]]:
-    """Every B = L / CR of the grid, with the lengths that it serves."""
-    budgets: dict[int, set[int]] = {}
-    for length, ratio in product(config.lengths, config.compression_ratios):
-        # As the user wrote it: 33 / 1.1 is 30 tokens, whatever floats make of it.
-        budget = length / Fraction(str(ratio))
-        if budget.denominator != 1:
-            raise ValueError(
-                f"--cr {ratio:.15g} at L = {format_tokens(length)} is a budget of {length / ratio:,.6g} tokens: "
-                "L / CR must be a whole number"
-            )
-        budgets.setdefault(int(budget), set()).add(length)
-    return budgets
+def _rebuilt(
+    source: str, compression_ratio: float | None, cache_budget: int | None, length_caps: tuple[int, ...],
+    points: tuple[Point, ...], options: tuple[tuple[str, OptionValue], ...], checkpoint: str | None,
+    spec: ModelSpec | None,
+) -> Run:  # fmt: skip
+    return make_run(
+        source, compression_ratio, cache_budget, length_caps, points, dict(options), checkpoint=checkpoint, spec=spec
+    )

@@ -9,14 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from hyperscale.backends import backend_class
-from hyperscale.backends.settings import make_settings
-from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Job
 from hyperscale.executors.base import Assignment, Delivery, Executor
 from hyperscale.grading.code import CodeGrader
-from hyperscale.model.family import family_of
 from hyperscale.plan.problems import Source
+from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
 from hyperscale.process import provenance
 from hyperscale.process.interrupt import Interrupt
@@ -29,7 +26,7 @@ from hyperscale.sweep.resume import keep_what_all_have, missing
 from hyperscale.sweep.tables import Tables
 from hyperscale.tasks.task import Problem, Task
 
-Load = Callable[[SweepConfig], Executor]
+Load = Callable[[Plan], Executor]
 
 
 @dataclass(frozen=True)
@@ -61,10 +58,11 @@ class Session:
     """One process's work on a folder."""
 
     def __init__(
-        self, config: SweepConfig, runs: Sequence[Run], sources: list[Source], store: Store, judge: Judge,
+        self, plan: Plan, sources: list[Source], store: Store, judge: Judge,
         interrupt: Interrupt, progress: Progress, load: Load, command: Sequence[str],
     ) -> None:  # fmt: skip
-        self.config = config
+        self.plan, self.config = plan, plan.config
+        config, runs = plan.config, plan.runs
         self.store = store
         self.judge = judge
         self.interrupt = interrupt
@@ -124,14 +122,14 @@ class Session:
     def check_prompts(self, parts: Sequence[Part]) -> None:
         """ValueError if a prompt still to run does not suit its backend: told before the first part generates."""
         for part in parts:
-            policy, settings = backend_class(part.run.backend), make_settings(part.run.backend, dict(part.run.options))
+            run = part.run
             for problem_id, caps in part.lacking.items():
                 if self.interrupt.requested:
                     return
                 prompt = len(self._prompt(part.problems[problem_id]))
                 if prompt < max(caps.values()):
                     try:
-                        policy.check_prompt(prompt, part.run.cache_budget, settings)
+                        run.policy.check_prompt(prompt, run.cache_budget, run.settings)
                     except ValueError as error:
                         raise ValueError(f"{part.problems[problem_id].task} {problem_id}: {error}") from None
 
@@ -283,15 +281,10 @@ class Session:
             self._prompts[key] = self._loaded().prompt_tokens(problem)
         return self._prompts[key]
 
-    def _pinned(self) -> SweepConfig:
-        """The config, at the revision that the folder's samples come from: a branch may have moved since.
-
-        A family names that of its original itself.
-        """
-        if family_of(self.config.model) is not None:
-            return self.config
+    def _pinned(self) -> Plan:
+        """The plan at the revision that the folder's samples come from: a branch may have moved since."""
         known = self._manifest["identity"]["model"].get("resolved_revision")
-        return self.config.model_copy(update={"revision": self.config.revision or known})
+        return self.plan.at_revision(self.config.revision or known)
 
     def _submit(self, case: Case) -> None:
         self.judge.submit(case, self._manifest["identity"]["model"].get("answer_prefix", ""))

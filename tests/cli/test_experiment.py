@@ -9,7 +9,7 @@ import pytest
 from hyperscale.backends import backend_names
 from hyperscale.cli.main import run
 from hyperscale.cli.options import SweepOptions
-from hyperscale.plan.runs import plan_runs
+from hyperscale.plan.resolve import resolve
 
 
 def test_without_flags_it_is_the_whole_experiment() -> None:
@@ -21,7 +21,7 @@ def test_without_flags_it_is_the_whole_experiment() -> None:
     assert config.width == 16
     assert max(config.lengths) == 16 * min(config.lengths)
     assert (config.temperature, config.top_p) == (0.8, 1.0)
-    assert {run.name for run in plan_runs(config)} >= {"vanilla", "dms CR 4", "dms CR 8", "dmc CR 4", "quest B 128"}
+    assert {run.name for run in resolve(config).runs} >= {"vanilla", "dms CR 4", "dms CR 8", "dmc CR 4", "quest B 128"}
 
 
 def test_what_is_given_stays(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_an_engine_of_the_vanilla_cache_alone_is_asked_for_that() -> None:
 def test_the_ablation_is_swept_over_the_same_grid() -> None:
     config = SweepOptions(model="tiny-immediate", backends="dms").to_config()
     assert config.grid == SweepOptions().to_config().grid
-    assert {run.name for run in plan_runs(config)} == {"dms CR 4", "dms CR 8"}
+    assert {run.name for run in resolve(config).runs} == {"dms CR 4", "dms CR 8"}
 
 
 def test_quick_is_a_part_of_it() -> None:

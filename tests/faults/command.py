@@ -10,8 +10,8 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 from hyperscale.cli.main import run
-from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Chain, Job
+from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
 from tests.fakes import FakeEngine, FakeExecutor
 
@@ -45,8 +45,8 @@ def executor(log: Path | None = None, deed: Callable[[], object] | None = None, 
                 yield chain
 
     class Executor(FakeExecutor):
-        def __init__(self, config: SweepConfig) -> None:
-            super().__init__(config, log)
+        def __init__(self, plan: Plan) -> None:
+            super().__init__(plan, log)
 
         def engine(self, run: Run) -> FakeEngine:
             return Engine(self._config.seed, self._log)

@@ -14,7 +14,7 @@ import pytest
 
 from hyperscale.grading import GradeRequest, GradingPool
 from hyperscale.sweep.run import sweep
-from tests.fakes import FakeExecutor, Silent, fake_config, run_fake, write_task
+from tests.fakes import FakeExecutor, Silent, fake_config, fake_plan, run_fake, write_task
 from tests.folders import assert_same_results, rows, table
 from tests.sums import sweep_tiny, write_sums
 from tests.tiny_models import write_tiny_model
@@ -50,7 +50,7 @@ def test_a_sweep_does_not_care(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     task = write_task(tmp_path)
     began = time.monotonic()
     for limit in (2, 6):
-        report = sweep(fake_config(tmp_path / "out", task, limit=limit), FakeExecutor, Silent())
+        report = sweep(fake_plan(tmp_path / "out", task, limit=limit), FakeExecutor, Silent())
     lasted = time.monotonic() - began
     monkeypatch.undo()
     assert not report.interrupted

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from hyperscale.plan.resolve import resolve
 from hyperscale.results.store import Store
 from hyperscale.sweep.run import sweep
-from tests.fakes import FakeExecutor, Silent, fake_config, run_fake, write_task
+from tests.fakes import FakeExecutor, Silent, fake_config, fake_plan, no_spec, run_fake, write_task
 from tests.faults.command import executor, swept
 from tests.folders import assert_same_results, keys, table
 
@@ -97,10 +98,10 @@ def test_what_is_drawn_otherwise_the_second_time_is_graded_by_what_it_says(tmp_p
     folder = tmp_path / "out"
     config = fake_config(folder, write_task(tmp_path))
     run_fake(config)
-    sweep(fake_config(tmp_path / "other", tmp_path / "toy.toml"), Otherwise, Silent())
+    sweep(fake_plan(tmp_path / "other", tmp_path / "toy.toml"), Otherwise, Silent())
     part = part_of(folder, "samples")
     part.write_bytes(part.read_bytes()[:-100])
-    sweep(config, Otherwise, Silent())
+    sweep(resolve(config, no_spec), Otherwise, Silent())
     assert_same_results(folder, tmp_path / "other")
 
 
@@ -115,7 +116,7 @@ def test_outcomes_of_lost_samples_do_not_outlive_them(tmp_path: Path, monkeypatc
     before = pd.read_parquet(folder / "outcomes.parquet")
     part.write_bytes(part.read_bytes()[:-1])
     progress = Silent()
-    report = sweep(fake_config(folder, second), FakeExecutor, progress)
+    report = sweep(fake_plan(folder, second), FakeExecutor, progress)
     assert any(f"{part} was damaged" in line for line in progress.messages)
     outcomes = pd.read_parquet(folder / "outcomes.parquet").query("task == 'toy'")
     assert (outcomes["problem_id"] != problem).sum() == (before["problem_id"] != problem).sum()

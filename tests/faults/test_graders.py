@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from hyperscale.grading import GradingPool
+from hyperscale.plan.resolve import resolve
 from hyperscale.sweep.run import sweep
-from tests.fakes import FakeExecutor, Silent, fake_config, write_task
+from tests.fakes import FakeExecutor, Silent, fake_config, fake_plan, no_spec, write_task
 from tests.faults import deadly
 from tests.folders import table
 
@@ -45,7 +46,7 @@ class Answering(FakeExecutor):
 
 
 def test_a_dead_or_hanging_grader_flags_its_verdict_alone(tmp_path: Path, task: Path) -> None:
-    report = sweep(fake_config(tmp_path / "out", task, grid=((1, 64),)), Answering, Silent())
+    report = sweep(fake_plan(tmp_path / "out", task, grid=((1, 64),)), Answering, Silent())
     grades = table(tmp_path / "out", "grades").set_index("answer")
     assert grades["correct"].to_dict() == {answer: answer == "right" for answer in ANSWERS}
     assert {answer: None if pd.isna(flag) else flag for answer, flag in grades["flag"].items()} == FLAGS
@@ -65,12 +66,12 @@ def test_what_graders_say_that_a_signal_ended_is_no_verdict(tmp_path: Path, task
             return super().text(tokens)
 
     config = fake_config(tmp_path / "out", task, grid=((1, 64),))
-    report = sweep(config, Stopped, Silent())
+    report = sweep(resolve(config, no_spec), Stopped, Silent())
     assert report.interrupted
     assert report.generated_samples == 4
     assert set(table(tmp_path / "out", "grades")["answer"]) == {"right", "hang", "wrong"}
     assert report.points["problems"].tolist() == [3]
-    again = sweep(config, Answering, Silent())
+    again = sweep(resolve(config, no_spec), Answering, Silent())
     assert again.generated_samples == 0
     assert set(table(tmp_path / "out", "grades")["answer"]) == set(ANSWERS)
     assert again.points["complete"].all()

@@ -13,7 +13,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from hyperscale.cli.main import main
-from hyperscale.config import SweepConfig
+from hyperscale.plan.resolve import Plan
 from tests.fakes import FakeExecutor, write_task
 from tests.faults.command import GRID, swept
 from tests.folders import assert_same_results, table
@@ -26,8 +26,8 @@ AFTER = 4
 class Waiting(FakeExecutor):
     """Its fifth chain takes as long as nobody presses Ctrl-C; then it is there after all."""
 
-    def __init__(self, config: SweepConfig, signs: Path) -> None:
-        super().__init__(config)
+    def __init__(self, plan: Plan, signs: Path) -> None:
+        super().__init__(plan)
         self.signs, self.chains = signs, 0
 
     def text(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
@@ -62,7 +62,7 @@ def live(kind: type[Waiting], folder: Path, task: Path) -> None:
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
     sys.argv = ["hyperscale", "sweep", "--model", "fake", "-t", str(task), *GRID, "-o", str(folder)]
     with (
-        patch("hyperscale.executors.local.LocalExecutor.__new__", lambda _, config: kind(config, folder.parent)),
+        patch("hyperscale.executors.local.LocalExecutor.__new__", lambda _, plan: kind(plan, folder.parent)),
         patch("hyperscale.executors.local.LocalExecutor.check", FakeExecutor.check),
     ):
         main()

@@ -19,7 +19,7 @@ from hyperscale.results.rows import KEYS
 from hyperscale.results.schema import NEW_COLUMNS, SCHEMA_VERSION
 from hyperscale.results.store import Store
 from hyperscale.sweep.run import sweep
-from tests.fakes import FakeExecutor, Silent, fake_config, run_fake, write_task
+from tests.fakes import FakeExecutor, Silent, fake_config, fake_plan, run_fake, write_task
 from tests.faults.command import swept
 from tests.folders import table
 from tests.processes import PROCESSES
@@ -109,7 +109,7 @@ def test_opening_migrates_once_and_says_so(old: Path, current: Path) -> None:
 def test_a_sweep_goes_on_in_an_old_folder(old: Path, current: Path) -> None:
     since, task = version(old), old.parent / "toy.toml"
     progress = Silent()
-    report = sweep(fake_config(old, task, grid=((1, 32), (3, 16))), FakeExecutor, progress)
+    report = sweep(fake_plan(old, task, grid=((1, 32), (3, 16))), FakeExecutor, progress)
     assert any(f"migrated from schema version {since}" in line for line in progress.messages)
     assert report.generated_samples == 2 * 2
     run_fake(fake_config(old.parent / "fresh", task, grid=((1, 32), (3, 16))))
@@ -188,7 +188,7 @@ def test_a_damaged_part_of_an_old_folder_is_made_anew(old: Path, current: Path, 
     with pytest.raises(ValueError, match=f"{part.name} is damaged"):
         Store(old, Silent().say)
     progress = Silent()
-    sweep(fake_config(old, old.parent / "toy.toml", grid=((1, 16), (1, 32))), FakeExecutor, progress)
+    sweep(fake_plan(old, old.parent / "toy.toml", grid=((1, 16), (1, 32))), FakeExecutor, progress)
     assert any(f"{part} was damaged: moved to damaged/" in line for line in progress.messages)
     assert_same_but_for_new_columns(old, current / "out")
 

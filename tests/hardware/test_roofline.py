@@ -9,17 +9,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
-from hyperscale.backends import backend_class, backend_names
-from hyperscale.backends.base import Backend
-from hyperscale.backends.bounded import Bounded
 from hyperscale.hardware.devices import PRESETS, Device
 from hyperscale.hardware.roofline import (
-    FED_BY_TOKEN,
     Ceiling,
     Shape,
     Step,
     ceiling,
-    dense_tokens,
     prefill_seconds,
     prompt_seconds,
     roofline_micros,
@@ -152,17 +147,6 @@ def test_arithmetic_is_that_of_a_head_and_traffic_that_of_its_group() -> None:
     assert roofline_micros(np.array([4 * 30]), 1, 1, 4, bound) == pytest.approx([95e6])
     slow = replace(bound, peak_flops=1e9, peak_bandwidth=1)
     assert roofline_micros(np.array([4 * 30]), 1, 1, 4, slow, 20) == pytest.approx([120e6])
-
-
-def test_who_feeds_a_prompt_by_token() -> None:
-    """By the backends themselves."""
-    policies = {name: backend_class(name) for name in backend_names()}
-    assert {
-        name for name, policy in policies.items() if policy.dense_prompt is not Backend.dense_prompt
-    } == FED_BY_TOKEN
-    assert {name for name, policy in policies.items() if issubclass(policy, Bounded)} == FED_BY_TOKEN
-    assert [dense_tokens("tova", prompt, 32) for prompt in (31, 32, 33, 999)] == [31, 32, 32, 32]
-    assert dense_tokens("quest", 999, 32) == dense_tokens("vanilla", 999, None) == 999
 
 
 def test_a_prompt_fed_by_token_costs_a_pass_over_the_weights_each() -> None:

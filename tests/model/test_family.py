@@ -13,7 +13,7 @@ from hyperscale.cli.main import run
 from hyperscale.model.family import Family, checkpoint_of, family_of, write_family
 from hyperscale.model.load import load_spec
 from hyperscale.model.source import find
-from hyperscale.plan.runs import plan_runs
+from hyperscale.plan.resolve import resolve
 from tests.folders import table
 from tests.gated_models import write_gated_model
 from tests.sums import sweep_tiny, write_sums
@@ -46,7 +46,9 @@ def task(tmp_path: Path) -> Path:
 
 
 def test_each_run_has_its_checkpoint(family: Path) -> None:
-    runs = plan_runs(make(model=str(family), backends=("vanilla", "tova", "dms", "dmc"), compression_ratios=(2, 4, 8)))
+    runs = resolve(
+        make(model=str(family), backends=("vanilla", "tova", "dms", "dmc"), compression_ratios=(2, 4, 8))
+    ).runs
     named = {run.name: checkpoint_of(str(family), run.backend, run.compression_ratio) for run in runs}
     assert {name: path for name, path in named.items() if "tova" not in name} == {
         "vanilla": str(family),

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from transformers import LlamaConfig
 
+from hyperscale.backends import backend_class, backend_names
+from hyperscale.backends.base import Backend
+from hyperscale.backends.bounded import Bounded
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.hardware.devices import Device
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.spec import ModelSpec, spec_from_config
-from hyperscale.plan.cost import Assumptions, RunCost, attended, makespan, problems_within, shard_problems
+from hyperscale.plan.cost import Assumptions, RunCost, attended, dense_tokens, makespan, problems_within, shard_problems
 from hyperscale.plan.grid import product_grid
-from hyperscale.plan.runs import Run
+from hyperscale.plan.runs import Run, make_run
 from tests.plan.models import write_llama
 
 LAYERS, KV_HEADS, HEAD_DIM, HEADS, HIDDEN, FFN, VOCAB = 2, 2, 16, 4, 64, 96, 100
@@ -44,7 +47,7 @@ def config_of(**fields: Any) -> SweepConfig:
 
 
 def run_of(caps: tuple[int, ...], backend: str = "vanilla", budget: int | None = None) -> Run:
-    return Run(backend, None if budget else 1.0, budget, caps, tuple((1, cap) for cap in set(caps)))
+    return make_run(backend, None if budget else 1.0, budget, caps, tuple((1, cap) for cap in set(caps)))
 
 
 def simulated(caps: tuple[int, ...], problems: int, prompt: int, together: int, device: Device) -> float:
@@ -190,7 +193,7 @@ def test_shards_take_twenty_minutes_and_at_least_a_problem(tmp_path: Path) -> No
     config = config_of(
         model=str(write_llama(tmp_path)), dtype="bfloat16", grid=product_grid((1, 2), (2048,)), shard_problems=None
     )
-    run = run_of((2048, 2048))
+    run = replace(run_of((2048, 2048)), spec=SPEC)
     cost = RunCost(config, run, SPEC, "bfloat16", Assumptions("h100"))
     assert shard_problems(config, run) == shard_problems(config, run, Assumptions("h100")) == 4096
     assert cost.work(4096).seconds < 1200
@@ -200,8 +203,6 @@ def test_shards_take_twenty_minutes_and_at_least_a_problem(tmp_path: Path) -> No
     assert chosen > 1
     assert cost.work(chosen).seconds <= 1200 < cost.work(chosen + 1).seconds
     assert shard_problems(config, run, On(own=Device("slower", 1e15, 1e4, 1e9))) == 1
-    with pytest.raises(ValueError, match="nowhere"):
-        shard_problems(config.model_copy(update={"model": "no/such/nowhere"}), run)
 
 
 def test_a_prompt_is_at_most_half_of_the_least_length_unless_told() -> None:
@@ -238,3 +239,17 @@ def test_the_device_planned_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Assumptions("a100").device(config_of(device="cpu"), "float32")[0].flops == 19.5e12
     monkeypatch.setattr("hyperscale.plan.cost.own_preset", lambda: "h200")
     assert Assumptions().device(config_of(), "bfloat16")[0].name == "h200"
+
+
+def test_who_feeds_a_prompt_by_token() -> None:
+    """By the backends themselves."""
+
+    def dense(source: str, prompt: int, budget: int | None) -> int:
+        return dense_tokens(make_run(source, None if budget else 1.0, budget, (2000,), ((1, 2000),)), prompt)
+
+    policies = {name: backend_class(name) for name in backend_names()}
+    fed = {name for name, policy in policies.items() if policy.dense_prompt is not Backend.dense_prompt}
+    assert {name for name, policy in policies.items() if policy.knows_length and dense(name, 999, 32) == 32} == fed
+    assert {name for name, policy in policies.items() if issubclass(policy, Bounded)} == fed
+    assert [dense("tova", prompt, 32) for prompt in (31, 32, 33, 999)] == [31, 32, 32, 32]
+    assert dense("quest", 999, 32) == dense("vanilla", 999, None) == 999

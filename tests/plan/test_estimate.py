@@ -9,7 +9,6 @@ import pytest
 
 from hyperscale.cli.main import run
 from hyperscale.config import SweepConfig, make_config
-from hyperscale.executors.local import run_specs
 from hyperscale.plan.cost import Assumptions, Work
 from hyperscale.plan.estimate import (
     Estimates,
@@ -21,6 +20,7 @@ from hyperscale.plan.estimate import (
     format_seconds,
     slots_of,
 )
+from hyperscale.plan.resolve import resolve
 from tests.plan.models import write_llama
 
 # As large as Llama-3.1-8B.
@@ -45,7 +45,8 @@ def config_of(model: Path, **fields: Any) -> SweepConfig:
 
 
 def estimated(config: SweepConfig, problems: dict[str, int | None], **assumed: Any) -> Estimates:
-    return estimate(config, dict(run_specs(config)), config.dtype, problems, Assumptions("h100", **assumed))
+    specs = {run: run.spec for run in resolve(config).runs if run.spec is not None}
+    return estimate(config, specs, config.dtype, problems, Assumptions("h100", **assumed))
 
 
 def test_one_device_does_each_run_of_a_task_in_one_piece(large: Path) -> None:

@@ -17,7 +17,7 @@ from hyperscale.model.decoder import Decoder
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.spec import spec_from_config
 from hyperscale.plan.fit import fit, gpus_of, lent
-from hyperscale.plan.runs import Run
+from hyperscale.plan.runs import Run, make_run
 
 GB = 10**9
 # Shapes of Qwen2.5-32B.
@@ -42,7 +42,7 @@ def config_of(**fields: Any) -> SweepConfig:
 
 
 def run_of(cap: int, backend: str = "vanilla", budget: int | None = None) -> Run:
-    return Run(backend, None if budget else 1.0, budget, (cap,), ((1, cap),))
+    return make_run(backend, None if budget else 1.0, budget, (cap,), ((1, cap),))
 
 
 def test_threads_of_a_vanilla_cache_by_hand() -> None:
@@ -66,7 +66,7 @@ def test_what_fits_is_what_the_engine_would_take(backend: str, cap: int, device:
     run = run_of(cap, backend, cap // 4 if backend in ("quest", "tova") else None)
     found = fit(config_of(), run, SPEC, "bfloat16", device)
     shape = memory.cache_shape(SPEC, torch.bfloat16, backend_class(backend))
-    reserve = memory.reserve_for(SPEC, backend, {}, run.cache_budget)
+    reserve = memory.reserve_for(SPEC, run.policy, run.settings, run.cache_budget)
     try:
         memory.pool_pages(shape, found.pool, 1024, cap, reserve)
     except ValueError:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.engines.base import Job
 from hyperscale.plan.grid import Point, budget_grid, length_caps, product_grid
-from hyperscale.plan.runs import left_out, plan_runs
+from hyperscale.plan.resolve import resolve
 from tests.fakes import FakeEngine
 from tests.test_config import make
 
@@ -60,7 +60,7 @@ def config_of(points: tuple[Point, ...]) -> SweepConfig:
 
 def test_vanilla_needs_one_run_for_the_whole_grid() -> None:
     points = budget_grid(64, 8)
-    (run,) = plan_runs(config_of(points))
+    (run,) = resolve(config_of(points)).runs
     assert (run.backend, run.compression_ratio, run.cache_budget) == ("vanilla", 1.0, None)
     assert run.points == points
     assert run.length_caps == (64, 32, 16, 16, 8, 8, 8, 8)
@@ -69,7 +69,7 @@ def test_vanilla_needs_one_run_for_the_whole_grid() -> None:
 
 
 def test_the_issue_s_grid_costs_a_third_of_its_points() -> None:
-    (run,) = plan_runs(config_of(product_grid([1, 2, 4, 8], [128, 256, 512])))
+    (run,) = resolve(config_of(product_grid([1, 2, 4, 8], [128, 256, 512]))).runs
     assert run.separate_tokens == 15 * 896
     assert run.separate_tokens >= 3 * run.max_tokens
 
@@ -109,7 +109,7 @@ def test_a_covered_point_equals_the_point_generated_alone(points: list[Point], s
 
 def test_budgets_that_a_backend_cannot_work_with_are_left_out_and_named() -> None:
     config = make(grid=((1, 64), (1, 128)), backends=("vanilla", "quest", "tova"), compression_ratios=(4, 8))
-    assert {run.name for run in plan_runs(config)} == {
+    assert {run.name for run in resolve(config).runs} == {
         "vanilla",
         "quest B 16",
         "quest B 32",
@@ -117,8 +117,8 @@ def test_budgets_that_a_backend_cannot_work_with_are_left_out_and_named() -> Non
         "tova B 16",
         "tova B 32",
     }
-    [line] = left_out(config)
+    [line] = list(resolve(config).left_out)
     assert line.startswith("quest at B = 8 (L 64): ")
-    assert left_out(make(grid=((1, 128),), backends=("quest",), compression_ratios=(4,))) == []
+    assert list(resolve(make(grid=((1, 128),), backends=("quest",), compression_ratios=(4,))).left_out) == []
     with pytest.raises(ValueError, match="page"):
-        plan_runs(make(grid=((1, 64),), backends=("quest",), compression_ratios=(8,)))
+        resolve(make(grid=((1, 64),), backends=("quest",), compression_ratios=(8,)))

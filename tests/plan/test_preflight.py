@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hyperscale.plan.runs import plan_runs
+from hyperscale.plan.resolve import resolve
 from tests.test_config import make
 
 
@@ -19,4 +19,4 @@ from tests.test_config import make
 )
 def test_backends_that_cannot_be_planned_are_told_in_one_line(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        plan_runs(make(**fields))
+        resolve(make(**fields))

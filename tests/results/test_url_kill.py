@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 
 from hyperscale.config import SweepConfig
+from hyperscale.plan.resolve import resolve
 from hyperscale.results.store import Store
 from hyperscale.storage import remote
 from hyperscale.sweep.resume import set_aside
 from hyperscale.sweep.run import sweep
-from tests.fakes import FakeExecutor, Silent, fake_config, run_fake, write_task
+from tests.fakes import FakeExecutor, Silent, fake_config, no_spec, run_fake, write_task
 from tests.folders import assert_same_results, keys
 from tests.processes import PROCESSES
 from tests.results.places import (
@@ -114,7 +115,7 @@ def test_force_killed_at_every_moment_loses_nothing(
         assert {**found, **stored(folder)} == old
         if "manifest.json" not in files(folder) and files(folder):
             with pytest.raises(ValueError, match=r"no manifest\.json"):
-                sweep(config.model_copy(update={"output_dir": folder}), FakeExecutor, Silent())
+                sweep(resolve(config.model_copy(update={"output_dir": folder}), no_spec), FakeExecutor, Silent())
         set_aside(folder)
         assert files(folder) == []
         assert {**stored(backups[1]), **stored(backups[0])} == old

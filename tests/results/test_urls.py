@@ -12,7 +12,7 @@ from hyperscale.results.store import Store
 from hyperscale.storage import remote
 from hyperscale.sweep.resume import set_aside
 from hyperscale.sweep.run import sweep
-from tests.fakes import FakeExecutor, Silent, fake_config, run_fake, write_task
+from tests.fakes import FakeExecutor, Silent, fake_config, fake_plan, run_fake, write_task
 from tests.faults.command import executor, swept
 from tests.folders import assert_same_results, keys
 from tests.results.places import (
@@ -61,7 +61,7 @@ def test_a_sweep_is_extended_and_its_damage_made_good(url: Path, task: Path, tmp
     with pytest.raises(ValueError, match=f"{part.name} is damaged"):
         Store(url)
     progress = Silent()
-    sweep(fake_config(url, task), FakeExecutor, progress)
+    sweep(fake_plan(url, task), FakeExecutor, progress)
     assert any(f"{part} was damaged: moved to damaged/" in line for line in progress.messages)
     assert f"damaged/samples-{part.name}" in files(url)
     assert_same_results(download(url, tmp_path / "copy"), expected)
@@ -132,7 +132,7 @@ def test_force_begins_afresh_beside_the_old_folder(url: Path, task: Path) -> Non
     old = stored(url)
     for number in (1, 2):
         progress = Silent()
-        report = sweep(fake_config(url, task, grid=GRID), FakeExecutor, progress, force=True)
+        report = sweep(fake_plan(url, task, grid=GRID), FakeExecutor, progress, force=True)
         moved = url.with_name(f"{url.name}.bak-{number}")
         assert progress.messages[0] == f"moved the old results to {moved}"
         assert report.generated_samples == 3 * 2

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from hyperscale.config import SweepConfig
+from hyperscale.plan.resolve import resolve
 from hyperscale.sweep.run import Report, sweep
 from hyperscale.tasks.load import load_task
 from tests import namespaces
-from tests.fakes import FakeExecutor, Silent, fake_config, full_chain
+from tests.fakes import FakeExecutor, Silent, fake_config, full_chain, no_spec
 from tests.folders import table
 
 pytestmark = namespaces.needed
@@ -56,7 +57,7 @@ def task(tmp_path: Path) -> Path:
 
 def swept(config: SweepConfig) -> tuple[Report, list[str]]:
     progress = Silent()
-    return sweep(config, Coder, progress), progress.messages
+    return sweep(resolve(config, no_spec), Coder, progress), progress.messages
 
 
 @pytest.mark.parametrize("counts", ["strict", "official"])

@@ -10,7 +10,7 @@ import pytest
 from hyperscale.backends import backend_class, backend_names
 from hyperscale.cli.main import run
 from hyperscale.cli.show import print_report
-from hyperscale.plan.runs import plan_runs
+from hyperscale.plan.resolve import resolve
 from hyperscale.sweep.run import Report
 from tests.folders import rows, table
 from tests.gated_models import write_gated_model
@@ -44,7 +44,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory, model: Path, task: Path) -> P
 
 def test_there_is_a_run_for_each_distinct_budget() -> None:
     config = make(grid=((1, 64), (2, 64), (1, 128), (2, 128)), backends=("tova",), compression_ratios=(2, 4))
-    runs = {run.cache_budget: run for run in plan_runs(config)}
+    runs = {run.cache_budget: run for run in resolve(config).runs}
     assert {budget: run.points for budget, run in runs.items()} == {
         16: ((1, 64), (2, 64)),
         32: ((1, 64), (1, 128), (2, 64), (2, 128)),
@@ -57,14 +57,14 @@ def test_there_is_a_run_for_each_distinct_budget() -> None:
 
 def test_a_budget_that_is_no_whole_number_is_refused() -> None:
     with pytest.raises(ValueError, match=r"--cr 3 at L = 64 .* whole number"):
-        plan_runs(make(grid=((1, 64),), backends=("tova",), compression_ratios=(3,)))
+        resolve(make(grid=((1, 64),), backends=("tova",), compression_ratios=(3,)))
 
 
 @pytest.mark.parametrize(
     ("ratio", "length", "budget"), [(1.1, 33, 30), (1.4, 21, 15), (2.8, 21504, 7680), (2.5, 40, 16)]
 )
 def test_a_budget_that_only_floats_make_a_fraction_is_a_whole_number(ratio, length, budget):
-    [run] = plan_runs(make(grid=((1, length),), backends=("tova",), compression_ratios=(ratio,)))
+    [run] = resolve(make(grid=((1, length),), backends=("tova",), compression_ratios=(ratio,))).runs
     assert run.cache_budget == budget
     assert run.ratios == (ratio,)
 

@@ -14,7 +14,7 @@ from hyperscale.sweep.manifest import Manifest, describe_task, opened
 from hyperscale.sweep.run import sweep
 from hyperscale.tasks.load import load_problems, load_task
 from hyperscale.tasks.task import Problem
-from tests.fakes import FakeEngine, FakeExecutor, Silent, fake_config, run_fake, write_task
+from tests.fakes import FakeEngine, FakeExecutor, Silent, fake_config, fake_plan, run_fake, write_task
 from tests.test_config import make
 
 TASK = {"identity": {"prompt_sha": "a"}, "pools": {"64": 2}, "partial": False}
@@ -105,12 +105,12 @@ def test_a_setting_that_cannot_work_does_not_lock_the_folder(tmp_path: Path) -> 
     task = write_task(tmp_path, problems=2)
     fields: dict[str, Any] = {"backends": ("vanilla", "tova"), "compression_ratios": (2,)}
     with pytest.raises(ValueError, match="no room for"):
-        sweep(fake_config(tmp_path / "out", task, **fields, backend_options=SINKS), Refusing, Silent())
-    report = sweep(fake_config(tmp_path / "out", task, **fields), Refusing, Silent())
+        sweep(fake_plan(tmp_path / "out", task, **fields, backend_options=SINKS), Refusing, Silent())
+    report = sweep(fake_plan(tmp_path / "out", task, **fields), Refusing, Silent())
     assert set(report.points["backend"]) == {"vanilla", "tova"}
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["backends"] == {"vanilla": {}, "tova": {}}
     with pytest.raises(ValueError, match=r"backends\.tova\.sink_tokens"):
-        sweep(fake_config(tmp_path / "out", task, **fields, backend_options=SINKS), Refusing, Silent())
+        sweep(fake_plan(tmp_path / "out", task, **fields, backend_options=SINKS), Refusing, Silent())
 
 
 def test_a_task_that_came_to_no_sample_does_not_lock_the_folder(tmp_path: Path) -> None:
@@ -125,6 +125,6 @@ def test_a_task_that_came_to_no_sample_does_not_lock_the_folder(tmp_path: Path) 
     right = second.read_text()
     second.write_text(right.replace("Answer", "Reply"))
     with pytest.raises(ValueError, match="no such prompt"):
-        sweep(fake_config(tmp_path / "out", second), Refusing, Silent())
+        sweep(fake_plan(tmp_path / "out", second), Refusing, Silent())
     second.write_text(right)
-    assert set(sweep(fake_config(tmp_path / "out", second), Refusing, Silent()).points["task"]) == {"toy", "toy2"}
+    assert set(sweep(fake_plan(tmp_path / "out", second), Refusing, Silent()).points["task"]) == {"toy", "toy2"}

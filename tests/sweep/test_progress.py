@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from hyperscale.plan.runs import Run
+from hyperscale.plan.runs import make_run
 from hyperscale.sweep.progress import Board, Lines, LiveTable, make_progress
 from hyperscale.text import format_time
 
-RUN = Run("vanilla", 1.0, None, (64, 32), ((1, 32), (1, 64), (2, 32)))
+RUN = make_run("vanilla", 1.0, None, (64, 32), ((1, 32), (1, 64), (2, 32)))
 
 
 @dataclass

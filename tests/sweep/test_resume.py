@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperscale.config import SweepConfig
+from hyperscale.plan.resolve import Plan, resolve
 from hyperscale.results.sample import records
 from hyperscale.results.store import Store
 from hyperscale.sweep.resume import keep_what_all_have, set_aside
 from hyperscale.sweep.run import sweep
-from tests.fakes import FakeExecutor, Interrupted, Silent, fake_config, run_fake, write_task
+from tests.fakes import FakeExecutor, Interrupted, Silent, fake_config, fake_plan, no_spec, run_fake, write_task
 from tests.folders import assert_same_results, keys, rows, table
 
 
@@ -32,10 +32,10 @@ def test_the_same_command_again_generates_nothing_and_loads_no_model(tmp_path: P
     run_fake(config)
     first = table(tmp_path / "out", "samples")
 
-    def refuse(config: SweepConfig) -> FakeExecutor:
+    def refuse(config: Plan) -> FakeExecutor:
         raise AssertionError("the model was loaded")
 
-    report = sweep(config, refuse, Silent())
+    report = sweep(resolve(config, no_spec), refuse, Silent())
     assert report.generated_samples == 0
     assert len(report.points) == 3
     pd.testing.assert_frame_equal(table(tmp_path / "out", "samples"), first)
@@ -126,12 +126,12 @@ def test_another_sweep_s_folder_is_refused_with_the_difference(
 
 
 def test_a_start_that_failed_ties_the_folder_to_nothing(tmp_path: Path) -> None:
-    def fail(config: SweepConfig) -> FakeExecutor:
+    def fail(config: Plan) -> FakeExecutor:
         raise ValueError("no such model")
 
     task = write_task(tmp_path)
     with pytest.raises(ValueError, match="no such model"):
-        sweep(fake_config(tmp_path / "out", task, model="typo"), fail, Silent())
+        sweep(fake_plan(tmp_path / "out", task, model="typo"), fail, Silent())
     assert run_fake(fake_config(tmp_path / "out", task)).generated_samples == 24
 
 
@@ -169,7 +169,7 @@ def test_another_model_under_the_same_name_is_refused(tmp_path: Path) -> None:
     run_fake(fake_config(tmp_path / "out", task, limit=1))
     manifest = (tmp_path / "out" / "manifest.json").read_text()
     with pytest.raises(ValueError, match="weights_sha"):
-        sweep(fake_config(tmp_path / "out", task), Retrained, Silent())
+        sweep(fake_plan(tmp_path / "out", task), Retrained, Silent())
     assert (tmp_path / "out" / "manifest.json").read_text() == manifest, "a refused sweep leaves no trace"
 
 
@@ -181,10 +181,10 @@ def test_a_hub_model_is_loaded_again_at_the_commit_that_its_samples_come_from(tm
             return {**super().identity(), "resolved_revision": self._config.revision or main}
 
     task = write_task(tmp_path)
-    sweep(fake_config(tmp_path / "out", task, limit=1), Hub, Silent())
+    sweep(fake_plan(tmp_path / "out", task, limit=1), Hub, Silent())
     main = "b" * 40
-    assert sweep(fake_config(tmp_path / "out", task), Hub, Silent()).generated_samples == 20
-    sweep(fake_config(tmp_path / "new", task), Hub, Silent())
+    assert sweep(fake_plan(tmp_path / "out", task), Hub, Silent()).generated_samples == 20
+    sweep(fake_plan(tmp_path / "new", task), Hub, Silent())
     revisions = [
         json.loads((tmp_path / name / "manifest.json").read_text())["identity"]["model"]["resolved_revision"]
         for name in ("out", "new")
@@ -249,7 +249,7 @@ def test_a_signal_ends_the_sweep_cleanly_and_the_same_call_completes_it(tmp_path
         pass
 
     Stopped.number = signal.Signals(number)
-    report = sweep(config, Stopped, Silent())
+    report = sweep(resolve(config, no_spec), Stopped, Silent())
     assert report.interrupted
     assert report.generated_samples == len(table(tmp_path / "out", "samples")) == 7
     assert report.points["problems"].eq(1).all()
@@ -270,7 +270,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
 
     config = fake_config(tmp_path / "out", write_task(tmp_path))
     with pytest.raises(KeyboardInterrupt):
-        sweep(config, Impatient, Silent())
+        sweep(resolve(config, no_spec), Impatient, Silent())
     assert run_fake(config).generated_samples == 24
 
 
@@ -304,7 +304,7 @@ def test_force_in_the_folder_itself_begins_a_new_one_in_its_place(
     task = write_task(tmp_path)
     run_fake(fake_config(tmp_path / "out", task, limit=1))
     monkeypatch.chdir(tmp_path / "out")
-    report = sweep(fake_config(Path(), task, limit=2), FakeExecutor, Silent(), force=True)
+    report = sweep(fake_plan(Path(), task, limit=2), FakeExecutor, Silent(), force=True)
     assert report.generated_samples == 8
     assert len(table(tmp_path / "out", "samples")) == 8
     assert len(table(tmp_path / "out.bak-1", "samples")) == 4
@@ -314,7 +314,7 @@ def test_force_moves_nothing_before_the_problems_are_found(tmp_path: Path) -> No
     task = write_task(tmp_path)
     run_fake(fake_config(tmp_path / "out", task, limit=1))
     with pytest.raises(ValueError, match="p99"):
-        sweep(fake_config(tmp_path / "out", task, problem_ids=("p99",)), FakeExecutor, Silent(), force=True)
+        sweep(fake_plan(tmp_path / "out", task, problem_ids=("p99",)), FakeExecutor, Silent(), force=True)
     assert len(table(tmp_path / "out", "samples")) == 4
     assert not (tmp_path / "out.bak-1").exists()
 
@@ -326,7 +326,7 @@ def test_what_an_interrupted_extension_left_does_not_bias_a_narrower_sweep(
     task = write_task(tmp_path)
     grid = {"grid": ((1, 24), (2, 16))}
     run_fake(fake_config(tmp_path / "out", task, **grid))
-    assert sweep(fake_config(tmp_path / "out", task, **wider), Interrupted, Silent()).interrupted
+    assert sweep(fake_plan(tmp_path / "out", task, **wider), Interrupted, Silent()).interrupted
     narrowed = run_fake(fake_config(tmp_path / "out", task, **grid), tmp_path / "log")
     assert not keys(tmp_path / "log")
     fresh = run_fake(fake_config(tmp_path / "fresh", task, **grid))

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hyperscale.config import SweepConfig
+from hyperscale.plan.resolve import Plan, resolve
 from hyperscale.sweep.run import sweep
-from tests.fakes import END, FakeExecutor, Silent, fake_config, full_chain, run_fake, write_task
+from tests.fakes import END, FakeExecutor, Silent, fake_config, fake_plan, full_chain, no_spec, run_fake, write_task
 from tests.folders import assert_same_results, rows, table
 
 PROMPT = 6
@@ -70,25 +70,25 @@ def test_two_tasks_in_one_sweep_equal_two_sweeps(tmp_path: Path) -> None:
 
 
 def test_user_mistakes_are_found_before_the_model_is_loaded(tmp_path: Path) -> None:
-    def refuse(config: SweepConfig) -> FakeExecutor:
+    def refuse(config: Plan) -> FakeExecutor:
         raise AssertionError("the model was loaded")
 
     task = write_task(tmp_path)
     twin = write_task(tmp_path / "copy")
     with pytest.raises(ValueError, match="twice"):
-        sweep(fake_config(tmp_path / "out", task, tasks=(str(task), str(twin))), refuse, Silent())
+        sweep(fake_plan(tmp_path / "out", task, tasks=(str(task), str(twin))), refuse, Silent())
     (tmp_path / "toy.jsonl").write_text('{"id": "a", "question": "?", "answer": "no number"}\n')
     with pytest.raises(ValueError, match="problem a: gold answer"):
-        sweep(fake_config(tmp_path / "out", task), refuse, Silent())
+        sweep(fake_plan(tmp_path / "out", task), refuse, Silent())
     with pytest.raises(ValueError, match="p99"):
-        sweep(fake_config(tmp_path / "out", twin, problem_ids=("p99",)), refuse, Silent())
+        sweep(fake_plan(tmp_path / "out", twin, problem_ids=("p99",)), refuse, Silent())
 
 
 def test_a_prompt_that_fills_its_cap_is_recorded_and_told(tmp_path: Path) -> None:
     task = write_task(tmp_path, problems=2, words=20)  # prompts of 22 tokens
     config = fake_config(tmp_path / "out", task, grid=((2, 16), (1, 40)))
     progress = Silent()
-    first = sweep(config, FakeExecutor, progress)
+    first = sweep(resolve(config, no_spec), FakeExecutor, progress)
     assert first.generated_samples == 4
     samples = table(tmp_path / "out", "samples")
     empty = samples[samples["thread"] == 1]
@@ -108,7 +108,7 @@ def test_reasoning_that_the_chat_template_opened_counts_as_open(tmp_path: Path) 
             return {**super().identity(), "answer_prefix": "<think>"}
 
     config = fake_config(tmp_path / "out", write_task(tmp_path))
-    report = sweep(config, Thinker, Silent())
+    report = sweep(resolve(config, no_spec), Thinker, Silent())
     assert report.points["accuracy"].eq(0).all()
     assert table(tmp_path / "out", "grades")["flag"].eq("unclosed_think").all()
     shutil.rmtree(tmp_path / "out" / "grades")
@@ -135,7 +135,7 @@ def test_an_error_ends_a_sweep_whose_answers_are_still_being_compared(tmp_path: 
             return said, [len(said)] * len(tokens)
 
     with pytest.raises(ValueError, match="out of luck"):
-        sweep(fake_config(tmp_path / "out", task, grid=((4, 16),)), Failing, Silent())
+        sweep(fake_plan(tmp_path / "out", task, grid=((4, 16),)), Failing, Silent())
     judges = [thread for thread in threading.enumerate() if thread.name.startswith("judge")]
     for thread in judges:
         thread.join(20)
@@ -144,18 +144,18 @@ def test_an_error_ends_a_sweep_whose_answers_are_still_being_compared(tmp_path: 
 
 def test_a_limit_that_cuts_nothing_is_no_partial_run(tmp_path: Path) -> None:
     task, progress = write_task(tmp_path), Silent()
-    report = sweep(fake_config(tmp_path / "out", task, limit=100), FakeExecutor, progress)
+    report = sweep(fake_plan(tmp_path / "out", task, limit=100), FakeExecutor, progress)
     assert report.points["complete"].all()
     assert not any("PARTIAL" in message for message in progress.messages)
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["partial"] is False
-    sweep(fake_config(tmp_path / "cut", task, limit=5), FakeExecutor, progress)
+    sweep(fake_plan(tmp_path / "cut", task, limit=5), FakeExecutor, progress)
     assert any("PARTIAL" in message for message in progress.messages)
 
 
 def test_manifest_says_where_the_numbers_come_from(tmp_path: Path) -> None:
     task = write_task(tmp_path)
     config = fake_config(tmp_path / "out", task, limit=2)
-    sweep(config, FakeExecutor, Silent(), ["hyperscale", "sweep", "--limit", "2"])
+    sweep(resolve(config, no_spec), FakeExecutor, Silent(), ["hyperscale", "sweep", "--limit", "2"])
     run_fake(fake_config(tmp_path / "out", task))
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     first, second = manifest["sessions"]

@@ -17,7 +17,7 @@ from hyperscale.engines.vllm.engine import VllmEngine
 from hyperscale.model.chat import encode_prompt
 from hyperscale.model.checkpoint import as_folder
 from hyperscale.model.load import load_model, load_text
-from hyperscale.model.source import Source
+from hyperscale.model.source import CheckpointFiles
 from tests.folders import rows, table
 from tests.shared_data import shared_rows
 from tests.vllm.background import sweep_tiny
@@ -42,7 +42,7 @@ def test_greedy_tokens_are_the_torch_engines(
 ) -> None:
     """Of all tokens at least 95 % come before the first one that differs."""
     # Reading a GGUF file takes both engines long: they share the folder that vLLM needs of it.
-    folder = str(as_folder(Source(smollm2_file, None)))
+    folder = str(as_folder(CheckpointFiles(smollm2_file, None)))
     model = load_model(folder, dtype="float32", device="cpu")
     prompts = [tuple(encode_prompt(model.tokenizer, question)) for question in questions()]
     cap = max(map(len, prompts)) + NEW_TOKENS

@@ -8,8 +8,9 @@ free of its neighbours.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +19,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from hyperscale.attention.base import decode_attention
-from hyperscale.backends import backend_class
-from hyperscale.backends.base import Parts
+from hyperscale.backends.base import Backend, Parts
 from hyperscale.backends.memory import cache_shape, pool_pages, reserve_for
-from hyperscale.backends.settings import make_settings
-from hyperscale.config import OptionValue, Sampling
+from hyperscale.backends.vanilla import Vanilla
+from hyperscale.config import Sampling
 from hyperscale.engines.base import Chain, Job
 from hyperscale.engines.torch.randomness import Uniforms, sequence_key
 from hyperscale.engines.torch.sampling import draw
@@ -49,14 +49,13 @@ class TorchEngine:
     """Generates chains with one model and one backend. See `engines.base.Engine`."""
 
     def __init__(
-        self, model: Model, *, sampling: Sampling, length_cap: int, backend: str = "vanilla",
-        options: Mapping[str, OptionValue] | None = None, cache_budget: int | None = None,
+        self, model: Model, *, sampling: Sampling, length_cap: int, policy: type[Backend] = Vanilla,
+        settings: Any = None, cache_budget: int | None = None,
         memory_budget: int | None = None, max_batch: int = 64, batch_invariant: bool = False,
     ) -> None:  # fmt: skip
         """`length_cap` is the greatest cap of any job; `memory_budget` is in bytes of KV cache.
 
-        `options` are the backend's settings that are not its defaults, `cache_budget` is B in tokens a row where it
-        has one.
+        `settings` are the policy's (None: its defaults), `cache_budget` is B in tokens a row where it has one.
 
         ValueError if the budget does not hold one thread, or the model does not reach `length_cap`.
         """
@@ -71,10 +70,10 @@ class TorchEngine:
         self._held = HeldBytes(weight.device)
         self._sampling, self._batch_invariant = sampling, batch_invariant
         self._device, self._length_cap = weight.device, length_cap
-        policy, settings = backend_class(backend), make_settings(backend, options or {})
+        settings = policy.Settings() if settings is None else settings
         policy.check_gates(model.spec.gates)
         self._shape = cache_shape(model.spec, weight.dtype, policy)
-        reserve = reserve_for(model.spec, backend, options or {}, cache_budget)
+        reserve = reserve_for(model.spec, policy, settings, cache_budget)
         budget = free_bytes(weight.device) if memory_budget is None else memory_budget
         pages = pool_pages(self._shape, budget, max_batch, length_cap, reserve)
         # Every thread holds a page a row at least.

@@ -38,7 +38,6 @@ class VllmEngine:
 
     def __init__(self, config: SweepConfig, text: Text, **arguments: Any) -> None:
         """`arguments` are more of vLLM's EngineArgs. ValueError for a checkpoint that vLLM cannot run as it is."""
-        from hyperscale.model.family import family_of
         from hyperscale.model.source import find
 
         if text.spec.gates is not None:
@@ -47,10 +46,8 @@ class VllmEngine:
             )
         self._config, self._spec, self._eos_ids = config, text.spec, sorted(text.eos_ids)
         self._arguments, self._cpu, self._names = arguments, installed_for_cpu(), count()
-        # The revision is that of a hub model: of a family's, where --model is one.
-        family = family_of(config.model)
-        model = config.model if family is None else family.original
-        self._source = text.source if text.revision is None else find(model, text.revision, weights=True)
+        found = text.source
+        self._source = found if found.hub_id is None else find(found.hub_id, found.revision, weights=True)
 
     @staticmethod
     def check(config: SweepConfig) -> None:

@@ -23,7 +23,8 @@ from hyperscale.executors.ray.shards import Shard
 from hyperscale.executors.ray.worker import Stored
 from hyperscale.hardware.devices import THIS
 from hyperscale.model.chat import encode_prompt
-from hyperscale.model.family import EMBEDDED, checkpoint_of, family_of, local_path
+from hyperscale.model.family import EMBEDDED, local_path
+from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
 from hyperscale.process import provenance
 from hyperscale.storage.files import is_local
@@ -50,13 +51,13 @@ class RayExecutor:
     build: ClassVar[Any] = staticmethod(worker.build_in_process)
     """What generates in a worker."""
 
-    def __init__(self, config: SweepConfig) -> None:
+    def __init__(self, plan: Plan) -> None:
         import ray
 
-        self._encode, revision = self.encoder(config)
-        connect(config.ray_address)
-        self._needs = needs(config, nodes())
-        self._config = _for_workers(config, revision, self._needs)
+        self._encode, revision = self.encoder(plan.config)
+        connect(plan.config.ray_address)
+        self._needs = needs(plan.config, nodes())
+        self._config = _for_workers(plan, revision, self._needs)
         self._order = worker.Order(self._config, self._needs, type(self).build, FLUSH_SECONDS)
         self._identity: dict[str, Any] | None = None
         self._of_runs: dict[Run, dict[str, Any]] = {}
@@ -65,12 +66,12 @@ class RayExecutor:
         self._generate = ray.remote(**resources)(worker.generate)
 
     @staticmethod
-    def check(config: SweepConfig, *, needed: bool) -> None:
+    def check(plan: Plan, *, needed: bool) -> None:
         """ValueError if the model's own config rules the sweep out, or Ray is not there."""
         require_ray()
-        if config.device.startswith("cuda:"):
-            raise ValueError(f"--device {config.device}: Ray chooses each shard's GPU; name cuda")
-        LocalExecutor.check(config, needed=needed)
+        if plan.config.device.startswith("cuda:"):
+            raise ValueError(f"--device {plan.config.device}: Ray chooses each shard's GPU; name cuda")
+        LocalExecutor.check(plan, needed=needed)
 
     @staticmethod
     def encoder(config: SweepConfig) -> tuple[Callable[[Problem], tuple[int, ...]], str | None]:
@@ -88,7 +89,7 @@ class RayExecutor:
 
     def run_identity(self, run: Run) -> dict[str, Any]:
         """Asked of a worker where the run has a checkpoint of its own."""
-        if checkpoint_of(self._config.model, run.backend, run.compression_ratio) == self._config.model:
+        if run.checkpoint is None:
             return {}
         if run not in self._of_runs:
             self._of_runs[run] = self._result(self._describe.remote(self._order, run))
@@ -208,10 +209,10 @@ class RayExecutor:
             ray.wait(refs, num_returns=len(refs), timeout=CANCEL_SECONDS)
 
 
-def _for_workers(config: SweepConfig, revision: str | None, needs: Needs) -> SweepConfig:
+def _for_workers(plan: Plan, revision: str | None, needs: Needs) -> SweepConfig:
     """The config without what depends on where this process runs, or on when the hub is asked."""
-    family = family_of(config.model)
-    update: dict[str, Any] = {"revision": None if family is not None else revision}
+    config = plan.config
+    update: dict[str, Any] = {"revision": None if plan.family is not None else revision}
     # Links stay as they are: another node may reach the same place by another way.
     if local_path(config.model).exists() and config.model not in EMBEDDED:
         update["model"] = os.path.abspath(local_path(config.model))

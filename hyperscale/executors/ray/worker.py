@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -15,6 +15,8 @@ from hyperscale.config import SweepConfig, stable_hash
 from hyperscale.executors.base import InProcess
 from hyperscale.executors.ray.cluster import Needs
 from hyperscale.executors.ray.shards import Shard, without
+from hyperscale.model.family import checkpoint_of
+from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
 from hyperscale.results.incoming import IncomingWriter
 from hyperscale.results.manifest import check_identity
@@ -89,18 +91,18 @@ def build_in_process(config: SweepConfig, needs: Needs) -> InProcess:
         from hyperscale.executors.local import LocalExecutor
 
         _use_cores(int(needs.cpus))
-        return LocalExecutor(config, share=needs.share)
+        return LocalExecutor(Plan(config), share=needs.share)
     from hyperscale.executors.served import ServedExecutor
 
     part = {"gpu_memory_utilization": config.gpu_memory_utilization * needs.share} if needs.gpus else {}
-    return ServedExecutor(config.model_copy(update=part))
+    return ServedExecutor(Plan(config.model_copy(update=part)))
 
 
 @_task
 def describe(order: Order, run: Run | None) -> dict[str, Any]:
     """Identity of the model, or of the checkpoint that a run has of its own."""
     executor = _executor(order)
-    return dict(executor.identity() if run is None else executor.run_identity(run))
+    return dict(executor.identity() if run is None else executor.run_identity(_here(order, run)))
 
 
 @_task
@@ -114,6 +116,7 @@ def generate(order: Order, shard: Shard, identity: dict[str, Any], of_run: dict[
     left = without(shard.assignment, done)
     if not left.jobs and not left.cut:
         return Stored(tuple(parts))
+    left = replace(left, run=_here(order, left.run))
     executor = _executor(order)
     check_identity({"model": identity}, {"model": executor.identity()})
     check_identity({left.run.name: of_run}, {left.run.name: executor.run_identity(left.run)})
@@ -128,6 +131,12 @@ def generate(order: Order, shard: Shard, identity: dict[str, Any], of_run: dict[
     finally:
         _flush(writer, rows, parts)
     return Stored(tuple(parts))
+
+
+def _here(order: Order, run: Run) -> Run:
+    """A run with its checkpoint as this machine finds it: a family may lie elsewhere than on the driver's."""
+    found = checkpoint_of(order.config.model, run.backend, run.compression_ratio)
+    return replace(run, checkpoint=None if found == order.config.model else found)
 
 
 def _flush(writer: IncomingWriter, rows: list[Row], parts: list[str]) -> None:

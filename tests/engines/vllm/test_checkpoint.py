@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from hyperscale.model import checkpoint
 from hyperscale.model.checkpoint import as_folder, own_dtype, weights_digest
 from hyperscale.model.load import load_text
-from hyperscale.model.source import Source, find
+from hyperscale.model.source import CheckpointFiles, find
 from tests.model.test_gguf import write_gguf
 from tests.tiny_models import write_tiny_model
 
@@ -32,11 +32,13 @@ def original(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def source(tmp_path: Path, original: Path) -> Source:
-    return Source(write_gguf(original, tmp_path / "small.gguf"), None)
+def source(tmp_path: Path, original: Path) -> CheckpointFiles:
+    return CheckpointFiles(write_gguf(original, tmp_path / "small.gguf"), None)
 
 
-def test_a_gguf_file_becomes_a_checkpoint_of_the_same_numbers(cache: Path, original: Path, source: Source) -> None:
+def test_a_gguf_file_becomes_a_checkpoint_of_the_same_numbers(
+    cache: Path, original: Path, source: CheckpointFiles
+) -> None:
     folder = as_folder(source)
     assert folder.parent == cache
     assert [path.name for path in cache.iterdir()] == [folder.name], "nothing half done is left beside it"
@@ -59,16 +61,18 @@ def test_a_gguf_file_becomes_a_checkpoint_of_the_same_numbers(cache: Path, origi
     assert as_folder(source, "float32") == folder
 
 
-def test_with_a_dtype_its_weights_are_rounded_to_it(cache: Path, original: Path, source: Source) -> None:
+def test_with_a_dtype_its_weights_are_rounded_to_it(cache: Path, original: Path, source: CheckpointFiles) -> None:
     folder = as_folder(source, "bfloat16")
     stored, exact = (load_file(path / "model.safetensors") for path in (folder, original))
     assert stored.keys() == exact.keys()
     assert all(torch.equal(weight, exact[name].bfloat16()) for name, weight in stored.items())
-    assert own_dtype(Source(folder, None)) == "bfloat16"
+    assert own_dtype(CheckpointFiles(folder, None)) == "bfloat16"
     assert own_dtype(source) is None
 
 
-def test_where_writing_fails_nothing_is_left(cache: Path, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_writing_fails_nothing_is_left(
+    cache: Path, source: CheckpointFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -78,7 +82,9 @@ def test_where_writing_fails_nothing_is_left(cache: Path, source: Source, monkey
     assert list(cache.iterdir()) == []
 
 
-def test_one_who_comes_second_takes_what_is_there(cache: Path, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_who_comes_second_takes_what_is_there(
+    cache: Path, source: CheckpointFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another process has published the folder between our look and our rename."""
     publish, other = checkpoint.publish, []
 
@@ -95,15 +101,15 @@ def test_one_who_comes_second_takes_what_is_there(cache: Path, source: Source, m
 
 def test_a_folder_is_used_as_it_is(tmp_path: Path) -> None:
     folder = write_tiny_model(tmp_path / "model")
-    assert as_folder(Source(folder, None), "bfloat16") == folder
+    assert as_folder(CheckpointFiles(folder, None), "bfloat16") == folder
     assert as_folder(find("tiny", None, weights=True)).name == "tiny"
 
 
 def test_the_digest_tells_checkpoints_apart_and_is_the_same_wherever_they_lie(tmp_path: Path) -> None:
-    one = Source(write_tiny_model(tmp_path / "one"), None)
-    again = Source(Path(shutil.copytree(one.path, tmp_path / "again")), None)
-    other = Source(write_tiny_model(tmp_path / "other", seed=1), None)
-    shards = Source(write_tiny_model(tmp_path / "shards", max_shard_size="20KB"), None)
+    one = CheckpointFiles(write_tiny_model(tmp_path / "one"), None)
+    again = CheckpointFiles(Path(shutil.copytree(one.path, tmp_path / "again")), None)
+    other = CheckpointFiles(write_tiny_model(tmp_path / "other", seed=1), None)
+    shards = CheckpointFiles(write_tiny_model(tmp_path / "shards", max_shard_size="20KB"), None)
     digests = {source.path.name: weights_digest(source) for source in (one, again, other, shards)}
     assert digests["one"] == digests["again"]
     assert len(set(digests.values())) == 3
@@ -117,8 +123,8 @@ def test_the_digest_tells_checkpoints_apart_and_is_the_same_wherever_they_lie(tm
 def test_a_gguf_files_digest_is_of_every_byte(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(bytes(3_000_000))
-    before = weights_digest(Source(path, None))
+    before = weights_digest(CheckpointFiles(path, None))
     changed = bytearray(3_000_000)
     changed[1_234_567] = 1
     path.write_bytes(changed)
-    assert weights_digest(Source(path, None)) != before
+    assert weights_digest(CheckpointFiles(path, None)) != before

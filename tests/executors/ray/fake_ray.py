@@ -26,11 +26,12 @@ from hyperscale.engines.base import Chain, Job
 from hyperscale.executors.ray import driver as executor
 from hyperscale.executors.ray.cluster import Needs
 from hyperscale.executors.ray.driver import RayExecutor
+from hyperscale.plan.resolve import Plan, resolve
 from hyperscale.plan.runs import Run
 from hyperscale.sweep.progress import Lines
 from hyperscale.sweep.run import Report, sweep
 from hyperscale.tasks.task import Problem
-from tests.fakes import FakeEngine, FakeExecutor
+from tests.fakes import FakeEngine, FakeExecutor, no_spec
 
 DEADLY_AFTER = 3
 MISTAKES = {
@@ -99,7 +100,7 @@ class TroubledExecutor(FakeExecutor):
 
 
 def build(config: SweepConfig, needs: Needs) -> FakeExecutor:
-    return TroubledExecutor(config)
+    return TroubledExecutor(Plan(config))
 
 
 class FakeRay(RayExecutor):
@@ -107,11 +108,11 @@ class FakeRay(RayExecutor):
 
     @staticmethod
     def encoder(config: SweepConfig) -> tuple[Callable[[Problem], tuple[int, ...]], str | None]:
-        return FakeExecutor(config).prompt_tokens, None
+        return FakeExecutor(Plan(config)).prompt_tokens, None
 
 
 def run_fake_ray(config: SweepConfig) -> Report:
-    return sweep(config, FakeRay, Lines(Console(file=sys.stderr)))
+    return sweep(resolve(config, no_spec), FakeRay, Lines(Console(file=sys.stderr)))
 
 
 if __name__ == "__main__":

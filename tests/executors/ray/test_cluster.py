@@ -18,6 +18,7 @@ from hyperscale.executors.ray.driver import _for_workers
 from hyperscale.executors.ray.worker import build_in_process
 from hyperscale.hardware import memory
 from hyperscale.hardware.memory import lent_bytes
+from hyperscale.plan.resolve import Plan
 
 CPU_NODES = [{"CPU": 8.0, "memory": 1e9}, {"CPU": 4.0}, {"CPU": 0.0}]
 GPU_NODES = [{"CPU": 16.0, "GPU": 8.0}, {"CPU": 2.0, "GPU": 4.0}, {"CPU": 64.0}]
@@ -49,16 +50,16 @@ def test_a_part_of_a_gpu_is_one_gpus(gpus: float, slots: int) -> None:
 def test_a_worker_computes_on_what_it_was_promised(tmp_path: Path) -> None:
     """Ray does not hide GPUs from a shard that was promised none."""
     for promised, device in [(0.0, "cpu"), (0.5, "cuda")]:
-        assert _for_workers(config(), None, Needs(1, promised, 1, 1)).device == device
+        assert _for_workers(Plan(config()), None, Needs(1, promised, 1, 1)).device == device
     vllm = config(engine="vllm")
-    assert _for_workers(vllm, None, Needs(1, 1, 1, 1)).device == "auto"
+    assert _for_workers(Plan(vllm), None, Needs(1, 1, 1, 1)).device == "auto"
 
 
 def test_a_link_keeps_its_name_for_workers(tmp_path: Path) -> None:
     """A file of the hub's cache is a link to one whose name says nothing."""
     (tmp_path / "0123abcd").touch()
     (tmp_path / "model.gguf").symlink_to(tmp_path / "0123abcd")
-    found = _for_workers(config(model=str(tmp_path / "model.gguf")), None, Needs(1, 0, 1, 1))
+    found = _for_workers(Plan(config(model=str(tmp_path / "model.gguf"))), None, Needs(1, 0, 1, 1))
     assert found.model == str(tmp_path / "model.gguf")
     assert found.output_dir == Path.cwd() / "out"
 

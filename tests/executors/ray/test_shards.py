@@ -12,10 +12,10 @@ from hyperscale.engines.base import Job
 from hyperscale.executors.base import Assignment
 from hyperscale.executors.ray.shards import cut, without
 from hyperscale.plan.cost import shard_sizes as sizes
-from hyperscale.plan.runs import Run
+from hyperscale.plan.runs import make_run
 from hyperscale.tasks.task import Problem
 
-RUN = Run("vanilla", 1.0, None, (64, 32), ((1, 64), (2, 32)))
+RUN = make_run("vanilla", 1.0, None, (64, 32), ((1, 64), (2, 32)))
 
 
 def assignment(threads: dict[int, set[int]], filled: dict[int, set[int]]) -> Assignment:
