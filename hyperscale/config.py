@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,6 +22,7 @@ from pydantic import (
 
 from hyperscale.engine_checks import check_engine
 from hyperscale.engines.base import Sampling
+from hyperscale.plugins import unknown as unknown
 from hyperscale.results.remote import to_place
 
 if TYPE_CHECKING:
@@ -218,14 +218,6 @@ def stable_hash(value: Mapping[str, Any]) -> str:
     """16 hex digits of JSON values, the same in every process and on every machine."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def unknown(kind: str, name: str, known: Collection[str]) -> str:
-    """Message for a name that is not among `known`, with the one that was perhaps meant."""
-    lower = {entry.lower(): entry for entry in known}
-    near = get_close_matches(name.lower(), lower, n=1)
-    hint = f"did you mean {lower[near[0]]!r}?" if near else f"known: {', '.join(sorted(known))}"
-    return f"unknown {kind} {name!r}; {hint}"
 
 
 _WORDS = {

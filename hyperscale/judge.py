@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import pandas as pd
 
-from hyperscale.grading import GradeRequest, GradingPool
+from hyperscale.grading import GradeRequest, GraderRef, GradingPool
 from hyperscale.grid import Point
-from hyperscale.results.outcomes import SAMPLE_COLUMNS, Aggregate, outcomes
+from hyperscale.results.outcomes import SAMPLE_COLUMNS, outcomes
 from hyperscale.results.schema import GRADE_KEY, SAMPLE_KEY
 from hyperscale.rows import Row
 
@@ -36,8 +36,8 @@ class Judged:
 class Case:
     """A finished problem: CASE_COLUMNS of every sample of its pool, and the grade rows that it already has."""
 
-    grader: str
-    aggregate: Aggregate
+    grader: str | GraderRef
+    aggregate: str
     gold: str
     points: tuple[Point, ...]
     """The (W, L) that its run covers."""

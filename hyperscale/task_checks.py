@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from hyperscale.plugins import unknown
+
 if TYPE_CHECKING:
     from hyperscale.adapters.base import Adapter
     from hyperscale.tasks import Task
@@ -15,14 +17,23 @@ if TYPE_CHECKING:
 _OF_THE_HUB = ("hub_config", "revision", "local", "local_split")
 
 
+def check_grading(task: Task) -> None:
+    """ValueError unless the task's grader and aggregate can be had, and go together."""
+    from hyperscale.grading.registry import AGGREGATES, load_aggregate, load_grader
+
+    grader = load_grader(task.grader_ref)
+    if task.aggregate not in AGGREGATES.names():
+        raise ValueError(f"aggregate: {unknown('aggregate', task.aggregate, AGGREGATES.names())}")
+    if grader.sandboxed and load_aggregate(task.aggregate).votes:
+        free = " or ".join(f'"{name}"' for name in AGGREGATES.names() if not load_aggregate(name).votes)
+        raise ValueError(f"aggregate must be {free} with the grader code: programs are tested, they do not vote")
+
+
 def check_source(task: Task) -> None:
     """ValueError unless the task says in one way where its rows come from, and how to read them."""
     adapter = None if task.adapter is None else _check_adapter(task, task.adapter)
-    if task.grader == "code":
-        if adapter is None:
-            raise ValueError("the grader code needs an adapter that gives tests, such as livecodebench or humaneval")
-        if task.aggregate != "pass":
-            raise ValueError('aggregate must be "pass" with the grader code: programs are tested, they do not vote')
+    if task.grader == "code" and adapter is None:
+        raise ValueError("the grader code needs an adapter that gives tests, such as livecodebench or humaneval")
     given = [name for name in ("hub_id", "rows", "generator") if getattr(task, name) is not None]
     if adapter is not None and adapter.generates:
         if given:

@@ -9,13 +9,15 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from hyperscale.task_checks import check_source, hint
+from hyperscale.plugins import anchored
+from hyperscale.task_checks import check_grading, check_source, hint
 
 if TYPE_CHECKING:
+    from hyperscale.grading import GraderRef
     from hyperscale.task_data import Source
 
 LETTERS = "ABCD"
@@ -60,14 +62,18 @@ class Task(BaseModel, frozen=True, extra="forbid"):
     columns: Columns | None = None
     prompt: str = Field(min_length=1)
     system: str | None = None
-    grader: Literal["math", "integer", "number", "choice", "final", "countdown", "words", "code"]
-    aggregate: Literal["majority", "pass"]
+    grader: str = Field(min_length=1)
+    """A grader of `hyperscale.grading`, of an installed package, or `PATH.py:NAME`, relative to this file's folder."""
+    grader_pattern: str | None = None
+    """The pattern of the grader `regex`."""
+    aggregate: str = Field(min_length=1)
     chance: float = Field(default=0.0, ge=0.0, lt=1.0)
     folder: Path
     """Where the TOML file lies."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        check_grading(self)
         check_source(self)
         wanted = {"problem", *(LETTERS if self.grader == "choice" else "")}
         if (found := set(_PLACEHOLDER.findall(self.prompt))) != wanted:
@@ -75,6 +81,13 @@ class Task(BaseModel, frozen=True, extra="forbid"):
         if self.columns is not None and len(self.columns.distractors) != (3 if self.grader == "choice" else 0):
             raise ValueError("columns.distractors must name 3 columns for the grader choice, none for others")
         return self
+
+    @property
+    def grader_ref(self) -> GraderRef:
+        """The grader as every process finds it, whatever its working folder."""
+        from hyperscale.grading.base import GraderRef
+
+        return GraderRef(anchored(self.grader, self.folder), self.grader_pattern)
 
     @property
     def prompt_sha(self) -> str:

@@ -238,7 +238,7 @@ def test_a_task_of_ones_own_is_a_toml_file(own_task: Path) -> None:
         (
             'grader = "number"',
             'grader = "numbr"',
-            "grader: Input should be 'math', 'integer', 'number', 'choice', 'final', 'countdown', 'words' or 'code'",
+            "unknown grader 'numbr'; did you mean 'number'",
         ),
         ('title = "Mine"', 'title = "Mine"\ncolour = "red"', "colour: Extra inputs are not permitted"),
         ('rows = "rows.jsonl"', "", "give one of hub_id, rows and generator, not none"),

@@ -1,0 +1,208 @@
+"""Find what the package offers by name, what installed packages add through entry points, and what a file defines.
+
+Three kinds of names, in this order: a built-in, always its own; `PATH.py:NAME`, a file of the user's; an entry point
+of the registry's group. Nothing is imported before it is loaded by name. This module imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.abc import ExecutionLoader
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import decode_source, module_from_spec, spec_from_loader
+from pathlib import Path
+from threading import RLock
+from types import ModuleType
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+_FILE = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)", re.DOTALL)
+_LOADING = RLock()
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Identify a plugin: its name, its package and version (None of a file), the SHA-256 of its module's file.
+
+    `sha256` is None where the module has no file. A file's name leaves its folder out: where it lies means nothing.
+    """
+
+    name: str
+    package: str | None
+    version: str | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Registry(Generic[T]):
+    """Load things of one kind by name: built-ins, then files, then entry points of `group`.
+
+    `kind` names them in messages (`grader`). `builtins` maps a name to `module:attribute`. `accept` turns what a plugin
+    gave into a T; its ValueError says what was expected. Without a group there are built-ins alone.
+    """
+
+    kind: str
+    builtins: Mapping[str, str]
+    group: str | None = None
+    accept: Callable[[object], T] | None = None
+
+    def names(self) -> list[str]:
+        """List built-ins in their order, then plugins that are not shadowed by one, sorted; imports none of them."""
+        return [*self.builtins, *sorted({entry.name for entry in self._entries()} - self.builtins.keys())]
+
+    def load(self, name: str) -> T:
+        """Import what has this name. ValueError, one line: unknown, or a plugin that cannot be loaded."""
+        if name in self.builtins:
+            module, _, attribute = self.builtins[name].partition(":")
+            return cast(T, getattr(import_module(module), attribute))
+        plugin = self._plugin(name)
+        try:
+            loaded = plugin.load()
+            return cast(T, loaded) if self.accept is None else self.accept(loaded)
+        except (Exception, SystemExit) as error:
+            # A plugin's import may raise anything; a ValueError of `accept` speaks for itself.
+            reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+            reason = " ".join(reason.split())
+            raise ValueError(f"{self.kind} {name!r}{plugin.where} cannot be loaded: {reason}") from error
+
+    def origin(self, name: str) -> Origin | None:
+        """Say where a plugin comes from, None of a built-in. Loads it; ValueError as `load`."""
+        if name in self.builtins:
+            return None
+        self.load(name)
+        return self._plugin(name).origin()
+
+    def _entries(self) -> Collection[EntryPoint]:
+        return () if self.group is None else entry_points(group=self.group)
+
+    def _plugin(self, name: str) -> _Plugin:
+        if self.group is not None:
+            if found := _FILE.fullmatch(name):
+                return _File(Path(found["path"]), found["name"])
+            if name.endswith(".py"):
+                raise ValueError(f"{self.kind} {name!r}: say which of the file's names, as in {name}:NAME")
+        entries = [entry for entry in self._entries() if entry.name == name]
+        if not entries:
+            raise ValueError(unknown(self.kind, name, self.names()))
+        if len(entries) > 1:
+            packages = " and ".join(sorted(_package(entry) or "?" for entry in entries))
+            raise ValueError(f"{self.kind} {name!r} is given by {packages}: uninstall all but one")
+        return _Installed(entries[0])
+
+
+def is_file_reference(name: str) -> bool:
+    """Tell `PATH.py:NAME` from a name."""
+    return _FILE.fullmatch(name) is not None
+
+
+def anchored(name: str, folder: Path) -> str:
+    """Make a file reference absolute, a relative path taken from `folder`; leave other names as they are."""
+    found = _FILE.fullmatch(name)
+    return name if found is None else f"{(folder / found['path']).resolve()}:{found['name']}"
+
+
+def unknown(kind: str, name: str, known: Collection[str]) -> str:
+    """Message for a name that is not among `known`, with the one that was perhaps meant."""
+    lower = {entry.lower(): entry for entry in known}
+    near = get_close_matches(name.lower(), lower, n=1)
+    hint = f"did you mean {lower[near[0]]!r}?" if near else f"known: {', '.join(sorted(known))}"
+    return f"unknown {kind} {name!r}; {hint}"
+
+
+class _Plugin(Protocol):
+    @property
+    def where(self) -> str: ...
+
+    def load(self) -> object: ...
+
+    def origin(self) -> Origin: ...
+
+
+@dataclass(frozen=True)
+class _Installed:
+    """An entry point."""
+
+    entry: EntryPoint
+
+    @property
+    def where(self) -> str:
+        return f" of the package {_package(self.entry)}"
+
+    def load(self) -> object:
+        return self.entry.load()
+
+    def origin(self) -> Origin:
+        file = getattr(import_module(self.entry.module), "__file__", None)
+        sha256 = _sha256(Path(file).read_bytes()) if file is not None and Path(file).is_file() else None
+        version = None if self.entry.dist is None else self.entry.dist.version
+        return Origin(self.entry.name, _package(self.entry), version, sha256)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A name that a file defines. Every content of the file is a module of its own, so an edit is seen at once."""
+
+    path: Path
+    name: str
+    where = ""
+
+    def load(self) -> object:
+        module = _module(self.path)
+        if not hasattr(module, self.name):
+            raise ValueError(f"{self.path} defines no {self.name!r}")
+        return getattr(module, self.name)
+
+    def origin(self) -> Origin:
+        return Origin(f"{self.path.name}:{self.name}", None, None, _sha256(self.path.read_bytes()))
+
+
+class _Source(ExecutionLoader):
+    """Execute the very bytes that were hashed: no cache of bytecode, no second look at the file."""
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        self._path, self._content = path, content
+
+    def get_filename(self, fullname: str) -> str:
+        return str(self._path)
+
+    def get_source(self, fullname: str) -> str:
+        return decode_source(self._content)
+
+    def get_code(self, fullname: str) -> Any:
+        return self.source_to_code(self._content, self.get_filename(fullname))
+
+
+def _module(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    content = path.read_bytes()
+    name = f"hyperscale_plugin_{_sha256(content)[:16]}"
+    with _LOADING:
+        if name in sys.modules:
+            return sys.modules[name]
+        spec = spec_from_loader(name, _Source(path.resolve(), content))
+        assert spec is not None, "a loader was given"
+        module = module_from_spec(spec)
+        # Dataclasses and pickles look a class's module up while it is being executed.
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)  # type: ignore[union-attr]
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return module
+
+
+def _package(entry: EntryPoint) -> str | None:
+    return None if entry.dist is None else entry.dist.name
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
