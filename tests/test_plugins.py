@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ def accept(found: object) -> type:
     return found
 
 
-SHAPES: Registry[type] = Registry(
+SHAPES: Registry[Any] = Registry(
     "shape", {"fraction": "fractions:Fraction", "decimal": "decimal:Decimal"}, GROUP, accept
 )
 

@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from itertools import accumulate
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 from hyperscale.grading.base import NOTHING, Extraction, Grader
 from hyperscale.grading.extract import MAX_ANSWER, last_box
@@ -26,7 +26,7 @@ class Math(Grader):
     name = "math"
     compares = True
     probe = "0"
-    imports = ("math_verify",)
+    imports: ClassVar[tuple[str, ...]] = ("math_verify",)
 
     def extract(self, text: str, *, finished: bool) -> Extraction:
         """The last box, which the cut cannot have split: it has ended."""

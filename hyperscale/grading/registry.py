@@ -48,12 +48,14 @@ def load_grader(grader: str | GraderRef | Grader) -> Grader:
         return grader
     name, pattern = grader if isinstance(grader, GraderRef) else (grader, None)
     loaded: Any = GRADERS.load(name)
+    made: Grader
     if loaded.takes_pattern and isinstance(loaded, type):
-        made: Grader = loaded(pattern)
-        return made
-    if pattern is not None:
+        made = loaded(pattern)
+    elif pattern is not None:
         raise ValueError(f"the grader {name} takes no pattern: leave grader_pattern out")
-    return loaded() if isinstance(loaded, type) else loaded
+    else:
+        made = loaded() if isinstance(loaded, type) else loaded
+    return made
 
 
 def gold_normal(grader: str | GraderRef | Grader, gold: str) -> str:

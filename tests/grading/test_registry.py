@@ -68,7 +68,7 @@ def test_a_grader_beside_its_task_judges_in_the_workers_and_is_part_of_the_ident
     assert kept["grader"] == "last.py:Last"
     assert kept["grader_origin"] == {"name": "last.py:Last", "package": None, "version": None, "sha256": digest}
     (task.parent / "last.py").write_text(LAST + "# changed\n")
-    with pytest.raises(ValueError, match="grader_origin.sha256"):
+    with pytest.raises(ValueError, match=r"grader_origin\.sha256"):
         run_fake(config)
 
 
