@@ -6,19 +6,17 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from math import comb, inf
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hyperscale.grading.pass_at_k import pass_at_k
-from hyperscale.grading.vote import majority
+from hyperscale.grading.registry import load_aggregate
 from hyperscale.hardware.roofline import Ceiling, prompt_seconds, roofline_micros
 from hyperscale.results.rows import STEP_COLUMNS, STEP_THREADS, frame_to_arrow
 from hyperscale.results.schema import ACCOUNTINGS, OUTCOME_KEY, OUTCOMES, SAMPLE_KEY
 
-Aggregate = Literal["majority", "pass"]
 Answers = Sequence[tuple[str | None, str | None]]
 Classes = Callable[[str, Answers], list[int]]
 
@@ -56,7 +54,7 @@ def outcomes(
     samples: pd.DataFrame,
     grades: pd.DataFrame,
     grid: Sequence[tuple[int, int]],
-    aggregates: Mapping[str, Aggregate],
+    aggregates: Mapping[str, str],
     classes: Classes,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -194,7 +192,7 @@ def _union(sharers: NDArray[np.int64], pool: int, width: int) -> float:
 
 
 def _scores(
-    pools: pd.DataFrame, costs: pd.DataFrame, aggregates: Mapping[str, Aggregate], classes: Classes, seed: int
+    pools: pd.DataFrame, costs: pd.DataFrame, aggregates: Mapping[str, str], classes: Classes, seed: int
 ) -> Iterator[tuple[float, float]]:
     """(expected accuracy, share of tied votes; NaN where nothing is voted) of each row of `costs`."""
     members = pools.groupby(_POOL).indices
@@ -205,13 +203,11 @@ def _scores(
         pool = tuple(key)
         _, task, problem_id, length = pool
         threads = members[pool]
-        if aggregates[task] == "pass":
-            yield pass_at_k(len(threads), int(correct[threads].sum()), width), np.nan
-            continue
+        aggregate = load_aggregate(aggregates[task])
         if pool not in voted:
-            voted[pool] = classes(task, [answers[thread] for thread in threads])
+            voted[pool] = classes(task, [answers[thread] for thread in threads]) if aggregate.votes else []
         subsets = _seed(seed, task, problem_id, length)
-        yield majority(voted[pool], correct[threads].tolist(), width, seed=subsets)
+        yield aggregate.score(voted[pool], correct[threads].tolist(), width, seed=subsets)
 
 
 def _seed(seed: int, task: str, problem_id: str, length: int) -> int:

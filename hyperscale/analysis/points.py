@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from hyperscale.analysis.intervals import mean_interval
-from hyperscale.analysis.outcomes import Aggregate
 from hyperscale.results.rows import frame_to_arrow
 from hyperscale.results.schema import ACCOUNTINGS, POINT_KEY, POINTS
 
@@ -20,7 +19,7 @@ _MEANS += ["batch_threads"]
 class TaskPlan(NamedTuple):
     """What a sweep means to do with a task: what its points are, and when they are complete."""
 
-    aggregate: Aggregate
+    aggregate: str
     chance: float
     """Accuracy of guessing, 0..1."""
     problems: int

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from hyperscale.analysis.pareto import require_columns
+from hyperscale.grading.registry import load_aggregate
 from hyperscale.results.manifest import read_manifest
 from hyperscale.results.rows import completed
 from hyperscale.results.schema import POINTS
@@ -86,7 +87,8 @@ def short_model(model: str) -> str:
 
 def counts(points: pd.DataFrame) -> str:
     """Write the basis of a task's accuracies: `maj@W, 40 problems, 320 samples`."""
-    votes = "pass@W" if (points["aggregate"] == "pass").all() else "maj@W"
+    names = set(points["aggregate"])
+    votes = load_aggregate(names.pop() if len(names) == 1 else "majority").label
     return f"{votes}, {_span(points['problems'])} problems, {_span(points['samples'])} samples"
 
 

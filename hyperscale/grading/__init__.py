@@ -1,8 +1,26 @@
 """Verdicts on chains, votes among them, and estimates from them."""
 
+from hyperscale.grading.aggregate import Aggregate
+from hyperscale.grading.base import NOTHING, Extraction, Grader, GradeRequest, GraderRef, Verdict
 from hyperscale.grading.pass_at_k import pass_at_k
-from hyperscale.grading.pool import GradingPool, gold_normal
-from hyperscale.grading.verdict import GradeRequest, Verdict
+from hyperscale.grading.pool import GradingPool
+from hyperscale.grading.registry import AGGREGATES, GRADERS, gold_normal, load_aggregate, load_grader
 from hyperscale.grading.vote import majority
 
-__all__ = ["GradeRequest", "GradingPool", "Verdict", "gold_normal", "majority", "pass_at_k"]
+__all__ = [
+    "AGGREGATES",
+    "GRADERS",
+    "NOTHING",
+    "Aggregate",
+    "Extraction",
+    "GradeRequest",
+    "Grader",
+    "GraderRef",
+    "GradingPool",
+    "Verdict",
+    "gold_normal",
+    "load_aggregate",
+    "load_grader",
+    "majority",
+    "pass_at_k",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hyperscale.grading.verdict import NOTHING, Extraction
+from hyperscale.grading.base import NOTHING, Extraction, Grader, ungradable
 
 _STYLE = r"\\(?:text|textbf|mathrm|mathbf)\s*\{"
 _BEFORE = rf"(?:[\s:：*$({{\[\"“`]|\\[(\[]|\\boxed\s*\{{|{_STYLE})*+"
@@ -25,6 +25,27 @@ _ANOTHER_FOLLOWS = re.compile(
     rf"{_AFTER}(?:(?:\bor\b|\band\b|/){_BEFORE}[A-D](?![A-Za-z])"
     rf"|,{_BEFORE}[A-D](?![A-Za-z]){_AFTER}(?:\Z|,|or\b|and\b|are\b|(?<=\n)))"
 )
+
+
+class Choice(Grader):
+    """Compare letters from A to D."""
+
+    name = "choice"
+
+    def extract(self, text: str, *, finished: bool) -> Extraction:
+        """The last letter that the text gives as its answer."""
+        return choice_answer(text, finished=finished)
+
+    def normal(self, answer: str) -> str | None:
+        """The capital letter."""
+        letter = answer.strip().upper()
+        return letter if letter in ("A", "B", "C", "D") else None
+
+    def gold(self, text: str) -> str:
+        """The gold, which must be a capital letter already: the task put it there."""
+        if self.normal(text) != text:
+            raise ungradable(text, self.name)
+        return text
 
 
 def choice_answer(text: str, *, finished: bool) -> Extraction:

@@ -2,29 +2,66 @@
 
 from __future__ import annotations
 
-from hyperscale.grading.verdict import NOTHING, Extraction
-from hyperscale.tasks.generators.base import answer_of
-from hyperscale.tasks.generators.countdown import Countdown, signed_terms
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from hyperscale.grading.base import NOTHING, Extraction, Grader, ungradable
+from hyperscale.grading.chains import answer_of
+
+_NUMBER = "([1-9][0-9]?)"
+_ANSWER = re.compile(f"{_NUMBER} ([+-]) {_NUMBER} ([+-]) {_NUMBER}")
+_GOLD = re.compile(rf"{_NUMBER} {_NUMBER} {_NUMBER} {_NUMBER} \? {_NUMBER}")
 
 
-def countdown_answer(text: str, *, finished: bool) -> Extraction:
-    """What stands behind the last word `answer`, in a chain that ended by itself: a cut may have split the sum.
+class CountdownSum(Grader):
+    """Verify sums: many answers are right, and none is compared with another but for its terms."""
 
-    The normal form leaves the order of the terms out; there is none where it is not a sum of three numbers.
-    """
-    answer = answer_of(text) if finished else None
-    if answer is None:
-        return NOTHING
+    name = "countdown"
+
+    def extract(self, text: str, *, finished: bool) -> Extraction:
+        """Words behind the last `answer`, in a chain that ended by itself: a cut may have split the sum."""
+        answer = answer_of(text) if finished else None
+        return NOTHING if answer is None else Extraction(answer, self.normal(answer))
+
+    def normal(self, answer: str) -> str | None:
+        """The terms with their signs, sorted; None where it is not a sum of three numbers."""
+        terms = signed_terms(answer)
+        return None if terms is None else " ".join(f"{term:+d}" for term in sorted(terms))
+
+    def gold(self, text: str) -> str:
+        """The gold itself, which states a problem as `9 11 22 19 ? 14` does: four numbers and the target."""
+        if parse_gold(text) is None:
+            raise ungradable(text, self.name)
+        return text
+
+    def right(self, gold: str, found: Extraction) -> bool:
+        """Whether the answer uses the numbers of the gold, each at most as often as there, and hits its target."""
+        stated = parse_gold(gold)
+        return found.answer is not None and stated is not None and solves(found.answer, *stated)
+
+
+def parse_gold(gold: str) -> tuple[tuple[int, ...], int] | None:
+    """Numbers and target of a gold such as `9 11 22 19 ? 14`; None for all that has not this form."""
+    found = _GOLD.fullmatch(gold)
+    if found is None:
+        return None
+    *numbers, target = map(int, found.groups())
+    return tuple(numbers), target
+
+
+def solves(answer: str, numbers: Sequence[int], target: int) -> bool:
+    """Whether it has the form `a + b - c`, uses each number at most as often as given, and makes the target."""
     terms = signed_terms(answer)
-    return Extraction(answer, None if terms is None else " ".join(f"{term:+d}" for term in sorted(terms)))
+    used = Counter(abs(term) for term in terms or ())
+    return terms is not None and sum(terms) == target and used <= Counter(numbers)
 
 
-def countdown_gold(gold: str) -> str | None:
-    """The gold itself, if it states a problem as `9 11 22 19 ? 14` does: four numbers and the target."""
-    return None if Countdown.from_gold(gold) is None else gold
-
-
-def is_solution(answer: str | None, gold: str) -> bool:
-    """Whether the answer uses the numbers of the gold, each at most as often as there, and hits its target."""
-    problem = Countdown.from_gold(gold)
-    return answer is not None and problem is not None and problem.is_right(answer)
+def signed_terms(answer: str) -> tuple[int, ...] | None:
+    """`22 - 19 + 11` as (22, -19, 11); None for all that has not this form."""
+    found = _ANSWER.fullmatch(answer)
+    if found is None:
+        return None
+    first, *rest = found.groups()
+    signs = (1 if sign == "+" else -1 for sign in rest[::2])
+    return int(first), *(sign * int(number) for sign, number in zip(signs, rest[1::2], strict=True))

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import re
 
-from hyperscale.grading.verdict import NOTHING, Extraction
-from hyperscale.tasks.generators.base import answer_of
+from hyperscale.grading.base import NOTHING, Extraction, Grader
+from hyperscale.grading.chains import answer_of
 
 _NUMBER = re.compile("[0-9]{1,9}")
+
+
+class Final(Grader):
+    """Compare whole numbers."""
+
+    name = "final"
+
+    def extract(self, text: str, *, finished: bool) -> Extraction:
+        """The number behind the last `answer`."""
+        return final_answer(text, finished=finished)
+
+    def normal(self, answer: str) -> str | None:
+        """The number without leading zeros."""
+        return final_normal(answer)
 
 
 def final_answer(text: str, *, finished: bool) -> Extraction:

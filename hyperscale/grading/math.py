@@ -6,18 +6,39 @@ import re
 from contextlib import suppress
 from itertools import accumulate
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
+from hyperscale.grading.base import NOTHING, Extraction, Grader
 from hyperscale.grading.extract import MAX_ANSWER, last_box
 from hyperscale.grading.latex import base_numeral, clean, is_text, normal_form, words
 from hyperscale.grading.units import unit, units_clash, without_unit
-from hyperscale.grading.verdict import NOTHING, Extraction
 
 _TOLERANCE = 5e-6
 _MAX_BITS = 2**17
 _MAX_NESTING = 40
 _OR = re.compile(r"\\text ?\{ ?or ?\}|\\(?:lor|vee)(?![a-zA-Z])|(?<![a-zA-Z])or(?![a-zA-Z])|\\cup(?![a-zA-Z])")
 _INEQUALITY = re.compile(r"[<>]|\\(?:le|leq|ge|geq|lt|gt)(?![a-zA-Z])")
+
+
+class Math(Grader):
+    """Compare what boxes hold, in value and form."""
+
+    name = "math"
+    compares = True
+    probe = "0"
+    imports: ClassVar[tuple[str, ...]] = ("math_verify",)
+
+    def extract(self, text: str, *, finished: bool) -> Extraction:
+        """The last box, which the cut cannot have split: it has ended."""
+        return math_answer(text)
+
+    def normal(self, answer: str) -> str | None:
+        """Cheap normal form; any answer has one."""
+        return normal_form(answer)
+
+    def equal(self, gold: str, answer: str) -> bool:
+        """Ask math-verify, and correct it."""
+        return equivalent(gold, answer)
 
 
 def math_answer(text: str) -> Extraction:

@@ -1,4 +1,4 @@
-"""Answers that are plain numbers: AIME's integers from 0 to 999, and the numbers of GSM8K and arithmetic."""
+"""Answers that are plain numbers: GSM8K and arithmetic."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import re
 from collections import deque
 from fractions import Fraction
 
+from hyperscale.grading.base import NOTHING, Extraction, Grader
 from hyperscale.grading.extract import MAX_ANSWER, last_box
-from hyperscale.grading.verdict import NOTHING, Extraction
 
-AIME_MAX = 999
 _MAX_DIGITS = 100
 
 _LATEX_NOISE = re.compile(
@@ -17,14 +16,12 @@ _LATEX_NOISE = re.compile(
 )
 _WRAPPER = re.compile(r"\\(?:text(?:bf|rm|it)?|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
 _FRACTION = re.compile(r"\\[dtc]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(-?\d+)\s*\}")
-_NUMBER = re.compile(
+NUMBER = re.compile(
     r"(?<![\w.])(?:(?<![\d)] )(?P<sign>[-+]) ?)?(?:[€£] ?)?"
     r"(?:(?P<units>\d{1,3}(?:,\d{3})+|\d+) +(?=\d+ ?/ ?\d))?"
     r"(?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?P<decimals>\.\d+)?(?<=\d)"
     r"(?:\s*/\s*(?P<denominator>\d+))?"
 )
-_LABEL = re.compile(r"[\s{]*(?:[A-Za-z][A-Za-z ]*[: ]\s*)?")
-_UNIT = re.compile(r"[\s}]*(?:\s(?!(?:or|and)\b)[A-Za-z][A-Za-z ]*)?[\s.]*")
 _UNCOMPUTED = re.compile(
     r"[eE][-+]?\d|\s*(?:\^|\\[A-Za-z]|(?:[-+*×·÷x/]|\*\*|times|plus|minus|(?:multiplied|divided) by)\s*\(?\s*\d)"
 )
@@ -39,23 +36,18 @@ _LAST_STATEMENTS = 20
 _SENTENCE_END = re.compile(r"\n|[.!?](?=\s|$)|[;]")
 
 
-def integer_answer(text: str) -> Extraction:
-    """Last box of the text, required to hold an integer from 0 to 999 (AIME); leading zeros are dropped."""
-    box = last_box(text)
-    if box is None or len(box) > MAX_ANSWER:
-        return NOTHING
-    return Extraction(box, integer_normal(box))
+class Number(Grader):
+    """Compare exact fractions."""
 
+    name = "number"
 
-def integer_normal(answer: str) -> str | None:
-    """The integer from 0 to 999 that the answer is ("025", "m+n=25", "25.0" -> "25"), else None."""
-    stated = _plain(answer).rpartition("=")[2]
-    found = _NUMBER.search(stated)
-    if found is None or not _LABEL.fullmatch(stated[: found.start()]) or not _UNIT.fullmatch(stated[found.end() :]):
-        return None
-    number = _value(found)
-    in_range = number is not None and number.denominator == 1 and 0 <= number <= AIME_MAX
-    return str(number) if in_range else None
+    def extract(self, text: str, *, finished: bool) -> Extraction:
+        """The number that the text gives as its answer."""
+        return number_answer(text, finished=finished)
+
+    def normal(self, answer: str) -> str | None:
+        """The number, as an exact fraction."""
+        return number_normal(answer)
 
 
 def number_answer(text: str, *, finished: bool) -> Extraction:
@@ -80,7 +72,7 @@ def number_answer(text: str, *, finished: bool) -> Extraction:
         if not negated and not cut and (normal := number_normal(sentence)):
             return Extraction(sentence.strip(), normal)
         refused = refused or any(map(str.isdigit, sentence))
-    if finished and not refused and (numbers := _numbers(_plain(text[-MAX_ANSWER:]))):
+    if finished and not refused and (numbers := _numbers(plain(text[-MAX_ANSWER:]))):
         return Extraction(str(numbers[-1]), str(numbers[-1]))
     return NOTHING
 
@@ -93,25 +85,27 @@ def number_normal(answer: str) -> str | None:
 
 def _read(answer: str) -> Fraction | None:
     """First number right of the last `=`; None where a sum or product stands there uncomputed."""
-    stated = _plain(answer).rpartition("=")[2]
-    found = _NUMBER.search(stated)
+    stated = plain(answer).rpartition("=")[2]
+    found = NUMBER.search(stated)
     if found is None or _UNCOMPUTED.match(stated, found.end()):
         return None
-    return _value(found)
+    return value_of(found)
 
 
 def _numbers(text: str) -> list[Fraction]:
-    values = (_value(found) for found in _NUMBER.finditer(text))
+    values = (value_of(found) for found in NUMBER.finditer(text))
     return [value for value in values if value is not None]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """The text without markup around its numbers."""
     text = text.replace("−", "-").replace("–", "-").replace("°", "")
     text = _LATEX_NOISE.sub(lambda noise: "," if noise[0] == "{,}" else "", text.replace("\\$", ""))
     return _FRACTION.sub(r" \1/\2", _WRAPPER.sub(r" \1 ", text))
 
 
-def _value(found: re.Match[str]) -> Fraction | None:
+def value_of(found: re.Match[str]) -> Fraction | None:
+    """The value of a match of NUMBER; None where it has too many digits, or 0 below its line."""
     whole = (found["whole"] or "0").replace(",", "")
     if len(found[0]) > _MAX_DIGITS or (found["denominator"] and not int(found["denominator"])):
         return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import deque
 
+from hyperscale.grading.base import NOTHING, Extraction, Grader
 from hyperscale.grading.extract import MAX_ANSWER, last_box
-from hyperscale.grading.verdict import NOTHING, Extraction
 
 _MARK = re.compile(r"\banswers?\b[ \t]*+\**+[ \t]*+(?:\b(?:is|are)\b[ \t]*+:?|:)", re.IGNORECASE)
 _VERB = re.compile(r"\b(?:is|are)\b[ \t]*:?|:", re.IGNORECASE)
@@ -16,6 +16,20 @@ _APART = re.compile(r"[\s,;{}]+")
 _AROUND = "*`\"'“”‘’.:!?()[]<>$_"
 _BETWEEN = frozenset({"", "and", "&", "var", "-", "•"})
 """What may stand between the words without being one of them; `VAR` is how RULER announces a variable."""
+
+
+class Words(Grader):
+    """Compare sets of words."""
+
+    name = "words"
+
+    def extract(self, text: str, *, finished: bool) -> Extraction:
+        """The words that are announced as the answer."""
+        return words_answer(text, finished=finished)
+
+    def normal(self, answer: str) -> str | None:
+        """The different words, sorted."""
+        return words_normal(answer)
 
 
 def words_answer(text: str, *, finished: bool) -> Extraction:

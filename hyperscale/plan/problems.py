@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hyperscale.config import SweepConfig
-from hyperscale.grading import gold_normal
+from hyperscale.grading import load_grader
 from hyperscale.tasks.load import LoadedProblems, load_problems, load_task
 from hyperscale.tasks.options import check_task_options
 from hyperscale.tasks.task import Task
@@ -33,9 +33,10 @@ def load_sources(config: SweepConfig) -> list[Source]:
     check_task_options(tasks, config.task_options)
     sources = [Source(task, load(task, config)) for task in tasks]
     for source in sources:
+        grader = load_grader(source.task.grader_ref)
         for problem in source.loaded.problems:
             try:
-                gold_normal(source.task.grader, problem.gold)
+                grader.gold(problem.gold)
             except ValueError as error:
                 raise ValueError(f"task {problem.task}, problem {problem.id}: {error}") from None
     return sources

@@ -125,7 +125,7 @@ OUTCOME_KEY = (*POINT_KEY, "problem_id")
 
 POINTS = [
     *_POINT_KEYS,
-    Column("aggregate", pa.string(), "", "`majority` or `pass`: how W answers become one verdict."),
+    Column("aggregate", pa.string(), "", "`majority`, `pass` or `mean`: how W answers become one verdict."),
     Column("accuracy", pa.float64(), "0..1", "Mean over problems of the outcome's accuracy."),
     Column("accuracy_low", pa.float64(), "0..1", "Lower end of its 95 % interval (BCa bootstrap over problems; exact binomial where all problems agree)."),
     Column("accuracy_high", pa.float64(), "0..1", "Upper end."),

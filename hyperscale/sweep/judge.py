@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import pandas as pd
 
-from hyperscale.analysis.outcomes import SAMPLE_COLUMNS, Aggregate, outcomes
-from hyperscale.grading import GradeRequest, GradingPool
+from hyperscale.analysis.outcomes import SAMPLE_COLUMNS, outcomes
+from hyperscale.grading import GradeRequest, GraderRef, GradingPool
 from hyperscale.plan.grid import Point
 from hyperscale.results.sample import Row
 from hyperscale.results.schema import GRADE_KEY, SAMPLE_KEY
@@ -36,8 +36,8 @@ class Judged:
 class Case:
     """A finished problem: CASE_COLUMNS of every sample of its pool, and the grade rows that it already has."""
 
-    grader: str
-    aggregate: Aggregate
+    grader: str | GraderRef
+    aggregate: str
     gold: str
     points: tuple[Point, ...]
     """The (W, L) that its run covers."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from hyperscale.config import SweepConfig, stable_hash
+from hyperscale.grading.registry import GRADERS
 from hyperscale.plan.runs import Run
 from hyperscale.process.provenance import now
 from hyperscale.results.manifest import check_identity
@@ -49,7 +51,7 @@ def describe_task(
             **({} if task.adapter is None else {"adapter": task.adapter}),
             "split": task.split,
             "columns": None if task.columns is None else task.columns.model_dump(mode="json"),
-            "grader": task.grader,
+            **_grader(task),
             "grading_version": GRADING_VERSION,
             **({"code_grader": code_grader} if task.grader == "code" else {}),
         },
@@ -59,6 +61,16 @@ def describe_task(
         "problems": len(loaded.problems),
         "partial": loaded.partial,
         "pools": _pools(runs),
+    }
+
+
+def _grader(task: Task) -> dict[str, Any]:
+    """The grader's name; only where there are such, its pattern and the plugin that it is."""
+    origin = GRADERS.origin(task.grader_ref.name)
+    return {
+        "grader": task.grader if origin is None else origin.name,
+        **({} if task.grader_pattern is None else {"grader_pattern": task.grader_pattern}),
+        **({} if origin is None else {"grader_origin": asdict(origin)}),
     }
 
 

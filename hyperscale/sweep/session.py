@@ -213,7 +213,7 @@ class Session:
 
     def _stored_cases(self, source: Source, run: Run, run_id: str) -> dict[str, Case]:
         cases = {
-            problem.id: Case(source.task.grader, source.task.aggregate, problem.gold, run.points)
+            problem.id: Case(source.task.grader_ref, source.task.aggregate, problem.gold, run.points)
             for problem in source.loaded.problems
         }
         for table, columns in (("samples", CASE_COLUMNS), ("grades", None)):

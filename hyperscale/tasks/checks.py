@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from hyperscale.plugins import unknown
 from hyperscale.tasks.task import LETTERS, PLACEHOLDER, Task
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ _OF_THE_HUB = ("hub_config", "revision", "local", "local_split")
 
 def check_task(task: Task) -> None:
     """Refuse a task whose fields contradict one another, with a ValueError that names the field."""
+    _check_grading(task)
     _check_source(task)
     wanted = {"problem", *(LETTERS if task.grader == "choice" else "")}
     if (found := set(PLACEHOLDER.findall(task.prompt))) != wanted:
@@ -26,14 +28,23 @@ def check_task(task: Task) -> None:
         raise ValueError("columns.distractors must name 3 columns for the grader choice, none for others")
 
 
+def _check_grading(task: Task) -> None:
+    """ValueError unless the task's grader and aggregate can be had, and go together."""
+    from hyperscale.grading.registry import AGGREGATES, load_aggregate, load_grader
+
+    grader = load_grader(task.grader_ref)
+    if task.aggregate not in AGGREGATES.names():
+        raise ValueError(f"aggregate: {unknown('aggregate', task.aggregate, AGGREGATES.names())}")
+    if grader.sandboxed and load_aggregate(task.aggregate).votes:
+        free = " or ".join(f'"{name}"' for name in AGGREGATES.names() if not load_aggregate(name).votes)
+        raise ValueError(f"aggregate must be {free} with the grader code: programs are tested, they do not vote")
+
+
 def _check_source(task: Task) -> None:
     """ValueError unless the task says in one way where its rows come from, and how to read them."""
     adapter = None if task.adapter is None else _check_adapter(task, task.adapter)
-    if task.grader == "code":
-        if adapter is None:
-            raise ValueError("the grader code needs an adapter that gives tests, such as livecodebench or humaneval")
-        if task.aggregate != "pass":
-            raise ValueError('aggregate must be "pass" with the grader code: programs are tested, they do not vote')
+    if task.grader == "code" and adapter is None:
+        raise ValueError("the grader code needs an adapter that gives tests, such as livecodebench or humaneval")
     given = [name for name in ("hub_id", "rows", "generator") if getattr(task, name) is not None]
     if adapter is not None and adapter.generates:
         if given:

@@ -8,9 +8,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
+
+from hyperscale.plugins import anchored
+
+if TYPE_CHECKING:
+    from hyperscale.grading.base import GraderRef
 
 LETTERS = "ABCD"
 PLACEHOLDER = re.compile(r"\{(problem|[A-D])\}")
@@ -54,11 +59,21 @@ class Task(BaseModel, frozen=True, extra="forbid"):
     columns: Columns | None = None
     prompt: str = Field(min_length=1)
     system: str | None = None
-    grader: Literal["math", "integer", "number", "choice", "final", "countdown", "words", "code"]
-    aggregate: Literal["majority", "pass"]
+    grader: str = Field(min_length=1)
+    """A grader of `hyperscale.grading`, of an installed package, or `PATH.py:NAME`, relative to this file's folder."""
+    grader_pattern: str | None = None
+    """The pattern of the grader `regex`."""
+    aggregate: str = Field(min_length=1)
     chance: float = Field(default=0.0, ge=0.0, lt=1.0)
     folder: Path
     """Where the TOML file lies."""
+
+    @property
+    def grader_ref(self) -> GraderRef:
+        """The grader as every process finds it, whatever its working folder."""
+        from hyperscale.grading.base import GraderRef
+
+        return GraderRef(anchored(self.grader, self.folder), self.grader_pattern)
 
     @property
     def prompt_sha(self) -> str:

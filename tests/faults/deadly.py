@@ -1,19 +1,23 @@
-"""What a grading process does in these tests instead of comparing."""
+"""A grader whose process dies of one answer and hangs at another."""
 
 from __future__ import annotations
 
 import os
 import time
 
-
-def start() -> None:
-    """In place of importing what is slow."""
+from hyperscale.grading.math import Math
 
 
-def compare(gold: str, answer: str) -> bool:
-    """Dies of one answer, hangs at another, and finds a third right."""
-    if answer == "die":
-        os._exit(3)
-    if answer == "hang":
-        time.sleep(600)
-    return answer == "right"
+class Deadly(Math):
+    """Reads answers as `math` does, without its slow imports."""
+
+    name = "deadly"
+    imports = ()
+
+    def equal(self, gold: str, answer: str) -> bool:
+        """Dies of one answer, hangs at another, and finds a third right."""
+        if answer == "die":
+            os._exit(3)
+        if answer == "hang":
+            time.sleep(600)
+        return answer == "right"

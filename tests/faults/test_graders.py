@@ -26,11 +26,10 @@ FLAGS = {"die": "error", "right": None, "hang": "timeout", "wrong": None}
 
 @pytest.fixture
 def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("hyperscale.grading.pool.equivalent", deadly.compare)
-    monkeypatch.setattr("hyperscale.grading.pool._start_worker", deadly.start)
     monkeypatch.setattr("hyperscale.sweep.run.GradingPool", partial(GradingPool, workers=1, timeout=1.0))
     path = write_task(tmp_path, problems=4)
-    path.write_text(path.read_text().replace('"integer"', '"math"').replace('"majority"', '"pass"'))
+    grader = f'"{deadly.__file__}:Deadly"'
+    path.write_text(path.read_text().replace('"integer"', grader).replace('"majority"', '"pass"'))
     return path
 
 

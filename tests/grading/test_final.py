@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hyperscale.grading import gold_normal
 from hyperscale.grading.final import final_answer, final_normal
-from hyperscale.grading.pool import gold_normal
 
 
 @pytest.mark.parametrize(

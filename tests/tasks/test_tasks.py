@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -239,7 +240,7 @@ def test_a_task_of_ones_own_is_a_toml_file(own_task: Path) -> None:
         (
             'grader = "number"',
             'grader = "numbr"',
-            "grader: Input should be 'math', 'integer', 'number', 'choice', 'final', 'countdown', 'words' or 'code'",
+            "unknown grader 'numbr'; did you mean 'number'",
         ),
         ('title = "Mine"', 'title = "Mine"\ncolour = "red"', "colour: Extra inputs are not permitted"),
         ('rows = "rows.jsonl"', "", "give one of hub_id, rows and generator, not none"),
@@ -347,13 +348,16 @@ class TestHub:
 def test_a_wheel_carries_its_tasks_inside_the_package(tmp_path: Path) -> None:
     source = Path(hyperscale.__file__).parent
     package = tmp_path / "hyperscale"
+    shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__", "tiny"))
     shutil.copytree(source.parent / "tasks", package / "task_files")
-    shutil.copytree(source, package, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.nb?", "__pycache__", "tiny"))
     script = (
         "from hyperscale.tasks.load import *\n"
         "print(*task_names(), len(load_problems(load_task('arithmetic')).problems))"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == [*task_names(), str(len(load_problems(load_task("arithmetic")).problems))]
 
 

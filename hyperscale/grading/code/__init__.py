@@ -1,6 +1,6 @@
 """Grades programs."""
 
 from hyperscale.grading.code.gold import Cases, Check, check_gold, parse_gold
-from hyperscale.grading.code.grader import CodeGrader, CodeGrading
+from hyperscale.grading.code.grader import Code, CodeGrader, CodeGrading
 
-__all__ = ["Cases", "Check", "CodeGrader", "CodeGrading", "check_gold", "parse_gold"]
+__all__ = ["Cases", "Check", "Code", "CodeGrader", "CodeGrading", "check_gold", "parse_gold"]

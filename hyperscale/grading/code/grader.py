@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
+from hyperscale.grading.base import NOTHING, Extraction, Grader, GradeRequest, Verdict
 from hyperscale.grading.code import official, strict
 from hyperscale.grading.code.fences import between_last_fences, last_block
-from hyperscale.grading.code.gold import Check, parse_gold
-from hyperscale.grading.verdict import GradeRequest, Verdict
+from hyperscale.grading.code.gold import Check, check_gold, parse_gold
 from hyperscale.sandbox import Sandbox
 
 CodeGrading = Literal["strict", "official"]
@@ -28,6 +28,27 @@ class _Programs(NamedTuple):
     strict: str | None
     official: str
     open: bool
+
+
+class Code(Grader):
+    """Take programs for answers. CodeGrader judges them: the gold says which function to look for, and the tests."""
+
+    name = "code"
+    sandboxed = True
+
+    def extract(self, text: str, *, finished: bool) -> Extraction:
+        """The last complete program, whatever it defines."""
+        source = last_block(text, None).source
+        return NOTHING if source is None else Extraction(source, self.normal(source))
+
+    def normal(self, answer: str) -> str | None:
+        """16 hex digits of the program's SHA-256: only equal sources are equal."""
+        return _digest(answer)
+
+    def gold(self, text: str) -> str:
+        """The gold itself, which must hold tests."""
+        check_gold(text)
+        return text
 
 
 class CodeGrader:
@@ -80,13 +101,17 @@ class CodeGrader:
         answer = programs.strict if self._counts == "strict" else programs.official or None
         return Verdict(
             answer,
-            None if answer is None else hashlib.sha256(answer.encode("utf-8", "replace")).hexdigest()[:16],
+            None if answer is None else _digest(answer),
             passes if self._counts == "strict" else passes_there,
             flag,
             strict=passes,
             official=passes_there,
             graders_differ=passes != passes_there,
         )
+
+
+def _digest(source: str) -> str:
+    return hashlib.sha256(source.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _programs(text: str | None, gold: str) -> _Programs:

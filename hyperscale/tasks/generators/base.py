@@ -10,14 +10,14 @@ from abc import ABC, abstractmethod
 from random import Random
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
+from hyperscale.grading.chains import answer_of
+
 Split = Literal["train", "test"]
 
 TEST_SEED = 999
 """The test set's own seed, whatever the seed of a sweep: it is the same for everyone."""
 
-ANSWER, END = "answer", "<eos>"
 _TEST_SHARE = 50
-_LONGEST_ANSWER = 100
 _MOST_REPEATS = 200
 
 P = TypeVar("P", bound="Puzzle")
@@ -117,16 +117,6 @@ def fixed_set(kind: type[P], size: int, split: Split = "test") -> dict[int, P]:
 def split_of(drawn: Puzzle) -> Split:
     """The split that a problem belongs to, whatever seed or index drew it: one in 50 is held out."""
     return "test" if _hash((drawn.stream, *drawn.canonical)) % _TEST_SHARE == 0 else "train"
-
-
-def answer_of(chain: str) -> str | None:
-    """The words between the last `answer` and the end of a chain; None where nothing, or too much, stands there."""
-    before, mark, after = chain.rpartition(ANSWER)
-    alone = mark and (not before or before[-1].isspace()) and after[:1].isspace()
-    if not alone or len(after) > _LONGEST_ANSWER:
-        return None
-    words = after.split()
-    return " ".join(words[:-1] if words[-1:] == [END] else words) or None
 
 
 def random_numbers(*key: object) -> Random:

@@ -8,15 +8,15 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from random import Random
 from typing import Any, ClassVar, Self
 
-from hyperscale.tasks.generators.base import ANSWER, END, Puzzle
+from hyperscale.grading.chains import ANSWER, END
+from hyperscale.grading.countdown import parse_gold, solves
+from hyperscale.tasks.generators.base import Puzzle
 
 LARGEST_NUMBER, LARGEST_TARGET = 33, 99
 ATTEMPTS = 48
@@ -25,9 +25,6 @@ HITS = 3
 """Of these, those that give the target. A linear form of three numbers is always reached by three of them."""
 
 _ATTEMPT_TOKENS, _ANSWER_TOKENS = 11, 7
-_NUMBER = "([1-9][0-9]?)"
-_ANSWER = re.compile(f"{_NUMBER} ([+-]) {_NUMBER} ([+-]) {_NUMBER}")
-_GOLD = re.compile(rf"{_NUMBER} {_NUMBER} {_NUMBER} {_NUMBER} \? {_NUMBER}")
 
 
 @dataclass(frozen=True)
@@ -53,11 +50,8 @@ class Countdown(Puzzle):
     @classmethod
     def from_gold(cls, gold: str) -> Self | None:
         """The problem whose gold this is; None if it is none's."""
-        found = _GOLD.fullmatch(gold)
-        if found is None:
-            return None
-        *numbers, target = map(int, found.groups())
-        return cls(tuple(numbers), target)
+        stated = parse_gold(gold)
+        return None if stated is None else cls(*stated)
 
     @property
     def prompt(self) -> str:
@@ -95,19 +89,7 @@ class Countdown(Puzzle):
 
     def is_right(self, answer: str) -> bool:
         """Whether it has the form `a + b - c`, uses each number at most as often as given, and makes the target."""
-        terms = signed_terms(answer)
-        used = Counter(abs(term) for term in terms or ())
-        return terms is not None and sum(terms) == self.target and used <= Counter(self.numbers)
-
-
-def signed_terms(answer: str) -> tuple[int, ...] | None:
-    """`22 - 19 + 11` as (22, -19, 11); None for all that has not this form."""
-    found = _ANSWER.fullmatch(answer)
-    if found is None:
-        return None
-    first, *rest = found.groups()
-    signs = (1 if sign == "+" else -1 for sign in rest[::2])
-    return int(first), *(sign * int(number) for sign, number in zip(signs, rest[1::2], strict=True))
+        return solves(answer, self.numbers, self.target)
 
 
 def _results(numbers: tuple[int, ...]) -> Iterator[int]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar, Self
 
-from hyperscale.tasks.generators.base import ANSWER, END, Puzzle, random_numbers
+from hyperscale.grading.chains import ANSWER, END
+from hyperscale.tasks.generators.base import Puzzle, random_numbers
 from hyperscale.tasks.generators.vocabulary import NAMES
 
 HOPS = (2, 16)

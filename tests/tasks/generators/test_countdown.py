@@ -6,8 +6,9 @@ from statistics import mean
 
 import pytest
 
+from hyperscale.grading.countdown import signed_terms
 from hyperscale.tasks.generators import example, puzzle
-from hyperscale.tasks.generators.countdown import ATTEMPTS, HITS, Countdown, signed_terms
+from hyperscale.tasks.generators.countdown import ATTEMPTS, HITS, Countdown
 
 PROBLEM = Countdown((9, 11, 22, 19), 14)
 ATTEMPT = re.compile(r"(\d+) ([+~]) (\d+) = (\d+) ([+~]) (\d+) = (\d+) (\d+) (yes|no)")
