@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 MODEL = "tiny"
@@ -23,9 +24,6 @@ _EXPERIMENT: dict[str, Any] = {
 }
 _QUICK: dict[str, Any] = {"limit": 12, "widths": "1,2,4", "lengths": "128,256,512"}
 
-_GENERAL: dict[str, Any] = {"backends": "vanilla", "temperature": 0.6, "top_p": 0.95, "max_batch": 128}
-"""Defaults of sweeps of other models; the sampling is the paper's."""
-
 _REPLACED_BY = {
     "limit": ("problem_id",),
     "widths": ("budget", "lengths"),
@@ -34,21 +32,19 @@ _REPLACED_BY = {
 """Flags that are left alone where one of these is given."""
 
 
-def fill_in(model: str, given: dict[str, Any], *, quick: bool) -> dict[str, Any]:
-    """Flags by name, with defaults for those that are None. ValueError for --quick with another model."""
-    if quick and model not in _MODELS:
-        raise ValueError(f"--quick is a small version of the built-in experiment on --model {MODEL}; use --limit")
-    chosen: dict[str, Any] = {}
-    if model in _MODELS:
-        chosen = {
-            name: value
-            for name, value in (_EXPERIMENT | (_QUICK if quick else {})).items()
-            if all(given[other] is None for other in _REPLACED_BY.get(name, ()))
-        }
-        if given.get("engine") not in (None, "torch"):
-            chosen["backends"] = "vanilla"  # All that other engines have.
-        backends = (given["backends"] or chosen["backends"]).split(",")
-        if backends == ["vanilla"]:
-            del chosen["cr"]
-    defaults = {**_GENERAL, **chosen}
-    return {name: defaults.get(name) if value is None else value for name, value in given.items()}
+def fill_in(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """What was typed, over the experiment's flags if they are for this model; ValueError for --quick with another."""
+    if typed.get("model", MODEL) not in _MODELS:
+        if typed.get("quick"):
+            raise ValueError(f"--quick is a small version of the built-in experiment on --model {MODEL}; use --limit")
+        return dict(typed)
+    chosen = {
+        key: value
+        for key, value in (_EXPERIMENT | (_QUICK if typed.get("quick") else {})).items()
+        if not any(other in typed for other in _REPLACED_BY.get(key, ()))
+    }
+    if typed.get("engine", "torch") != "torch":
+        chosen["backends"] = "vanilla"  # All that other engines have.
+    if (typed.get("backends") or chosen["backends"]) == "vanilla":
+        del chosen["cr"]
+    return chosen | dict(typed)

@@ -12,9 +12,12 @@ import typer
 import typer.core
 
 from hyperscale import __version__
-from hyperscale.cli.command import takes
-from hyperscale.cli.options import SweepOptions, option
-from hyperscale.cli.retrofit_options import RetrofitOptions
+from hyperscale.cli.command import option, takes
+from hyperscale.cli.experiment import MODEL
+from hyperscale.cli.options import TypedOnly, sweep_config
+from hyperscale.cli.retrofit_options import SAVE_CRS, retrofit_config
+from hyperscale.config import SweepConfig
+from hyperscale.retrofit.config import RetrofitConfig
 from hyperscale.text import parse_list
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -43,6 +46,9 @@ app = typer.Typer(
 )
 
 
+_takes_sweep = takes(sweep_config, SweepConfig, TypedOnly, defaults={"model": MODEL})
+
+
 def main() -> None:
     """Entry point. Exit code 0; 2 on a user's mistake, told in one line; 130 when interrupted."""
     code = run(sys.argv[1:])
@@ -69,16 +75,15 @@ def run(arguments: Sequence[str]) -> int:
 
 
 @app.command(rich_help_panel="Measure")
-@takes(SweepOptions)
+@_takes_sweep
 def sweep(
-    options: SweepOptions,
+    config: SweepConfig,
     dry_run: Annotated[bool, option("Output", "Print the plan and stop.", "--dry-run")] = False,
     force: Annotated[bool, option("Output", "Start afresh; the old folder is moved to NAME.bak-N.", "--force")] = False,
 ) -> int:
     """Generate, grade and measure every point of a W-L grid. Run again to resume; extend the grid to add to it."""
-    config = options.to_config()
     if dry_run:
-        return _print_plan(options)
+        return _print_plan(config)
     from hyperscale.cli.show import print_report
     from hyperscale.executors import executor_class
     from hyperscale.sweep import run as corridor
@@ -93,9 +98,9 @@ def sweep(
 
 
 @app.command(rich_help_panel="Measure")
-@takes(SweepOptions)
+@_takes_sweep
 def plan(
-    options: SweepOptions,
+    config: SweepConfig,
     accelerator: Annotated[
         str | None,
         option("Plan", "h100, h200, a100 or this (measured); default: this machine's GPU, else h100.", "--accelerator"),
@@ -107,14 +112,13 @@ def plan(
     reach: Annotated[float, option("Plan", "Share of its cap that a chain reaches: 1 is the bound.", "--reach")] = 1.0,
 ) -> int:
     """Print points, the runs that cover them, tokens, bytes, time and memory, without loading a model."""
-    return _print_plan(options, accelerator=accelerator, gpus=gpus, prompt_tokens=prompt_tokens, reach=reach)
+    return _print_plan(config, accelerator=accelerator, gpus=gpus, prompt_tokens=prompt_tokens, reach=reach)
 
 
 @app.command(rich_help_panel="Train")
-@takes(RetrofitOptions)
-def retrofit(options: RetrofitOptions) -> int:
+@takes(retrofit_config, RetrofitConfig, defaults={"model": ..., "save_crs": SAVE_CRS})
+def retrofit(config: RetrofitConfig) -> int:
     """Teach a model to compress its KV cache: a family of DMS or DMC checkpoints. Run again to resume."""
-    config = options.to_config()
     from hyperscale.retrofit.progress import make_progress
     from hyperscale.retrofit.run import retrofit as train
     from hyperscale.retrofit.summary import print_report
@@ -209,8 +213,7 @@ def _root(
 UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]
 
 
-def _print_plan(options: SweepOptions, **assumed: Any) -> int:
-    config = options.to_config()
+def _print_plan(config: SweepConfig, **assumed: Any) -> int:
     from hyperscale.cli.show_plan import count_problems, print_plan
     from hyperscale.plan.cost import Assumptions
 

@@ -4,70 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import field_validator, model_validator
 
-from hyperscale.storage.remote import to_place
-from hyperscale.text import wording
+from hyperscale.config.fields import OptionValue, Sampling, SweepFields
+from hyperscale.config.flag import checked
 
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+__all__ = ["IDENTITY_FIELDS", "OptionValue", "Sampling", "SweepConfig", "make_config", "stable_hash"]
 
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p", "seed")
 IDENTITY_FIELDS = ("model", "revision", "dtype", *SAMPLING_FIELDS, "batch_invariant")
 """Fields that decide what is drawn. A results folder holds one identity, whatever else changes."""
 
-OptionValue = bool | int | float | str
-"""What a setting of a backend can be."""
-
 MAX_THREADS = 65_536
 """Threads a problem may have: what is asked for by mistake must not fill the memory before it is told."""
 
 
-def _known_device(device: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise ValueError(f"--device {device!r}: must be auto, cpu, cuda or cuda:N")
-    return device
-
-
-def _place(given: Any) -> Path:
-    if not isinstance(given, str | Path) and not hasattr(given, "storage_options"):
-        raise ValueError(f"--output-dir {given!r}: must be a folder or a URL")
-    if not str(given):
-        raise ValueError("--output-dir must not be empty")
-    return to_place(given)
-
-
-Device = Annotated[str, AfterValidator(_known_device)]
-"""--device, checked."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How a token is drawn. `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 are off."""
-
-    temperature: float = 0.6
-    top_p: float = 0.95
-    top_k: int = 0
-    min_p: float = 0.0
-    seed: int = 0
-
-
-class SweepConfig(BaseModel, frozen=True, extra="forbid"):
+class SweepConfig(SweepFields, frozen=True):
     """A validated sweep.
 
     Three kinds of fields. IDENTITY_FIELDS (and the tasks' prompts) decide what is drawn: another value needs
@@ -75,63 +30,6 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     drawn: extending them generates what is missing. The rest (device, memory budget, batch, data, folder) says how,
     and is free to change.
     """
-
-    model: str = Field(min_length=1)
-    revision: str | None = None
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: Device = "auto"
-
-    tasks: tuple[str, ...] = Field(min_length=1)
-    data: Path | None = None
-    limit: int | None = Field(default=None, ge=1)
-    problem_ids: tuple[str, ...] = ()
-    task_options: tuple[tuple[str, str, str], ...] = ()
-    """Which problems tasks with an adapter choose: (task or "" for all, key, value as typed), sorted."""
-
-    code_grader: Literal["strict", "official"] = "strict"
-    """Which grader of code decides; both are recorded."""
-    sandbox: Literal["auto", "bubblewrap", "namespaces"] = "auto"
-    confirm_run_unsafe_code: bool = False
-
-    backends: tuple[str, ...] = Field(default=("vanilla",), min_length=1)
-    compression_ratios: tuple[Annotated[float, Field(gt=1, allow_inf_nan=False)], ...] = ()
-
-    backend_options: tuple[tuple[str, str, OptionValue], ...] = ()
-    """Settings that differ from a backend's defaults: (backend, field, value), sorted."""
-
-    grid: tuple[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], ...] = Field(min_length=1)
-    """Points asked for: (width, length) pairs, in threads and tokens, sorted, no pair twice."""
-    pool: int | None = Field(default=None, ge=1)
-    """Threads generated per problem, at least the largest width. More threads, tighter points."""
-
-    temperature: float = Field(default=0.6, ge=0, allow_inf_nan=False)
-    top_p: float = Field(default=0.95, gt=0, le=1, allow_inf_nan=False)
-    top_k: int = Field(default=0, ge=0)
-    min_p: float = Field(default=0.0, ge=0, lt=1, allow_inf_nan=False)
-    seed: int = Field(default=0, ge=0, lt=2**63)
-
-    engine: Literal["torch", "vllm", "openai"] = "torch"
-    """Who generates. Part of the identity: engines draw with random numbers of their own."""
-    tensor_parallel_size: int = Field(default=1, ge=1)
-    pipeline_parallel_size: int = Field(default=1, ge=1)
-    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
-    base_url: str | None = None
-    served_model_name: str | None = None
-    request_concurrency: int = Field(default=64, ge=1)
-
-    executor: Literal["local", "ray"] = "local"
-    ray_address: str | None = None
-    shard_problems: int | None = Field(default=None, ge=1)
-    """Problems in a shard; None leaves it to the estimate of its time."""
-    gpus_per_shard: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    cpus_per_shard: int | None = Field(default=None, ge=1)
-
-    memory_budget: int | None = Field(default=None, ge=1)
-    """Bytes of KV cache that the running threads may hold together; None leaves it to the engine."""
-    max_batch: int = Field(default=128, ge=1)
-    batch_invariant: bool = False
-    output_dir: Annotated[Path, PlainValidator(_place), PlainSerializer(str, return_type=str)]
-    """A local folder, or a URL that fsspec knows (results/remote.py)."""
 
     @field_validator("grid")
     @classmethod
@@ -228,41 +126,10 @@ def _check_engine(config: SweepConfig) -> None:
 
 def make_config(**fields: Any) -> SweepConfig:
     """SweepConfig of `fields`; ValueError with one line that names the flag at fault."""
-    try:
-        return SweepConfig(**fields)
-    except ValidationError as error:
-        raise ValueError(in_one_line(error)) from None
-
-
-def in_one_line(error: ValidationError) -> str:
-    """All that is wrong with a config, with the flags at fault."""
-    return "; ".join(dict.fromkeys(_one_line(detail) for detail in _details(error)))
+    return checked(SweepConfig, fields)
 
 
 def stable_hash(value: Mapping[str, Any]) -> str:
     """16 hex digits of JSON values, the same in every process and on every machine."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-_FLAGS = {"compression_ratios": "cr", "problem_ids": "problem-id", "grid": "widths/--lengths"}
-
-
-def _details(error: ValidationError) -> list[ErrorDetails]:
-    """All that is wrong, once: pydantic also calls a list short whose entries it refused."""
-    return [detail for detail in error.errors() if not (detail["type"] == "too_short" and detail["input"])]
-
-
-def _one_line(detail: ErrorDetails) -> str:
-    if not detail["loc"] or detail["type"] == "value_error":
-        return wording(detail)
-    flag = _flag(*detail["loc"])
-    if detail["type"] == "missing":
-        return f"{flag} is missing"
-    return f"{flag} {detail['input']!r}: {wording(detail)}"
-
-
-def _flag(field: int | str, *place: int | str) -> str:
-    if field == "grid" and len(place) == 2:
-        return "--lengths" if place[1] else "--widths"
-    return f"--{_FLAGS.get(str(field), str(field).replace('_', '-'))}"
