@@ -37,13 +37,13 @@ def option(panel: str, help: str, *flags: str, **more: Any) -> Any:
 def takes(
     make: Callable[..., T],
     config: type[BaseModel],
-    beside: type[BaseModel] | None = None,
+    beside: type[BaseModel] = BaseModel,
     defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Turn f(made, **own) into a command with an option for each flag of `config` and `beside`, and f's own ones.
+    """Turn f(made, **own) into a command with an option for each flag of `config` and `beside`, and f's own.
 
-    `made` is make(**typed): what was given as a flag, a variable or in a file, by the flags' keys. `defaults` are shown
-    in place of the fields' own; `...` makes a flag required.
+    `made` is make(**typed), with the values given as flags, as variables or in a file, by the flags' keys. `defaults`
+    are shown in place of the fields' own; `...` makes a flag required.
     """
     flags = list(_in_order(config, beside))
     known = [flag for _, flag in flags if not isinstance(flag, FileFlag)]
@@ -69,15 +69,15 @@ def takes(
     return decorate
 
 
-def _in_order(config: type[BaseModel], beside: type[BaseModel] | None) -> Iterator[tuple[FieldInfo, Flag]]:
-    """Flags in the order of the help, with their fields."""
-    own, added = flags_of(config), {} if beside is None else flags_of(beside)
+def _in_order(config: type[BaseModel], beside: type[BaseModel]) -> Iterator[tuple[FieldInfo, Flag]]:
+    """Flags in the order of the help, each with its field."""
+    flags, added = flags_of(config), flags_of(beside)
     for field, info in config.model_fields.items():
-        before = {name: flag for name, flag in added.items() if flag.before == field}
-        for name, flag in before.items():
-            yield beside.model_fields[name], flag
-        if field in own:
-            yield info, own[field]
+        for name, flag in added.items():
+            if flag.before == field:
+                yield beside.model_fields[name], flag
+        if field in flags:
+            yield info, flags[field]
 
 
 def _parameter(info: FieldInfo, flag: Flag, known: list[Flag], defaults: Mapping[str, Any]) -> Parameter:
@@ -95,7 +95,7 @@ def _parameter(info: FieldInfo, flag: Flag, known: list[Flag], defaults: Mapping
 
 
 def _kind(annotation: Any, flag: Flag) -> Any:
-    """The type that a flag's text is checked against on the command line."""
+    """Type that typer checks a flag's text against."""
     if flag.repeated:
         return list[str]
     if flag.read is not None:
@@ -105,7 +105,7 @@ def _kind(annotation: Any, flag: Flag) -> Any:
 
 
 def _reader(flags: list[Flag]) -> Callable[[typer.Context, Path | None], Path | None]:
-    """Callback that makes the keys of a TOML file the defaults of the flags of the same names."""
+    """Make a callback that reads defaults of `flags` from a TOML file; ValueError for a key that is no flag's name."""
     known = {flag.name: flag for flag in flags}
 
     def read(context: typer.Context, path: Path | None) -> Path | None:
@@ -125,7 +125,7 @@ def _reader(flags: list[Flag]) -> Callable[[typer.Context, Path | None], Path | 
 
 
 def _typed(flag: Flag, value: Any) -> Any:
-    """A TOML value as it would be typed."""
+    """Write a TOML value as it would be typed."""
     entries = [str(entry) for entry in (value if isinstance(value, list) else [value])]
     if flag.repeated:
         return entries

@@ -1,4 +1,4 @@
-"""The experiment that comes with the package: what `hyperscale sweep` runs where it is not told otherwise."""
+"""The built-in experiment: flags of `hyperscale sweep` that are not given, for the models that come along."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ MODEL = "tiny"
 """--model if none is given."""
 
 _MODELS = (MODEL, "tiny-immediate")
-"""Flags that are not given are the experiment's for these."""
+"""Models of the experiment."""
 
-_EXPERIMENT: dict[str, Any] = {
+_EXPERIMENT: dict[str, str | int | float] = {
     "tasks": "countdown,trace",
     "limit": 24,
     "widths": "1,2,4,8,16",
@@ -22,18 +22,18 @@ _EXPERIMENT: dict[str, Any] = {
     "top_p": 1.0,
     "max_batch": 256,
 }
-_QUICK: dict[str, Any] = {"limit": 12, "widths": "1,2,4", "lengths": "128,256,512"}
+_QUICK: dict[str, str | int | float] = {"limit": 12, "widths": "1,2,4", "lengths": "128,256,512"}
 
 _REPLACED_BY = {
     "limit": ("problem_id",),
     "widths": ("budget", "lengths"),
     "lengths": ("budget", "widths"),
 }
-"""Flags that are left alone where one of these is given."""
+"""Flags of the experiment that drop out if one of these is given."""
 
 
 def fill_in(typed: Mapping[str, Any]) -> dict[str, Any]:
-    """What was typed, over the experiment's flags if they are for this model; ValueError for --quick with another."""
+    """Add the experiment's flags to the typed ones, if the model is one of its; ValueError for --quick with another."""
     if typed.get("model", MODEL) not in _MODELS:
         if typed.get("quick"):
             raise ValueError(f"--quick is a small version of the built-in experiment on --model {MODEL}; use --limit")
@@ -44,7 +44,7 @@ def fill_in(typed: Mapping[str, Any]) -> dict[str, Any]:
         if not any(other in typed for other in _REPLACED_BY.get(key, ()))
     }
     if typed.get("engine", "torch") != "torch":
-        chosen["backends"] = "vanilla"  # All that other engines have.
+        chosen["backends"] = "vanilla"  # Other engines have no more.
     if (typed.get("backends") or chosen["backends"]) == "vanilla":
         del chosen["cr"]
     return chosen | dict(typed)

@@ -1,4 +1,4 @@
-"""Commands: parse, call, print. No logic; what is heavy is imported by the command that needs it."""
+"""Commands: parse, call, print. No logic; each command imports the heavy modules that it needs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ USER_ERROR, INTERRUPTED = 2, 130
 
 
 class _Interrupted(Exception):
-    """Ctrl-C, told apart from a command's own exit code."""
+    """Signal Ctrl-C, apart from a command's own exit code."""
 
 
 class _Commands(typer.core.TyperGroup):

@@ -1,4 +1,4 @@
-"""What is typed for a sweep: the flags that are no fields of its config, and the config that all of them make."""
+"""Flags of a sweep that are no fields of its config, and the config of everything typed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 
 class TypedOnly(BaseModel, frozen=True, extra="forbid"):
-    """Flags of a sweep that its config does not keep."""
+    """Flags of a sweep that its config does not keep: they fill in other fields."""
 
     quick: Annotated[bool, Flag("Tasks", "With tiny: fewer problems and points.", before="data")] = False
     budget: Annotated[
@@ -56,7 +56,7 @@ class TypedOnly(BaseModel, frozen=True, extra="forbid"):
     ] = None  # fmt: skip
 
     def grid(self) -> tuple[Point, ...]:
-        """The points asked for; ValueError unless they are given in one way."""
+        """Return the points; ValueError unless they are given in one way."""
         if (self.budget is None) == (self.widths is None and self.lengths is None):
             raise ValueError("give the grid either as --budget or as --widths and --lengths")
         if self.budget is not None:
@@ -67,7 +67,7 @@ class TypedOnly(BaseModel, frozen=True, extra="forbid"):
 
 
 def sweep_config(**typed: Any) -> SweepConfig:
-    """The validated config of what was typed, by the flags' keys; ValueError names the flag at fault."""
+    """Make the config of typed values by the flags' keys; ValueError names the flag at fault."""
     typed = {"model": MODEL} | fill_in(typed)
     if "tasks" not in typed:
         raise ValueError("say what to sweep with --tasks; `hyperscale tasks` lists them")
@@ -80,7 +80,7 @@ def sweep_config(**typed: Any) -> SweepConfig:
 
 
 def folder_name(model: str, what: tuple[str, ...]) -> str:
-    """`Qwen--Qwen3-8B--aime24-math500`: a model (its file name, where it is a local path) and what is done with it."""
+    """Name a folder by model (of a local path, its last part) and tasks: `Qwen--Qwen3-8B--aime24-math500`."""
     name = Path(model).resolve().stem if model.endswith(".gguf") else model
     if Path(model).is_dir():
         name = Path(model).resolve().name

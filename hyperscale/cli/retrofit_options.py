@@ -1,4 +1,4 @@
-"""What is typed for a retrofit, and the config that it makes."""
+"""The config of everything typed for a retrofit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SAVE_CRS = "2,3,4,6,8"
 
 
 def retrofit_config(**typed: Any) -> RetrofitConfig:
-    """The validated config of what was typed, by the flags' keys; ValueError names the flag at fault."""
+    """Make the config of typed values by the flags' keys; ValueError names the flag at fault."""
     typed = {"save_crs": SAVE_CRS, **typed}
     method = typed.get("method", RetrofitConfig.model_fields["method"].default)
     form = typed.get("form", default_form(method))
-    # A flag that nothing would come of.
+    # Refused, as the flag would have no effect.
     for key in ("window", "decision_shift"):
         if method == "dmc" and key in typed:
             flag = f"--{key.replace('_', '-')}"

@@ -1,4 +1,4 @@
-"""SweepConfig: everything that a sweep is asked for, checked before anything is loaded."""
+"""SweepConfig: the request for a sweep, checked before anything is loaded. Fields and flags stand in fields.py."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["IDENTITY_FIELDS", "OptionValue", "Sampling", "SweepConfig", "make_co
 
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p", "seed")
 IDENTITY_FIELDS = ("model", "revision", "dtype", *SAMPLING_FIELDS, "batch_invariant")
-"""Fields that decide what is drawn. A results folder holds one identity, whatever else changes."""
+"""Fields that decide the draws. A results folder holds one identity, whatever else changes."""
 
 MAX_THREADS = 65_536
-"""Threads a problem may have: what is asked for by mistake must not fill the memory before it is told."""
+"""Most threads of a problem: a mistyped grid is refused before it fills the memory."""
 
 
 class SweepConfig(SweepFields, frozen=True):
     """A validated sweep.
 
-    Three kinds of fields. IDENTITY_FIELDS (and the tasks' prompts) decide what is drawn: another value needs
-    another folder; so do other options of a backend. Tasks, problems, backends, ratios, grid and pool say how much is
-    drawn: extending them generates what is missing. The rest (device, memory budget, batch, data, folder) says how,
-    and is free to change.
+    Three kinds of fields. IDENTITY_FIELDS (and the tasks' prompts) decide the draws: another value needs another
+    folder; so do other options of a backend. Tasks, problems, backends, ratios, grid and pool say how much is drawn:
+    extending them generates the missing part. The rest (device, memory budget, batch, data, folder) says how, and is
+    free to change.
     """
 
     @field_validator("grid")
@@ -68,7 +68,7 @@ class SweepConfig(SweepFields, frozen=True):
         return self
 
     def options_of(self, backend: str) -> dict[str, OptionValue]:
-        """The settings of a backend that are not its defaults."""
+        """Return the settings of a backend that are not its defaults."""
         return {field: value for name, field, value in self.backend_options if name == backend}
 
     @property
@@ -82,18 +82,18 @@ class SweepConfig(SweepFields, frozen=True):
         return tuple(sorted({length for _, length in self.grid}))
 
     def sampling(self) -> Sampling:
-        """How the engine draws tokens."""
+        """Return how the engine draws tokens."""
         return Sampling(**{name: getattr(self, name) for name in SAMPLING_FIELDS})
 
     def identity(self) -> dict[str, Any]:
-        """The part of the config that decides what is drawn, as JSON values."""
+        """Return the fields that decide the draws, as JSON values."""
         named = self.model_dump(mode="json", include=set(IDENTITY_FIELDS))
         # Folders that are older than the choice were all drawn by torch, and keep their identity.
         return named if self.engine == "torch" else {**named, "engine": self.engine}
 
 
 def _check_engine(config: SweepConfig) -> None:
-    """ValueError where an engine or executor cannot do what is asked, or a flag belongs to another one."""
+    """Raise ValueError where the engine or executor cannot do this, or a flag belongs to another one."""
     others = [name for name in config.backends if name != "vanilla"]
     if config.engine != "torch" and others:
         raise ValueError(
@@ -125,11 +125,11 @@ def _check_engine(config: SweepConfig) -> None:
 
 
 def make_config(**fields: Any) -> SweepConfig:
-    """SweepConfig of `fields`; ValueError with one line that names the flag at fault."""
+    """Make a SweepConfig; ValueError names the flag at fault, in one line."""
     return checked(SweepConfig, fields)
 
 
 def stable_hash(value: Mapping[str, Any]) -> str:
-    """16 hex digits of JSON values, the same in every process and on every machine."""
+    """Hash JSON values to 16 hex digits, the same in every process and on every machine."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

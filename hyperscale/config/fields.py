@@ -14,7 +14,7 @@ from hyperscale.storage.remote import to_place
 from hyperscale.text import parse_bytes, parse_list
 
 OptionValue = bool | int | float | str
-"""What a setting of a backend can be."""
+"""Type of a backend's setting."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ _Count = Annotated[int, Field(ge=1)]
 
 
 class SweepFields(BaseModel, frozen=True, extra="forbid"):
-    """All that a sweep is asked for. The order is that of the help."""
+    """Everything that a sweep can be asked for, in the order of the help."""
 
     model: Annotated[
         str, Flag("Model", "Hub id, checkpoint folder, .gguf file or retrofitted family; tiny comes along.")

@@ -1,4 +1,4 @@
-"""A config's field as it is typed, and what a user is told of a value that it refuses."""
+"""Flag: how a config's field is typed; and refusals of its values, which name the flag."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Flag:
     repeated: bool = False
     """Given once for each entry of the field."""
     read: Callable[[str], Any] | None = None
-    """Make the field's value of the text typed, or raise ValueError. None: the text is of the field's own type."""
+    """Turn the text into the field's value, or raise ValueError; None leaves it to the field's type."""
     show: Callable[[Any], str] | None = None
     """Write a default as it would be typed; None takes `str`."""
     before: str = ""
@@ -42,11 +42,11 @@ class Flag:
 
     @property
     def key(self) -> str:
-        """Its name as a keyword argument."""
+        """The name as a keyword argument."""
         return self.name.replace("-", "_")
 
     def value(self, typed: Any) -> Any:
-        """The field's value of what was typed; ValueError names the flag."""
+        """Read the field's value; ValueError names the flag."""
         if self.read is None or not isinstance(typed, str):
             return typed
         try:
@@ -55,7 +55,7 @@ class Flag:
             raise ValueError(f"--{self.name}: {error}") from None
 
     def default(self, value: Any) -> Any:
-        """A field's default as it would be typed; None where nothing is the default."""
+        """Write a field's default as it would be typed; None for one that stands for nothing."""
         if value is None or value == ():
             return None
         if self.show is not None:
@@ -71,7 +71,7 @@ class MadeOf:
 
 
 def flags_of(model: type[BaseModel]) -> dict[str, Flag]:
-    """Each field that has a flag, in order."""
+    """Return the flag of each field that has one, in order, with its name filled in."""
     return {
         field: replace(flag, name=flag.name or _dashed(field))
         for field, info in model.model_fields.items()
@@ -81,12 +81,12 @@ def flags_of(model: type[BaseModel]) -> dict[str, Flag]:
 
 
 def read_flags(model: type[BaseModel], typed: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `model` from what was typed, by the flags' keys; keys of other models are left out."""
+    """Read fields of `model` from typed values by the flags' keys; keys of other models are left out."""
     return {field: flag.value(typed[flag.key]) for field, flag in flags_of(model).items() if flag.key in typed}
 
 
 def checked(model: type[Model], fields: Mapping[str, Any]) -> Model:
-    """The model of `fields`; ValueError tells all that is wrong in one line, with the flags at fault."""
+    """Validate `fields`; ValueError tells in one line all that is wrong, with the flags at fault."""
     try:
         return model(**fields)
     except ValidationError as error:
@@ -103,7 +103,7 @@ def _told(model: type[BaseModel], detail: ErrorDetails) -> str:
 
 
 def _name(model: type[BaseModel], field: int | str, *place: int | str) -> str:
-    """Name of the flag that a value at this place of the model comes from."""
+    """Name the flag that gives the value at this place of the model."""
     info = model.model_fields.get(str(field))
     for made in info.metadata if info is not None else ():
         if isinstance(made, MadeOf):

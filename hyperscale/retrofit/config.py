@@ -1,4 +1,4 @@
-"""RetrofitConfig: everything that a retrofit is asked for, checked before anything is loaded."""
+"""RetrofitConfig: the request for a retrofit, each field with its flag, checked before anything is loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hyperscale.text import format_tokens, parse_tokens
 FREE_FIELDS = (
     "target_cr", "save_crs", "device", "data", "micro_batch", "recompute", "save_minutes", "output_dir",
 )  # fmt: skip
-"""Fields that may change between the sessions of a run: they say how far and how, not what is computed."""
+"""Fields that may change between the sessions of a run: they decide how far and how it trains, not the result."""
 
 _SAMPLE_FIELDS = ("data_from_model", "sample_temperature")
 
@@ -26,12 +26,12 @@ FADE_STEPS = {"borrowed": 2000, "dmc": 250}
 
 
 def default_form(method: object) -> str:
-    """The form of gates where none is asked for: DMC has only its own."""
+    """Return the form of gates if none is asked for: DMC has only its own."""
     return "dmc" if method == "dmc" else "separate"
 
 
 def _digit(text: str) -> int | str:
-    """A digit with its sign; other text stays, for the field to refuse."""
+    """Read a digit with its sign; other text stays, for the field to refuse."""
     return int(text) if re.fullmatch(r"-?\d", text) else text
 
 
@@ -170,7 +170,7 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def _check_steps(self) -> None:
-        """ValueError unless each ratio has a step of its own."""
+        """Raise ValueError unless each ratio has a step of its own."""
         before, last = 1.0, self.fade_steps
         for ratio in self.family:
             flag = "--target-cr" if ratio == self.target_cr else "--save-crs"
@@ -184,7 +184,7 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def schedule(self) -> Schedule:
-        """Steps and what each asks for."""
+        """Steps and the ratio that each asks for."""
         return Schedule(self.target_cr, self.steps_per_cr, self.fade_steps)
 
     @property
@@ -198,19 +198,19 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
         return tuple(sorted({*self.save_crs, self.target_cr}))
 
     def gates(self, ratio: float | None = None) -> GateSpec:
-        """The gates, as a checkpoint of this ratio declares them."""
+        """Return the gates as a checkpoint of this ratio declares them."""
         return GateSpec(
             form=self.form, scale=self.scale, bias=self.bias, borrowed_dim=self.borrowed_dim, window=self.window,
             decision_shift=self.decision_shift, immediate=self.immediate, ratio=ratio,
         )  # fmt: skip
 
     def identity(self) -> dict[str, Any]:
-        """The part that decides what is computed, as JSON values."""
+        """Return the fields that decide the result, as JSON values."""
         # Without samples their fields say nothing, and folders of runs that did not know them go on.
         unused = () if self.data_from_model else _SAMPLE_FIELDS
         return self.model_dump(mode="json", exclude={*FREE_FIELDS, *unused})
 
 
 def make_retrofit(**fields: Any) -> RetrofitConfig:
-    """RetrofitConfig of `fields` (None: the default); ValueError with one line that names the flag at fault."""
+    """Make a RetrofitConfig (None: the default); ValueError names the flag at fault, in one line."""
     return checked(RetrofitConfig, fields)
