@@ -20,7 +20,7 @@ from hyperscale.plugins import unknown
 
 T = TypeVar("T")
 _CONTEXT = "context_"
-"""Parameter that typer passes its context in; no flag's key ends so."""
+"""Name of the parameter for typer's context: no flag's key ends in an underscore."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ def takes(
         def command(**given: Any) -> Any:
             source = given.pop(_CONTEXT).get_parameter_source
             values = {flag.key: given.pop(flag.key) for _, flag in flags}
-            return function(make(**{key: values[key] for key in values if source(key).name != "DEFAULT"}), **given)
+            # typer makes None of an empty list in a file.
+            typed = {key: of for key, of in values.items() if of is not None and source(key).name != "DEFAULT"}
+            return function(make(**typed), **given)
 
         command.__signature__ = Signature([context, *shared, *own])  # type: ignore[attr-defined]
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in [context, *shared, *own]}
@@ -70,7 +72,7 @@ def takes(
 
 
 def _in_order(config: type[BaseModel], beside: type[BaseModel]) -> Iterator[tuple[FieldInfo, Flag]]:
-    """Flags in the order of the help, each with its field."""
+    """Yield flags in the order of the help, each with its field."""
     flags, added = flags_of(config), flags_of(beside)
     for field, info in config.model_fields.items():
         for name, flag in added.items():
@@ -84,7 +86,7 @@ def _parameter(info: FieldInfo, flag: Flag, known: list[Flag], defaults: Mapping
     default = defaults.get(flag.key, None if info.is_required() else flag.default(info.default))
     kind = _kind(info.annotation, flag)
     spelling = f"--{flag.name}/{flag.off}" if flag.off else f"--{flag.name}"
-    file = {"is_eager": True, "callback": _reader(known)} if isinstance(flag, FileFlag) else {}
+    file = {"is_eager": True, "callback": _reader(flag, known)} if isinstance(flag, FileFlag) else {}
     asked = option(flag.panel, flag.help, *filter(None, (spelling, flag.short)), metavar=flag.metavar, **file)
     return Parameter(
         flag.key,
@@ -104,7 +106,7 @@ def _kind(annotation: Any, flag: Flag) -> Any:
     return next((kind for kind in (bool, int, float, Path) if kind in within), str)
 
 
-def _reader(flags: list[Flag]) -> Callable[[typer.Context, Path | None], Path | None]:
+def _reader(file: Flag, flags: list[Flag]) -> Callable[[typer.Context, Path | None], Path | None]:
     """Make a callback that reads defaults of `flags` from a TOML file; ValueError for a key that is no flag's name."""
     known = {flag.name: flag for flag in flags}
 
@@ -114,10 +116,10 @@ def _reader(flags: list[Flag]) -> Callable[[typer.Context, Path | None], Path | 
         try:
             keys = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-            raise ValueError(f"--config {path}: {error}") from None
+            raise ValueError(f"--{file.name} {path}: {error}") from None
         for key in keys:
             if key not in known:
-                raise ValueError(f"--config {path}: {unknown('key', key, known)}")
+                raise ValueError(f"--{file.name} {path}: {unknown('key', key, known)}")
         context.default_map = {known[key].key: _typed(known[key], value) for key, value in keys.items()}
         return path
 

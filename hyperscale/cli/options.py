@@ -79,10 +79,10 @@ def sweep_config(**typed: Any) -> SweepConfig:
     return make_config(**fields, grid=only.grid())
 
 
-def folder_name(model: str, what: tuple[str, ...]) -> str:
+def folder_name(model: str, tasks: tuple[str, ...]) -> str:
     """Name a folder by model (of a local path, its last part) and tasks: `Qwen--Qwen3-8B--aime24-math500`."""
     name = Path(model).resolve().stem if model.endswith(".gguf") else model
     if Path(model).is_dir():
         name = Path(model).resolve().name
-    stems = "-".join(Path(part).stem if part.endswith(".toml") else part for part in what)
+    stems = "-".join(Path(task).stem if task.endswith(".toml") else task for task in tasks)
     return re.sub(r"[^\w.-]+", "-", f"{name.replace('/', '--')}--{stems}")

@@ -151,8 +151,10 @@ def test_a_command_is_given_what_was_typed_and_nothing_else(
     assert typed("--file", file)[0] == {
         "file": Path(file), "most": 7, "fast": True, "size": "1,2", "entry": ["x"]
     }  # fmt: skip
+    (tmp_path / "f.toml").write_text("entry = []\n")
+    assert typed("--file", file)[0] == {"file": Path(file), "most": 7}
     (tmp_path / "f.toml").write_text("file = 'x'\n")
-    with pytest.raises(ValueError, match="unknown key 'file'"):
+    with pytest.raises(ValueError, match=r"--file .*f\.toml: unknown key 'file'"):
         typed("--file", file)
 
 
