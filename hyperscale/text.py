@@ -1,4 +1,4 @@
-"""What users read and type: sizes (`64k` tokens, `2GiB`), lists, names that are nearly right, refused values."""
+"""Read and write a user's text: sizes (`64k` tokens, `2GiB`), lists, misspelt names, refused values."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _TOKENS = {unit: _BINARY[unit] for unit in ("", "k", "m")}
 
 
 def parse_tokens(text: str | int) -> int:
-    """Tokens of `8192`, `8k` (8 x 1024) or `1m`, in either case. ValueError on anything else."""
+    """Read `8192`, `8k` (8 x 1024) or `1m` tokens, in either case; ValueError on anything else."""
     return _parse(str(text), _TOKENS, "tokens: write 8192, 8k or 1m")
 
 
 def parse_bytes(text: str | int) -> int:
-    """Bytes of `2GiB`, `8g` (a bare letter is binary), `500MB` (decimal) or a count; else ValueError."""
+    """Read bytes: `2GiB`, `8g` (a bare letter is binary), `500MB` (decimal) or a count; else ValueError."""
     return _parse(str(text), _BYTES, "bytes: write 2GiB, 500MB, 8g or a plain count")
 
 
 def parse_list(text: str) -> tuple[str, ...]:
-    """Entries of a comma list, blanks around them dropped. ValueError on an empty entry."""
+    """Split a comma list and drop blanks around entries; ValueError on an empty entry."""
     entries = tuple(entry.strip() for entry in text.split(","))
     if not all(entries):
         raise ValueError(f"{text!r} has an empty entry: separate entries by single commas")
@@ -39,7 +39,7 @@ def parse_list(text: str) -> tuple[str, ...]:
 
 
 def format_tokens(tokens: int) -> str:
-    """`64k` for 65536, `1m` for 2**20, `1,500` where no unit divides."""
+    """Write `64k` for 65536, `1m` for 2**20, `1,500` where no unit divides."""
     for unit in ("m", "k"):
         if tokens and tokens % _TOKENS[unit] == 0:
             return f"{tokens // _TOKENS[unit]}{unit}"
@@ -47,7 +47,7 @@ def format_tokens(tokens: int) -> str:
 
 
 def format_bytes(count: float) -> str:
-    """A count of bytes in its largest binary unit: `1.5 GiB`."""
+    """Write bytes in the largest binary unit: `1.5 GiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.3g} {unit}" if unit != "B" else f"{count:.0f} B"
@@ -56,7 +56,7 @@ def format_bytes(count: float) -> str:
 
 
 def format_time(seconds: float) -> str:
-    """`40 s`, `12 min`, `3.5 h`."""
+    """Write seconds as `40 s`, `12 min` or `3.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -90,6 +90,6 @@ _WORDS = {
 
 
 def wording(detail: ErrorDetails) -> str:
-    """What pydantic finds wrong with a value, as a user is told."""
+    """Put pydantic's finding about a value in the user's words."""
     words = _WORDS.get(detail["type"])
     return detail["msg"].removeprefix("Value error, ") if words is None else words.format(**detail.get("ctx", {}))

@@ -127,6 +127,23 @@ def test_identity_changes_with_what_is_drawn_and_with_nothing_else(name: str) ->
     assert changed == (name in (*IDENTITY_FIELDS, "engine"))
 
 
+def test_an_identity_is_the_same_in_every_release() -> None:
+    drawn = {"model": "m", "revision": None, "dtype": "auto", "temperature": 0.6, "top_p": 0.95, "top_k": 0,
+             "min_p": 0.0, "seed": 0, "batch_invariant": False}  # fmt: skip
+    assert make().identity() == drawn
+    assert stable_hash(make().identity()) == "6ff9a0bb4e95e4f7"
+    assert stable_hash(make(engine="vllm", tasks=("gsm8k", "b"), seed=3).identity()) == "c2ca7829b0b7b130"
+    assert make().model_dump(mode="json") == {
+        **drawn, "device": "auto", "tasks": ["gsm8k"], "data": None, "limit": None, "problem_ids": [],
+        "task_options": [], "code_grader": "strict", "sandbox": "auto", "confirm_run_unsafe_code": False,
+        "backends": ["vanilla"], "compression_ratios": [], "backend_options": [], "grid": [[1, 64], [2, 64]],
+        "pool": None, "engine": "torch", "tensor_parallel_size": 1, "pipeline_parallel_size": 1,
+        "gpu_memory_utilization": 0.9, "base_url": None, "served_model_name": None, "request_concurrency": 64,
+        "executor": "local", "ray_address": None, "shard_problems": None, "gpus_per_shard": None,
+        "cpus_per_shard": None, "memory_budget": None, "max_batch": 128, "output_dir": "out",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("needed", "change"),
     [

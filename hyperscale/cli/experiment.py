@@ -1,16 +1,17 @@
-"""The experiment that comes with the package: what `hyperscale sweep` runs where it is not told otherwise."""
+"""The built-in experiment: flags of `hyperscale sweep` that are not given, for the models that come along."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 MODEL = "tiny"
 """--model if none is given."""
 
 _MODELS = (MODEL, "tiny-immediate")
-"""Flags that are not given are the experiment's for these."""
+"""Models of the experiment."""
 
-_EXPERIMENT: dict[str, Any] = {
+_EXPERIMENT: dict[str, str | int | float] = {
     "tasks": "countdown,trace",
     "limit": 24,
     "widths": "1,2,4,8,16",
@@ -21,34 +22,29 @@ _EXPERIMENT: dict[str, Any] = {
     "top_p": 1.0,
     "max_batch": 256,
 }
-_QUICK: dict[str, Any] = {"limit": 12, "widths": "1,2,4", "lengths": "128,256,512"}
-
-_GENERAL: dict[str, Any] = {"backends": "vanilla", "temperature": 0.6, "top_p": 0.95, "max_batch": 128}
-"""Defaults of sweeps of other models; the sampling is the paper's."""
+_QUICK: dict[str, str | int | float] = {"limit": 12, "widths": "1,2,4", "lengths": "128,256,512"}
 
 _REPLACED_BY = {
     "limit": ("problem_id",),
     "widths": ("budget", "lengths"),
     "lengths": ("budget", "widths"),
 }
-"""Flags that are left alone where one of these is given."""
+"""Flags of the experiment that drop out if one of these is given."""
 
 
-def fill_in(model: str, given: dict[str, Any], *, quick: bool) -> dict[str, Any]:
-    """Flags by name, with defaults for those that are None. ValueError for --quick with another model."""
-    if quick and model not in _MODELS:
-        raise ValueError(f"--quick is a small version of the built-in experiment on --model {MODEL}; use --limit")
-    chosen: dict[str, Any] = {}
-    if model in _MODELS:
-        chosen = {
-            name: value
-            for name, value in (_EXPERIMENT | (_QUICK if quick else {})).items()
-            if all(given[other] is None for other in _REPLACED_BY.get(name, ()))
-        }
-        if given.get("engine") not in (None, "torch"):
-            chosen["backends"] = "vanilla"  # All that other engines have.
-        backends = (given["backends"] or chosen["backends"]).split(",")
-        if backends == ["vanilla"]:
-            del chosen["cr"]
-    defaults = {**_GENERAL, **chosen}
-    return {name: defaults.get(name) if value is None else value for name, value in given.items()}
+def fill_in(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the experiment's flags to the typed ones, if the model is one of its; ValueError for --quick with another."""
+    if typed.get("model", MODEL) not in _MODELS:
+        if typed.get("quick"):
+            raise ValueError(f"--quick is a small version of the built-in experiment on --model {MODEL}; use --limit")
+        return dict(typed)
+    chosen = {
+        key: value
+        for key, value in (_EXPERIMENT | (_QUICK if typed.get("quick") else {})).items()
+        if not any(other in typed for other in _REPLACED_BY.get(key, ()))
+    }
+    if typed.get("engine", "torch") != "torch":
+        chosen["backends"] = "vanilla"  # Other engines have no more.
+    if (typed.get("backends") or chosen["backends"]) == "vanilla":
+        del chosen["cr"]
+    return chosen | dict(typed)

@@ -1,4 +1,4 @@
-"""Commands: parse, call, print. No logic; what is heavy is imported by the command that needs it."""
+"""Commands: parse, call, print. No logic; each command imports the heavy modules that it needs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ import typer
 import typer.core
 
 from hyperscale import __version__
-from hyperscale.cli.command import takes
-from hyperscale.cli.options import SweepOptions, option
-from hyperscale.cli.retrofit_options import RetrofitOptions
+from hyperscale.cli.command import option, takes
+from hyperscale.cli.experiment import MODEL
+from hyperscale.cli.options import TypedOnly, sweep_config
+from hyperscale.cli.retrofit_options import SAVE_CRS, retrofit_config
+from hyperscale.config import SweepConfig
+from hyperscale.retrofit.config import RetrofitConfig
 from hyperscale.text import parse_list
 
 USER_ERROR, INTERRUPTED = 2, 130
 
 
 class _Interrupted(Exception):
-    """Ctrl-C, told apart from a command's own exit code."""
+    """Signal Ctrl-C, apart from a command's own exit code."""
 
 
 class _Commands(typer.core.TyperGroup):
@@ -41,6 +44,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+_takes_sweep = takes(sweep_config, SweepConfig, TypedOnly, defaults={"model": MODEL})
 
 
 def main() -> None:
@@ -69,16 +75,15 @@ def run(arguments: Sequence[str]) -> int:
 
 
 @app.command(rich_help_panel="Measure")
-@takes(SweepOptions)
+@_takes_sweep
 def sweep(
-    options: SweepOptions,
+    config: SweepConfig,
     dry_run: Annotated[bool, option("Output", "Print the plan and stop.", "--dry-run")] = False,
     force: Annotated[bool, option("Output", "Start afresh; the old folder is moved to NAME.bak-N.", "--force")] = False,
 ) -> int:
     """Generate, grade and measure every point of a W-L grid. Run again to resume; extend the grid to add to it."""
     if dry_run:
-        return _print_plan(options)
-    config = options.to_config()
+        return _print_plan(config)
     from hyperscale.cli.show import print_report
     from hyperscale.executors import executor_class
     from hyperscale.plan.resolve import resolve
@@ -94,9 +99,9 @@ def sweep(
 
 
 @app.command(rich_help_panel="Measure")
-@takes(SweepOptions)
+@_takes_sweep
 def plan(
-    options: SweepOptions,
+    config: SweepConfig,
     accelerator: Annotated[
         str | None,
         option("Plan", "h100, h200, a100 or this (measured); default: this machine's GPU, else h100.", "--accelerator"),
@@ -108,14 +113,13 @@ def plan(
     reach: Annotated[float, option("Plan", "Share of its cap that a chain reaches: 1 is the bound.", "--reach")] = 1.0,
 ) -> int:
     """Print points, the runs that cover them, tokens, bytes, time and memory, without loading a model."""
-    return _print_plan(options, accelerator=accelerator, gpus=gpus, prompt_tokens=prompt_tokens, reach=reach)
+    return _print_plan(config, accelerator=accelerator, gpus=gpus, prompt_tokens=prompt_tokens, reach=reach)
 
 
 @app.command(rich_help_panel="Train")
-@takes(RetrofitOptions)
-def retrofit(options: RetrofitOptions) -> int:
+@takes(retrofit_config, RetrofitConfig, defaults={"model": ..., "save_crs": SAVE_CRS})
+def retrofit(config: RetrofitConfig) -> int:
     """Teach a model to compress its KV cache: a family of DMS or DMC checkpoints. Run again to resume."""
-    config = options.to_config()
     from hyperscale.retrofit.progress import make_progress
     from hyperscale.retrofit.run import retrofit as train
     from hyperscale.retrofit.summary import print_report
@@ -210,8 +214,7 @@ def _root(
 UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]
 
 
-def _print_plan(options: SweepOptions, **assumed: Any) -> int:
-    config = options.to_config()
+def _print_plan(config: SweepConfig, **assumed: Any) -> int:
     from hyperscale.cli.show_plan import count_problems, print_plan
     from hyperscale.plan.cost import Assumptions
     from hyperscale.plan.resolve import resolve

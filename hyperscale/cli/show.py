@@ -1,4 +1,4 @@
-"""What the commands print on stdout: the end of a sweep, tasks, models."""
+"""Print a sweep's report, tasks, backends and models on stdout."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FORMS = (
 
 
 def print_report(report: Report) -> None:
-    """The frontiers, whether all is there, and where the files are."""
+    """Print the frontiers, whether all is there, and where the files are."""
     console = _console()
     if len(report.frontiers):
         for axis, title in _AXES.items():
@@ -55,11 +55,11 @@ def print_report(report: Report) -> None:
 
 
 REACHED = 0.9
-"""Share of a nominal CR below which the report says that it was not reached."""
+"""Share of a nominal CR below which the report warns."""
 
 
 def _unreached(report: Report) -> Iterator[str]:
-    """Compression that stayed below its CR: chains shorter than their budget, gates that evict less than trained to."""
+    """Warn of compression below its CR: chains shorter than their budget, gates that evict less than trained to."""
     if not len(report.points):
         return
     points = report.points[report.points["compression_ratio"] > 1]
@@ -76,7 +76,7 @@ def _unreached(report: Report) -> Iterator[str]:
 
 
 def print_tasks() -> None:
-    """The tasks that come with hyperscale."""
+    """Print the tasks that come with hyperscale."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("task", "title", "problems", "grader", "aggregate"):
         table.add_column(column)
@@ -93,7 +93,7 @@ def print_tasks() -> None:
 
 
 def print_task(name: str, data: Path | None) -> None:
-    """A task and, if its data can be had, the prompt of its first problem. ValueError if `data` does not hold it."""
+    """Print a task and, if its data can be had, the prompt of its first problem; ValueError if `data` lacks it."""
     task = load_task(name)
     try:
         example = _example(load_problems(task, data=data, limit=1).problems[0])
@@ -113,7 +113,7 @@ def print_task(name: str, data: Path | None) -> None:
 
 
 def _options(task: Task) -> dict[str, str]:
-    """Options of the task's adapter as --task-option takes them, those that are not set empty."""
+    """Write options of the task's adapter as --task-option takes them; those that are not set are empty."""
     return {} if task.adapter is None else shown(make_options(task))
 
 
@@ -124,7 +124,7 @@ def _example(problem: Problem) -> str:
 
 
 def print_backends() -> None:
-    """The KV-cache backends."""
+    """Print the KV-cache backends."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("backend", "given by", "what it frees", "settings"):
         table.add_column(column, overflow="fold")
@@ -136,7 +136,7 @@ def print_backends() -> None:
 
 
 def print_backend(name: str) -> None:
-    """A backend: what it does, and its settings as --backend-option takes them."""
+    """Print a backend: its module's docstring, and its settings as --backend-option takes them."""
     policy = backend_class(name)
     print(f"{name}\n\n{inspect.getdoc(inspect.getmodule(policy))}\n\nfrees: {policy.frees}")
     settings = defaults(policy)
@@ -147,7 +147,7 @@ def print_backend(name: str) -> None:
 
 
 def print_models() -> None:
-    """What --model takes."""
+    """Print the forms of --model."""
     console = _console()
     console.print(f"families: {', '.join(FAMILIES)}; rotary scaling: {', '.join(ROPE_TYPES)}")
     for form, meaning in _FORMS:
@@ -156,7 +156,7 @@ def print_models() -> None:
 
 
 def print_model(model: str, revision: str | None) -> None:
-    """A model's shape and the bytes of its KV cache, from its config alone."""
+    """Print a model's shape and the bytes of its KV cache, from its config alone."""
     from hyperscale.model.load import load_spec
 
     spec = load_spec(model, revision)
@@ -189,7 +189,7 @@ def _gates(gates: GateSpec) -> str:
 
 
 def _console() -> Console:
-    """Names of models, tasks and folders are printed as they are, whatever brackets or colons they hold."""
+    """Make a console that prints names as they are, with their brackets and colons."""
     return Console(highlight=False, markup=False, emoji=False)
 
 

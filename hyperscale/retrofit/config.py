@@ -1,20 +1,23 @@
-"""RetrofitConfig: everything that a retrofit is asked for, checked before anything is loaded."""
+"""RetrofitConfig: the request for a retrofit, each field with its flag, checked before anything is loaded."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from hyperscale.config import Device, in_one_line
+from hyperscale.config.fields import Device
+from hyperscale.config.flag import Flag, checked
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.retrofit.schedule import Schedule
+from hyperscale.text import format_tokens, parse_tokens
 
 FREE_FIELDS = (
     "target_cr", "save_crs", "device", "data", "micro_batch", "recompute", "save_minutes", "output_dir",
 )  # fmt: skip
-"""Fields that may change between the sessions of a run: they say how far and how, not what is computed."""
+"""Fields that may change between the sessions of a run: they decide how far and how it trains, not the result."""
 
 _SAMPLE_FIELDS = ("data_from_model", "sample_temperature")
 
@@ -22,57 +25,105 @@ FADE_STEPS = {"borrowed": 2000, "dmc": 250}
 """Default length of the phase that frees a borrowed neuron: the DMS paper's (App. C), and Megatron's for DMC."""
 
 
+def default_form(method: object) -> str:
+    """Return the form of gates if none is asked for: DMC has only its own."""
+    return "dmc" if method == "dmc" else "separate"
+
+
+def _digit(text: str) -> int | str:
+    """Read a digit with its sign; other text stays, for the field to refuse."""
+    return int(text) if re.fullmatch(r"-?\d", text) else text
+
+
 class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
     """A validated retrofit. Defaults are the paper's or, where it is silent, its authors' code."""
 
-    model: str = Field(min_length=1)
-    revision: str | None = None
-    device: Device = "auto"
+    model: Annotated[str, Flag("Model", "Hub id, checkpoint folder or .gguf file, without gates.")] = Field(
+        min_length=1
+    )
+    revision: Annotated[str | None, Flag("Model", "Branch, tag or commit of a hub model.")] = None
+    device: Annotated[Device, Flag("Model", "auto, cpu, cuda or cuda:N.")] = "auto"
 
-    method: Literal["dms", "dmc"] = "dms"
-    form: Literal["separate", "linear", "borrowed", "dmc"]
-    window: int = Field(default=256, ge=0)
-    decision_shift: Literal[0, 1] = 1
-    immediate: bool = False
+    method: Annotated[Literal["dms", "dmc"], Flag("Gates", "dms: evict; dmc: merge.")] = "dms"
+    form: Annotated[
+        Literal["separate", "linear", "borrowed", "dmc"],
+        Flag("Gates", "separate (default), linear or borrowed; dmc has its own."),
+    ]
+    window: Annotated[
+        int, Flag("Gates", "Tokens that an eviction waits for (not dmc).", read=parse_tokens, show=format_tokens)
+    ] = Field(default=256, ge=0)
+    decision_shift: Annotated[
+        Literal[0, 1],
+        Flag("Gates", "1: the token after decides a token's fate; 0: itself (not dmc).", read=_digit, show=str),
+    ] = 1
+    immediate: Annotated[bool, Flag("Gates", "Ablation: decide when a token leaves the window.", off="--delayed")] = (
+        False
+    )
     """The paper's ablation: a token's fate is decided only when it leaves the window."""
-    scale: float = Field(default=100.0, gt=0, allow_inf_nan=False)
-    bias: float = Field(default=-5.0, allow_inf_nan=False)
-    borrowed_dim: Literal[0, -1] = -1
+    scale: Annotated[float, Flag("Gates", "Of the logit.")] = Field(default=100.0, gt=0, allow_inf_nan=False)
+    bias: Annotated[float, Flag("Gates", "Of the logit: where it begins.")] = Field(default=-5.0, allow_inf_nan=False)
+    borrowed_dim: Annotated[
+        Literal[0, -1],
+        Flag("Gates", "Dimension of --form borrowed: 0 (paper) or -1 (released).", read=_digit, show=str),
+    ] = -1
 
-    data: Path | None = None
-    """JSONL file of texts."""
-    dataset: str | None = None
-    dataset_config: str | None = None
-    dataset_revision: str | None = None
-    split: str = "train"
-    text_field: str = "text"
-    data_from_model: bool = False
-    """Whether the texts are prompts, and what is trained on is the model's answers."""
-    sample_temperature: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Of the answers; None without them."""
-    context: int = Field(default=4096, ge=2)
-    """Tokens of a row of text; the most of a prompt and its answer."""
+    data: Annotated[Path | None, Flag("Data", "JSONL file of texts.")] = None
+    dataset: Annotated[str | None, Flag("Data", "Hub dataset of texts.")] = None
+    dataset_config: Annotated[str | None, Flag("Data", "Its configuration.")] = None
+    dataset_revision: Annotated[str | None, Flag("Data", "Its branch, tag or commit.")] = None
+    split: Annotated[str, Flag("Data", "Its split.")] = "train"
+    text_field: Annotated[str, Flag("Data", "Field or column that holds the text.")] = "text"
+    data_from_model: Annotated[
+        bool, Flag("Data", "The texts are prompts: train on the model's own answers.", off="--no-data-from-model")
+    ] = False
+    sample_temperature: Annotated[float | None, Flag("Data", "Of these answers (default: 1).")] = Field(
+        default=None, gt=0, allow_inf_nan=False
+    )
+    context: Annotated[
+        int,
+        Flag(
+            "Data", "Tokens of a row: 4k. The most of a prompt and its answer.", read=parse_tokens, show=format_tokens
+        ),
+    ] = Field(default=4096, ge=2)
 
-    target_cr: float = Field(default=8.0, gt=1, le=1024)
-    save_crs: tuple[float, ...] = ()
+    target_cr: Annotated[float, Flag("Schedule", "CR at which training ends.")] = Field(default=8.0, gt=1, le=1024)
+    save_crs: Annotated[
+        tuple[float, ...],
+        Flag("Schedule", "Comma list of CRs to save on the way; those above --target-cr fall away.", read=str),
+    ] = ()
     """Ratios of which a checkpoint is saved; the target is always among them."""
-    steps_per_cr: int = Field(default=100, ge=1)
-    fade_steps: int = Field(ge=0)
+    steps_per_cr: Annotated[int, Flag("Schedule", "Steps in which CR rises by 1.")] = Field(default=100, ge=1)
+    fade_steps: Annotated[
+        int, Flag("Schedule", "Steps before, in which borrowed neurons fade (borrowed: 2000; dmc: 250).")
+    ] = Field(ge=0)
 
-    train: Literal["all", "gates"] = "all"
-    lr: float = Field(default=3e-5, gt=0, allow_inf_nan=False)
-    clip: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    tau: float = Field(default=0.1, gt=0, allow_inf_nan=False)
-    batch_size: int = Field(default=8, ge=1)
-    """Rows of a step."""
-    micro_batch: int | None = Field(default=None, ge=1)
-    """Rows that go through the model together; None for all of a step's."""
-    autocast: bool = False
-    recompute: bool = False
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    train: Annotated[Literal["all", "gates"], Flag("Training", "all weights, or gates only.")] = "all"
+    lr: Annotated[float, Flag("Training", "Learning rate, constant.")] = Field(default=3e-5, gt=0, allow_inf_nan=False)
+    batch_size: Annotated[int, Flag("Training", "Rows of a step.")] = Field(default=8, ge=1)
+    micro_batch: Annotated[int | None, Flag("Training", "Rows that pass together (default: all of a step's).")] = Field(
+        default=None, ge=1
+    )
+    clip: Annotated[float, Flag("Training", "Greatest norm of the gradient.")] = Field(
+        default=1.0, gt=0, allow_inf_nan=False
+    )
+    tau: Annotated[float, Flag("Training", "Temperature of the relaxed decisions.")] = Field(
+        default=0.1, gt=0, allow_inf_nan=False
+    )
+    autocast: Annotated[bool, Flag("Training", "Products in bfloat16, weights in float32.", off="--no-autocast")] = (
+        False
+    )
+    recompute: Annotated[
+        bool,
+        Flag("Training", "Activation checkpointing: less memory, a third slower.", off="--no-recompute"),
+    ] = False
+    seed: Annotated[int, Flag("Training", "Of the noise, the text's order and the samples.")] = Field(
+        default=0, ge=0, lt=2**63
+    )
 
-    save_minutes: float = Field(default=5.0, ge=0, allow_inf_nan=False)
-    output_dir: Path
+    save_minutes: Annotated[float, Flag("Output", "Minutes between saved states, or samples.")] = Field(
+        default=5.0, ge=0, allow_inf_nan=False
+    )
+    output_dir: Annotated[Path, Flag("Output", "Folder of the run (default: retrofits/MODEL--METHOD).", short="-o")]
 
     @field_validator("save_crs")
     @classmethod
@@ -84,7 +135,7 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
     def _dependent_defaults(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """DMC has one form; only borrowed neurons must fade; only samples have a temperature."""
         fields = {name: value for name, value in fields.items() if value is not None}
-        form = fields.setdefault("form", "dmc" if fields.get("method") == "dmc" else "separate")
+        form = fields.setdefault("form", default_form(fields.get("method")))
         fields.setdefault("fade_steps", FADE_STEPS.get(form, 0))
         if fields.get("data_from_model"):
             fields.setdefault("sample_temperature", 1.0)
@@ -119,7 +170,7 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def _check_steps(self) -> None:
-        """ValueError unless each ratio has a step of its own."""
+        """Raise ValueError unless each ratio has a step of its own."""
         before, last = 1.0, self.fade_steps
         for ratio in self.family:
             flag = "--target-cr" if ratio == self.target_cr else "--save-crs"
@@ -133,7 +184,7 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def schedule(self) -> Schedule:
-        """Steps and what each asks for."""
+        """Steps and the ratio that each asks for."""
         return Schedule(self.target_cr, self.steps_per_cr, self.fade_steps)
 
     @property
@@ -147,22 +198,19 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
         return tuple(sorted({*self.save_crs, self.target_cr}))
 
     def gates(self, ratio: float | None = None) -> GateSpec:
-        """The gates, as a checkpoint of this ratio declares them."""
+        """Return the gates as a checkpoint of this ratio declares them."""
         return GateSpec(
             form=self.form, scale=self.scale, bias=self.bias, borrowed_dim=self.borrowed_dim, window=self.window,
             decision_shift=self.decision_shift, immediate=self.immediate, ratio=ratio,
         )  # fmt: skip
 
     def identity(self) -> dict[str, Any]:
-        """The part that decides what is computed, as JSON values."""
+        """Return the fields that decide the result, as JSON values."""
         # Without samples their fields say nothing, and folders of runs that did not know them go on.
         unused = () if self.data_from_model else _SAMPLE_FIELDS
         return self.model_dump(mode="json", exclude={*FREE_FIELDS, *unused})
 
 
 def make_retrofit(**fields: Any) -> RetrofitConfig:
-    """RetrofitConfig of `fields` (None: the default); ValueError with one line that names the flag at fault."""
-    try:
-        return RetrofitConfig(**fields)
-    except ValidationError as error:
-        raise ValueError(in_one_line(error)) from None
+    """Make a RetrofitConfig (None: the default); ValueError names the flag at fault, in one line."""
+    return checked(RetrofitConfig, fields)

@@ -12,7 +12,7 @@ import typer
 
 from hyperscale import __version__
 from hyperscale.cli.main import app, run
-from hyperscale.cli.options import SweepOptions, folder_name
+from hyperscale.cli.options import folder_name, sweep_config
 from hyperscale.tasks.load import task_names
 from tests.fakes import FakeExecutor, Interrupted, write_task
 from tests.gated_models import write_gated_model
@@ -276,7 +276,7 @@ def test_a_bad_config_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_defaults_of_the_flags_are_those_of_the_config(tmp_path: Path) -> None:
-    config = SweepOptions(model="m", tasks="gsm8k", budget="8k").to_config()
+    config = sweep_config(model="m", tasks="gsm8k", budget="8k")
     for name, field in type(config).model_fields.items():
         if not field.is_required():
             assert getattr(config, name) == field.default

@@ -8,12 +8,12 @@ import pytest
 
 from hyperscale.backends import backend_names
 from hyperscale.cli.main import run
-from hyperscale.cli.options import SweepOptions
+from hyperscale.cli.options import sweep_config
 from hyperscale.plan.resolve import resolve
 
 
 def test_without_flags_it_is_the_whole_experiment() -> None:
-    config = SweepOptions().to_config()
+    config = sweep_config()
     assert config.model == "tiny"
     assert config.tasks == ("countdown", "trace")
     assert set(config.backends) == set(backend_names())
@@ -25,31 +25,31 @@ def test_without_flags_it_is_the_whole_experiment() -> None:
 
 
 def test_what_is_given_stays(tmp_path: Path) -> None:
-    config = SweepOptions(tasks="trace", temperature=0.5, backends="vanilla", output_dir=str(tmp_path)).to_config()
+    config = sweep_config(tasks="trace", temperature=0.5, backends="vanilla", output_dir=str(tmp_path))
     assert (config.tasks, config.temperature, config.backends) == (("trace",), 0.5, ("vanilla",))
     assert config.compression_ratios == ()
-    assert config.limit == SweepOptions().to_config().limit
-    assert SweepOptions(problem_id="3,4").to_config().limit is None
-    assert SweepOptions(budget="1k", min_length="128").to_config().lengths == (128, 256, 512, 1024)
-    assert SweepOptions(backends="tova").to_config().backend_options == ()
+    assert config.limit == sweep_config().limit
+    assert sweep_config(problem_id="3,4").limit is None
+    assert sweep_config(budget="1k", min_length="128").lengths == (128, 256, 512, 1024)
+    assert sweep_config(backends="tova").backend_options == ()
 
 
 def test_an_engine_of_the_vanilla_cache_alone_is_asked_for_that() -> None:
-    config = SweepOptions(engine="vllm").to_config()
+    config = sweep_config(engine="vllm")
     assert (config.backends, config.compression_ratios) == (("vanilla",), ())
-    assert config.grid == SweepOptions().to_config().grid
+    assert config.grid == sweep_config().grid
     with pytest.raises(ValueError, match="vanilla cache alone, not with dms"):
-        SweepOptions(engine="vllm", backends="vanilla,dms").to_config()
+        sweep_config(engine="vllm", backends="vanilla,dms")
 
 
 def test_the_ablation_is_swept_over_the_same_grid() -> None:
-    config = SweepOptions(model="tiny-immediate", backends="dms").to_config()
-    assert config.grid == SweepOptions().to_config().grid
+    config = sweep_config(model="tiny-immediate", backends="dms")
+    assert config.grid == sweep_config().grid
     assert {run.name for run in resolve(config).runs} == {"dms CR 4", "dms CR 8"}
 
 
 def test_quick_is_a_part_of_it() -> None:
-    quick, whole = SweepOptions(quick=True).to_config(), SweepOptions().to_config()
+    quick, whole = sweep_config(quick=True), sweep_config()
     assert set(quick.grid) < set(whole.grid)
     assert quick.backends == whole.backends
     assert quick.limit is not None
@@ -58,7 +58,7 @@ def test_quick_is_a_part_of_it() -> None:
 
 
 def test_other_models_have_the_general_defaults() -> None:
-    config = SweepOptions(model="m", tasks="gsm8k", budget="8k").to_config()
+    config = sweep_config(model="m", tasks="gsm8k", budget="8k")
     assert (config.backends, config.temperature, config.top_p, config.max_batch) == (("vanilla",), 0.6, 0.95, 128)
     assert config.limit is None
 
