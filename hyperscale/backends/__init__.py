@@ -1,4 +1,4 @@
-"""KV-cache backends. The registry: one line a backend."""
+"""The registry of KV-cache backends: one line each."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _REGISTRY = {
 
 
 def backend_names() -> list[str]:
-    """Names of all backends, as --backends takes them."""
+    """List the names of all backends, as --backends takes them."""
     return list(_REGISTRY)
 
 
 def backend_class(name: str) -> type[Backend]:
-    """The backend of this name; ValueError names the one that was perhaps meant."""
+    """Import the backend of this name; ValueError suggests a similar name."""
     if name not in _REGISTRY:
         raise ValueError(unknown("backend", name, _REGISTRY))
     module, _, attribute = _REGISTRY[name].partition(":")

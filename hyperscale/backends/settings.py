@@ -17,9 +17,9 @@ MOST = 2**31 - 1
 
 
 def parse_options(texts: Iterable[str]) -> tuple[tuple[str, str, OptionValue], ...]:
-    """(backend, field, value) of each BACKEND.FIELD=VALUE, sorted, without those that are the default.
+    """Parse each BACKEND.FIELD=VALUE into (backend, field, value), sorted, without those that are the default.
 
-    ValueError names the backend, the field or the value that is wrong.
+    Raises ValueError that names the wrong backend, field or value.
     """
     chosen: dict[tuple[str, str], OptionValue] = {}
     for text in texts:
@@ -41,7 +41,7 @@ def parse_options(texts: Iterable[str]) -> tuple[tuple[str, str, OptionValue], .
 
 
 def make_settings(backend: str, options: Mapping[str, OptionValue]) -> Any:
-    """The backend's settings with these fields changed; ValueError if they contradict one another."""
+    """Make the backend's settings with these fields changed; ValueError if they contradict one another."""
     try:
         return backend_class(backend).Settings(**options)
     except ValueError as error:
@@ -49,13 +49,13 @@ def make_settings(backend: str, options: Mapping[str, OptionValue]) -> Any:
 
 
 def defaults(backend: str) -> dict[str, OptionValue]:
-    """Every field of the backend's settings with its default."""
+    """Map every field of the backend's settings to its default."""
     settings = backend_class(backend).Settings()
     return {field.name: getattr(settings, field.name) for field in fields(settings)}
 
 
 def plain(value: object) -> str:
-    """A setting as `parse_options` reads it."""
+    """Format a setting as `parse_options` reads it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

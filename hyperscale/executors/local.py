@@ -147,14 +147,14 @@ def check_model(config: SweepConfig) -> None:
 
 def check_memory(config: SweepConfig, dtype: torch.dtype) -> None:
     """ValueError if --memory-budget does not hold one thread of every run."""
-    from hyperscale.backends.memory import cache_shape, pool_pages, reserve_for
+    from hyperscale.backends.memory import block_bounds_for, cache_shape, pool_blocks
 
     if config.memory_budget is None:
         return
     for run, spec in run_specs(config):
         shape = cache_shape(spec, dtype, backend_class(run.backend))
-        reserve = reserve_for(spec, run.backend, dict(run.options), run.cache_budget)
-        pool_pages(shape, config.memory_budget, config.max_batch, max(run.length_caps), reserve)
+        reserve = block_bounds_for(spec, run.backend, dict(run.options), run.cache_budget)
+        pool_blocks(shape, config.memory_budget, config.max_batch, max(run.length_caps), reserve)
 
 
 def run_specs(config: SweepConfig) -> Iterator[tuple[Run, ModelSpec]]:

@@ -21,7 +21,7 @@ from hyperscale.backends.settings import make_settings
 from hyperscale.config import SweepConfig
 from hyperscale.hardware.devices import PRESETS, THIS, Device, find_device, own_preset, this_machine
 from hyperscale.hardware.roofline import ceiling, dense_tokens, prefill_seconds, roofline_micros, shape_of
-from hyperscale.kvcache.block_table import pages_for
+from hyperscale.kvcache.block_pool import blocks_for
 from hyperscale.model.spec import ModelSpec
 from hyperscale.plan.fit import devices_of, fit, lent
 from hyperscale.plan.runs import Run
@@ -109,7 +109,7 @@ class RunCost:
         # How many of a problem's threads take each step.
         self._alive = len(self.steps) - np.cumsum(np.bincount(self.steps, minlength=len(lengths) + 1))[: len(lengths)]
         policy = backend_class(run.backend)
-        uneven = policy.gated or policy.page_overhead > 0
+        uneven = policy.gated or policy.block_overhead > 0
         self._sample_bytes = SAMPLE_TOKEN_BYTES + (UNEVEN_BYTES if uneven else 0.0)
 
     def tokens(self, problems: int) -> int:
@@ -152,7 +152,7 @@ def attended(run: Run, spec: ModelSpec, lengths: range) -> np.ndarray:
     if budget is None:
         return np.array(lengths, np.float64)
     # What a policy keeps beside its pages it must read to choose among them.
-    beside = [pages_for(length) * policy.page_overhead if length > budget else 0 for length in lengths]
+    beside = [blocks_for(length) * policy.block_overhead if length > budget else 0 for length in lengths]
     return np.minimum(np.array(lengths, np.float64), budget) + np.array(beside, np.float64)
 
 

@@ -55,7 +55,7 @@ class Shape:
     kv_heads: int = 2
     group: int = 2
     head_dim: int = 8
-    slots: int = 6
+    seqs: int = 6
     max_length: int = 96
     dtype: torch.dtype = torch.float32
 

@@ -1,7 +1,7 @@
 """The contract of a KV-cache backend: a real one driven without a model, step by step beside slow references.
 
 A `Bench` is what an engine does with a backend (prompts in pieces, forks, batches whose members change, sequences
-that end and slots that are used again), on random queries, keys and values. After everything that happens to
+that end and seqs that are used again), on random queries, keys and values. After everything that happens to
 a sequence, each of its layers is compared with a `Reference` of its own (tests/reference/cache_<name>.py):
 
     class Reference:
@@ -33,29 +33,30 @@ from hyperscale.attention.base import DecodeAttention
 from hyperscale.attention.cpu import CpuAttention
 from hyperscale.attention.reference import GatheredAttention
 from hyperscale.backends import backend_class
-from hyperscale.backends.base import Parts
-from hyperscale.kvcache.block_table import PAGE_SIZE, Rows, pages_for
+from hyperscale.backends.base import PolicyContext
+from hyperscale.kvcache.block_pool import BLOCK_SIZE, blocks_for
+from hyperscale.kvcache.block_table import BlockTable
 from hyperscale.kvcache.meter import Meter
 from tests.backends.cases import Case, Extra, Inputs, Shape, random_inputs
 
 CLOSE = 1e-5
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2**-6}
 
-Kernel = Callable[[Rows, int], DecodeAttention]
+Kernel = Callable[[BlockTable, int], DecodeAttention]
 
 
-class DeviceRows(Rows):
-    """Rows in the memory of the CPU, written as on a device: through index tensors."""
+class DeviceBlockTable(BlockTable):
+    """A block table in the memory of the CPU, written as on a device: through index tensors."""
 
     def put(
-        self, layer: int, slots: NDArray[np.int64], places_nk: NDArray[np.integer], k_nkd: Tensor, v_nkd: Tensor
+        self, layer: int, seqs: NDArray[np.int64], places_nk: NDArray[np.integer], k_nkd: Tensor, v_nkd: Tensor
     ) -> None:
-        self._put_on_device(k_nkd, v_nkd, self._claim_of(layer, slots, places_nk))
+        self._put_on_device(layer, seqs, places_nk, k_nkd, v_nkd)
 
 
 @dataclass
 class Sequence:
-    slot: int
+    seq: int
     key: int
     inputs: Inputs
     references: list[Any]
@@ -76,15 +77,15 @@ class Bench:
         policy = backend_class(case.backend)
         heads = shape.kv_heads * shape.group
         row_tokens = policy.row_tokens(shape.max_length, budget)
-        kind = DeviceRows if kernel is GatheredAttention else Rows
-        self.rows = kind(
-            layers=shape.layers, kv_heads=shape.kv_heads, head_dim=shape.head_dim, slots=shape.slots,
-            max_length=row_tokens, pages=shape.layers * shape.kv_heads * shape.slots * (pages_for(row_tokens) + 1),
+        kind = DeviceBlockTable if kernel is GatheredAttention else BlockTable
+        self.table = kind(
+            layers=shape.layers, kv_heads=shape.kv_heads, head_dim=shape.head_dim, seqs=shape.seqs,
+            max_length=row_tokens, blocks=shape.layers * shape.kv_heads * shape.seqs * (blocks_for(row_tokens) + 1),
             dtype=shape.dtype, device=torch.device("cpu"),
         )  # fmt: skip
-        self.meter = Meter(self.rows, shape.slots)
-        parts = Parts(self.rows, self.meter, kernel(self.rows, heads), budget, case.gates)
-        self.backend = policy(parts, case.settings)
+        self.meter = Meter(self.table, shape.seqs)
+        context = PolicyContext(self.table, self.meter, kernel(self.table, heads), budget, case.gates)
+        self.backend = policy(context, case.settings)
         # Quest has a budget of reads; its memory is not bound.
         self.bound = budget if row_tokens == budget else None
         self.reference = import_module(f"tests.reference.cache_{case.backend}").Reference
@@ -95,11 +96,11 @@ class Bench:
         self, inputs: Inputs, tokens: int, key: int, pieces: list[int] | None = None, rng: Any = None
     ) -> Sequence:
         """Open a sequence and feed it its first `tokens` tokens as an engine does with a prompt."""
-        shape, slot = self.shape, self.rows.open()
-        self.backend.begin(slot, key)
+        shape, seq = self.shape, self.table.open()
+        self.backend.begin(seq, key)
         dense = self.backend.dense_prompt(tokens)
         if pieces is None:
-            cut = 0 if self.backend.whole_prompt or rng is None else PAGE_SIZE * int(rng.integers(0, 3))
+            cut = 0 if self.backend.whole_prompt or rng is None else BLOCK_SIZE * int(rng.integers(0, 3))
             pieces = [cut, dense - cut] if 0 < cut < dense else [dense]
         settings = self.backend.settings
         references = [
@@ -107,7 +108,7 @@ class Bench:
         ]
         for layer, reference in enumerate(references):
             reference.layer = layer
-        sequence = Sequence(slot, key, inputs, references, tokens, key, pieces)
+        sequence = Sequence(seq, key, inputs, references, tokens, key, pieces)
         self.open.append(sequence)
         self._prefill(sequence, dense)
         while sequence.length < tokens:
@@ -121,9 +122,9 @@ class Bench:
         for size in sequence.pieces if dense else []:
             for layer in range(self.shape.layers):
                 given = sequence.inputs.at(layer, slice(start, start + size))
-                outs[layer].append(self.backend.prefill(layer, sequence.slot, *given))
+                outs[layer].append(self.backend.prefill(layer, sequence.seq, *given))
             start += size
-        self.meter.take(np.array([sequence.slot]))
+        self.meter.take(np.array([sequence.seq]))
         sequence.length = dense
         for layer, reference in enumerate(sequence.references if dense else []):
             expected = reference.prefill(*_float64(sequence.inputs.at(layer, slice(0, dense))))
@@ -132,10 +133,10 @@ class Bench:
 
     def fork(self, source: Sequence, inputs: Inputs, key: int) -> Sequence:
         """A thread that goes on from where `source` stands, with inputs of its own from there."""
-        slot = self.rows.fork(source.slot)
-        self.backend.fork(source.slot, slot, key)
+        seq = self.table.fork(source.seq)
+        self.backend.fork(source.seq, seq, key)
         thread = Sequence(
-            slot, key, source.inputs.continued(source.length, inputs), copy.deepcopy(source.references),
+            seq, key, source.inputs.continued(source.length, inputs), copy.deepcopy(source.references),
             source.prompt, source.key, source.pieces, source.length, compared=source.compared,
         )  # fmt: skip
         for reference in thread.references:
@@ -144,19 +145,19 @@ class Bench:
         return thread
 
     def finish(self, sequence: Sequence) -> None:
-        self.rows.close(sequence.slot)
+        self.table.close(sequence.seq)
         self.open.remove(sequence)
 
     def decode(self, batch: list[Sequence]) -> None:
         """Feed each of these sequences one more token."""
-        slots = np.array([sequence.slot for sequence in batch], np.int64)
+        seqs = np.array([sequence.seq for sequence in batch], np.int64)
         outs = []
         for layer in range(self.shape.layers):
             given = [s.inputs.at(layer, slice(s.length, s.length + 1)) for s in batch]
-            out = self.backend.decode(layer, slots, *(torch.cat(x) for x in zip(*given, strict=True)))
+            out = self.backend.decode(layer, seqs, *(torch.cat(x) for x in zip(*given, strict=True)))
             assert out.dtype == self.shape.dtype
             outs.append(out)
-        counts = self.meter.take(slots)
+        counts = self.meter.take(seqs)
         for i, sequence in enumerate(batch):
             sequence.outs.append(torch.stack([out[i] for out in outs]))
             self._compare(sequence, int(counts.reads[i]), int(counts.live[i]))
@@ -164,7 +165,7 @@ class Bench:
             if sequence.compared:
                 for layer in range(self.shape.layers):
                     self._compare_held(sequence, layer)
-        self._compare_pages()
+        self._compare_blocks()
 
     def _compare(self, sequence: Sequence, reads: int, live: int) -> None:
         token = slice(sequence.length, sequence.length + 1)
@@ -187,7 +188,7 @@ class Bench:
     def _compare_held(self, sequence: Sequence, layer: int) -> None:
         for head in range(self.shape.kv_heads):
             held = sequence.references[layer].held[head]
-            k_td, v_td = self.rows.gather(layer, sequence.slot, head)
+            k_td, v_td = self.table.gather(layer, sequence.seq, head)
             assert len(k_td) == len(held)
             if self.case.stores_keys:
                 every = sequence.inputs.k[layer, : sequence.length, head]
@@ -197,10 +198,10 @@ class Bench:
                 assert sorted(positions.tolist()) == sorted(held)
                 assert torch.equal(v_td, sequence.inputs.v[layer, positions, head])
 
-    def _compare_pages(self) -> None:
-        slots = np.array([sequence.slot for sequence in self.open])
-        live, rows = int(self.rows.live(slots).sum()), self.shape.layers * self.shape.kv_heads * len(slots)
-        assert self.rows.pages_in_use * PAGE_SIZE <= 1.15 * live + rows * PAGE_SIZE
+    def _compare_blocks(self) -> None:
+        seqs = np.array([sequence.seq for sequence in self.open])
+        live, rows = int(self.table.live(seqs).sum()), self.shape.layers * self.shape.kv_heads * len(seqs)
+        assert self.table.blocks_in_use * BLOCK_SIZE <= 1.15 * live + rows * BLOCK_SIZE
 
     def _close(self, got: Tensor, expected: NDArray[np.float64]) -> None:
         tolerance = TOLERANCE[self.shape.dtype]
@@ -220,10 +221,10 @@ def random_run(bench: Bench, rng: np.random.Generator, steps: int, extra: Extra 
         return random_inputs(bench.case, bench.shape, rng, extra)
 
     for _ in range(steps):
-        if not prompts and bench.rows.free_slots >= 2 and rng.random() < 0.3:
+        if not prompts and bench.table.free_seqs >= 2 and rng.random() < 0.3:
             tokens = int(rng.integers(1, bench.case.longest_prompt + 1))
             prompts.append(bench.prompt(fresh(), tokens, int(rng.integers(2**63)), rng=rng))
-        while prompts and bench.rows.free_slots and rng.random() < 0.6:
+        while prompts and bench.table.free_seqs and rng.random() < 0.6:
             threads.append(bench.fork(prompts[0], fresh(), int(rng.integers(2**63))))
         if prompts and rng.random() < 0.3:
             bench.finish(prompts.pop())
@@ -236,6 +237,6 @@ def random_run(bench: Bench, rng: np.random.Generator, steps: int, extra: Extra 
             bench.decode([running[i] for i in rng.permutation(len(running))[:size]])
     while bench.open:
         bench.finish(bench.open[-1])
-    assert bench.rows.pages_in_use == 0
-    assert bench.rows.free_slots == bench.shape.slots
+    assert bench.table.blocks_in_use == 0
+    assert bench.table.free_seqs == bench.shape.seqs
     return threads

@@ -84,7 +84,7 @@ def test_half_of_h2os_budget_is_recent():
 
 
 def test_random_victims_are_uniform_and_differ_between_threads_heads_and_layers():
-    budget, forks, shape = 8, 40, Shape(layers=2, kv_heads=2, slots=42, max_length=60)
+    budget, forks, shape = 8, 40, Shape(layers=2, kv_heads=2, seqs=42, max_length=60)
     case, rng = Case("random", Protection(recent_window=3)), np.random.default_rng(0)
     bench = Bench(case, budget, shape)
     inputs = random_inputs(case, shape, rng)

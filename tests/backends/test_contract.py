@@ -60,7 +60,7 @@ def test_every_step_is_the_references(case, storage, data, layers, kv_heads, gro
 
 @each_case
 def test_a_long_run_is_the_references_and_leaks_no_page(case):
-    bench = Bench(case, case.budgets[0], Shape(max_length=160, slots=5))
+    bench = Bench(case, case.budgets[0], Shape(max_length=160, seqs=5))
     random_run(bench, np.random.default_rng(7), steps=150)
     assert bench.steps_compared > 100
 
@@ -77,7 +77,7 @@ def test_what_covers_the_sequence_is_vanilla(case):
 
 @each_case
 def test_a_sequence_does_not_depend_on_its_batch(case):
-    """Bit for bit: each thread again, alone, in other slots."""
+    """Bit for bit: each thread again, alone, in other seqs."""
     shape = Shape()
     together = Bench(case, case.budgets[0], shape)
     for thread in random_run(together, np.random.default_rng(11), steps=40):

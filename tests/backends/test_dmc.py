@@ -61,7 +61,7 @@ def test_the_engines_tokens_are_those_of_the_merged_sequence(merging: tuple[Gate
         logits_tv, _, attended = reference(tokens)
         assert logits_tv.argmax(-1)[chain.prompt_tokens - 1 : -1].tolist() == chain.tokens.tolist()
         assert chain.step_reads[-1] == chain.step_live[-1] == sum(attended)
-    assert engine.pages_in_use == 0
+    assert engine.blocks_in_use == 0
 
 
 @pytest.mark.parametrize("gates", [None, GateSpec("borrowed")])
@@ -79,8 +79,8 @@ def test_a_row_that_merges_everything_is_one_slot() -> None:
     for _ in range(250):
         bench.decode([sequence])
     assert bench.steps_compared == 250
-    assert (bench.rows.lengths[0, sequence.slot] == 1).all()
-    assert bench.rows.pages_in_use == shape.kv_heads
+    assert (bench.table.lengths[0, sequence.seq] == 1).all()
+    assert bench.table.blocks_in_use == shape.kv_heads
 
 
 def test_what_an_earlier_sequence_left_behind_is_not_merged() -> None:
@@ -100,15 +100,15 @@ def test_what_an_earlier_sequence_left_behind_is_not_merged() -> None:
 def test_a_prompt_in_chunks_is_the_prompt_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     q, k, v = (torch.from_numpy(rng.standard_normal((50, heads, 8))).float() for heads in (6, 2, 2))
-    slot_tk: NDArray[np.int64] = np.cumsum(rng.random((50, 2)) < 0.3, axis=0, dtype=np.int64)
-    slot_tk -= slot_tk[0]
-    whole = merged_attention(q, k, v, slot_tk)
+    place_tk: NDArray[np.int64] = np.cumsum(rng.random((50, 2)) < 0.3, axis=0, dtype=np.int64)
+    place_tk -= place_tk[0]
+    whole = merged_attention(q, k, v, place_tk)
     monkeypatch.setattr(dmc, "CHUNK", 7)
-    torch.testing.assert_close(merged_attention(q, k, v, slot_tk), whole)
+    torch.testing.assert_close(merged_attention(q, k, v, place_tk), whole)
 
 
 def test_a_long_prompts_sums_are_as_exact_as_a_short_ones() -> None:
-    """Means of slots at the end of a prompt: differences of two large sums."""
+    """Means of places at the end of a prompt: differences of two large sums."""
     x_tkx = torch.randn(20_000, 1, 8, generator=torch.Generator().manual_seed(0)) + 10
     first_tk = torch.arange(20_000)[:, None] // 5 * 5
     sums_tkx = dmc._sums(x_tkx, first_tk)
