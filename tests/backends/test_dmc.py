@@ -16,15 +16,15 @@ from hyperscale.engines.base import Job
 from hyperscale.engines.torch.engine import TorchEngine
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.load import Model, load_model
-from tests.backends.cases import Shape, random_inputs
-from tests.backends.contract import Bench
-from tests.backends.gated import CASES, merges
+from hyperscale.testing.bench import Bench
+from hyperscale.testing.subject import Shape, random_inputs
+from tests.backends.gated import SUBJECTS, merges
 from tests.backends.stepper import new_backend, step_logits
 from tests.gated_models import write_gated_model
 from tests.reference.gated_qwen3 import GatedQwen3
 
 TOKENS = torch.randint(250, (40,), generator=torch.Generator().manual_seed(3))
-CASE = next(case for case in CASES if case.backend == "dmc")
+SUBJECT = next(gated for gated in SUBJECTS if gated.policy.name == "dmc")
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +73,8 @@ def test_other_checkpoints_are_refused(gates: GateSpec | None) -> None:
 def test_a_row_that_merges_everything_is_one_slot() -> None:
     """After hundreds of steps its mean is still the mean."""
     shape = Shape(layers=1, max_length=300)
-    bench = Bench(CASE, None, shape)
-    inputs = random_inputs(CASE, shape, np.random.default_rng(0), extra=merges(1.0))
+    bench = Bench(SUBJECT, None, shape)
+    inputs = random_inputs(SUBJECT, shape, np.random.default_rng(0), extra=merges(1.0))
     sequence = bench.prompt(inputs, 50, key=0)
     for _ in range(250):
         bench.decode([sequence])
@@ -85,8 +85,8 @@ def test_a_row_that_merges_everything_is_one_slot() -> None:
 
 def test_what_an_earlier_sequence_left_behind_is_not_merged() -> None:
     shape = Shape(layers=1, max_length=30)
-    bench = Bench(CASE, None, shape)
-    inputs = random_inputs(CASE, shape, np.random.default_rng(0), extra=merges(1.0))
+    bench = Bench(SUBJECT, None, shape)
+    inputs = random_inputs(SUBJECT, shape, np.random.default_rng(0), extra=merges(1.0))
     backend = bench.backend
     assert isinstance(backend, DMC)
     for kept in (backend._weights, backend._keys, backend._values):

@@ -21,8 +21,8 @@ from hyperscale.engines.torch.engine import TorchEngine
 from hyperscale.kvcache.block_pool import BLOCK_SIZE
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.load import Model, load_model
-from tests.backends.cases import Shape, random_inputs
-from tests.backends.contract import Bench
+from hyperscale.testing.bench import Bench
+from hyperscale.testing.subject import Shape, random_inputs
 from tests.backends.gated import dms, evictions
 from tests.backends.stepper import new_backend, step_logits
 from tests.gated_models import LAYOUTS, write_gated_model
@@ -157,9 +157,9 @@ def test_settings_and_gates_agree_on_the_window() -> None:
 @pytest.mark.parametrize("prompt", [1, 5, 6, 30])
 def test_a_row_whose_every_token_is_evicted_holds_its_window(shift: int, prompt: int) -> None:
     """And its blocks never move: each token is written over the one that leaves."""
-    shape, case = Shape(layers=1), dms(1.0, DMSSettings(window=5, decision_shift=shift))
-    bench = Bench(case, None, shape)
-    sequence = bench.prompt(random_inputs(case, shape, np.random.default_rng(0)), prompt, key=0)
+    shape, ours = Shape(layers=1), dms(1.0, DMSSettings(window=5, decision_shift=shift))
+    bench = Bench(ours, None, shape)
+    sequence = bench.prompt(random_inputs(ours, shape, np.random.default_rng(0)), prompt, key=0)
     for _ in range(40):
         bench.decode([sequence])
         assert (bench.table.lengths[0, sequence.seq] == min(sequence.length, 6)).all()
@@ -169,9 +169,9 @@ def test_a_row_whose_every_token_is_evicted_holds_its_window(shift: int, prompt:
 
 def test_evicted_tokens_of_a_prompt_never_enter_the_rows() -> None:
     shape = Shape(layers=1, max_length=96)
-    case = replace(dms(0.9, DMSSettings(window=4, decision_shift=1)), longest_prompt=90)
-    bench = Bench(case, None, shape)
-    prompt = bench.prompt(random_inputs(case, shape, np.random.default_rng(0)), 90, key=0)
+    ours = replace(dms(0.9, DMSSettings(window=4, decision_shift=1)), longest_prompt=90)
+    bench = Bench(ours, None, shape)
+    prompt = bench.prompt(random_inputs(ours, shape, np.random.default_rng(0)), 90, key=0)
     lengths = bench.table.lengths[0, prompt.seq]
     assert lengths.max() < 30
     assert bench.table.blocks_in_use == (-(-lengths // BLOCK_SIZE)).sum()

@@ -25,8 +25,9 @@ from hyperscale.kvcache.block_pool import BLOCK_SIZE, blocks_for
 from hyperscale.kvcache.block_table import BlockTable
 from hyperscale.kvcache.meter import Meter
 from hyperscale.model.load import Model, load_model
-from tests.backends.cases import Case, Shape
-from tests.backends.contract import Bench, random_run
+from hyperscale.testing.bench import Bench, random_run
+from hyperscale.testing.subject import Shape
+from tests.backends.subjects import subject
 from tests.tiny_models import write_tiny_model
 
 KERNELS: dict[torch.dtype, Callable[[BlockTable, int], DecodeAttention]] = {
@@ -80,7 +81,7 @@ def test_every_step_is_the_references(
 ):
     fields = QuestSettings(page_size, dense_layers, count_metadata_reads)
     budget = max(budget, page_size)
-    bench = Bench(Case("quest", fields), budget, Shape(group=group, dtype=dtype, max_length=160), kernel)
+    bench = Bench(subject("quest", fields), budget, Shape(group=group, dtype=dtype, max_length=160), kernel)
     assert isinstance(bench.backend, Quest)
     bench.backend.bounds.quick = kernel is CpuAttention
     random_run(bench, np.random.default_rng(seed), steps=40)

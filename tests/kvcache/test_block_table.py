@@ -1,6 +1,8 @@
-"""Paged rows against plain lists, over long random runs of everything that can be done to them."""
+"""The block table against plain lists, over long random runs of everything that can be done to it."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -211,3 +213,68 @@ def test_every_block_is_handed_out_however_they_were_broken_up() -> None:
         for seq in seqs:
             table.close(int(seq[0]))
         assert table.blocks_in_use == 0
+
+
+def forked_table() -> BlockTable:
+    """A prompt of three blocks a row, a fork, and a copy of the last block."""
+    table = new_table()
+    source = table.open()
+    for layer in range(LAYERS):
+        table.extend(layer, source, *(torch.ones(40, KV_HEADS, HEAD_DIM) for _ in range(2)))
+    fork = table.fork(source)
+    for layer in range(LAYERS):
+        table.append(layer, np.array([fork]), *(torch.zeros(1, KV_HEADS, HEAD_DIM) for _ in range(2)))
+    return table
+
+
+def leak_a_reference(table: BlockTable) -> None:
+    table.pool.ref_count[table.block_table[0, 0, 0, 0]] += 1
+
+
+def forget_to_copy(table: BlockTable) -> None:
+    table.block_table[0, 1, 0, 2] = table.block_table[0, 0, 0, 2]
+
+
+def lose_a_free_block(table: BlockTable) -> None:
+    table.pool.state.counters[0] -= 1
+
+
+def lose_an_extent(table: BlockTable) -> None:
+    table.pool.state.counters[1] -= 1
+
+
+def miscount_an_extent(table: BlockTable) -> None:
+    table.pool.state.free_in_extent[-1] -= 1
+
+
+def release_twice(table: BlockTable) -> None:
+    table.pool.ref_count[table.block_table[0, 1, 0, 2]] -= 2
+
+
+def miscount_own_blocks(table: BlockTable) -> None:
+    table.own[1] += 1
+
+
+def keep_tokens_of_a_closed_sequence(table: BlockTable) -> None:
+    table.lengths[0, 2, 0] = 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (leak_a_reference, "ref_count of blocks"),
+        (forget_to_copy, "ref_count of blocks"),
+        (lose_a_free_block, "blocks are counted as free"),
+        (lose_an_extent, "stack of whole extents"),
+        (miscount_an_extent, "count of free blocks"),
+        (release_twice, "released more often"),
+        (miscount_own_blocks, "sequence 1: own"),
+        (keep_tokens_of_a_closed_sequence, "closed sequence holds tokens"),
+    ],
+)
+def test_a_damaged_table_is_found(damage: Callable[[BlockTable], None], message: str) -> None:
+    table = forked_table()
+    table.check_integrity()
+    damage(table)
+    with pytest.raises(AssertionError, match=message):
+        table.check_integrity()

@@ -1,0 +1,21 @@
+"""Contracts of plugins, to be checked in the test suite of whoever writes one."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hyperscale.testing.backend import check_backend
+
+__all__ = ["check_backend"]
+
+# Imported when first used: checks of other plugins do not wait for torch.
+_HOMES = {"check_backend": "hyperscale.testing.backend"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a check from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
