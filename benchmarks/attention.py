@@ -1,7 +1,7 @@
 """Decode attention over ragged paged rows: time and bytes a step follow the tokens that live.
 
 For the head shapes of SmolLM2-135M and Qwen3-8B, contexts from 1k to 32k tokens and batches of 8 and 64: rows that
-hold the whole context (vanilla), rows of one length that hold 1/CR of it and report the attention on each slot
+hold the whole context (vanilla), rows of one length that hold 1/CR of it and report the attention on each place
 (TOVA), and rows whose KV heads differ, from half to one and a half times their mean (DMS). Against torch's SDPA on
 dense tensors of the vanilla length, and against a plain copy of memory. As many layers are walked through as fill
 half a gigabyte, so that nothing stays in a cache; times are of one layer. All measured in turns in one process.
@@ -21,8 +21,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from benchmarks.common import paired, print_table
 from hyperscale.attention.base import decode_attention
 from hyperscale.hardware.jit import compiled
-from hyperscale.kvcache.block_pool import take
-from hyperscale.kvcache.block_table import PAGE_SIZE, Rows, pages_for
+from hyperscale.kvcache.block_pool import BLOCK_SIZE, blocks_for, take
+from hyperscale.kvcache.block_table import BlockTable
 
 RATIOS = (4, 8)
 CONTEXTS = (1024, 4096, 16384, 32768)
@@ -51,15 +51,15 @@ SHAPES = (Shape("SmolLM2-135M", 9, 3, 64), Shape("Qwen3-8B", 32, 8, 128))
 
 
 @compiled()
-def _decode(table, used_k, books):  # type: ignore[no-untyped-def]
-    """Take pages in the order of decoding: page after page, each for all rows before the next."""
-    layers, slots, kv_heads = table.shape[:3]
-    for p in range(used_k.max()):
+def _decode(block_table, used_k, pool):  # type: ignore[no-untyped-def]
+    """Take blocks in the order of decoding: block after block, each for all rows before the next."""
+    layers, seqs, kv_heads = block_table.shape[:3]
+    for b in range(used_k.max()):
         for layer in range(layers):
-            for s in range(slots):
+            for s in range(seqs):
                 for k in range(kv_heads):
-                    if p < used_k[k]:
-                        table[layer, s, k, p] = take(table[layer, s, k], p, p, books)
+                    if b < used_k[k]:
+                        block_table[layer, s, k, b] = take(block_table[layer, s, k], b, b, pool)
 
 
 class Held(NamedTuple):
@@ -75,25 +75,25 @@ def held(shape: Shape, batch: int, context: int, ratio: int, kind: str) -> Held:
     layers = max(1, WALKED_BYTES // (batch * mean * shape.token_bytes))
     spread = np.linspace(0.5, 1.5, shape.kv_heads) if kind == "dms" else np.ones(shape.kv_heads)
     lengths = np.maximum(1, (mean * spread).astype(np.int64))
-    pages = layers * batch * int(sum(pages_for(int(length)) for length in lengths))
-    rows = Rows(
-        layers=layers, kv_heads=shape.kv_heads, head_dim=shape.head_dim, slots=batch, max_length=int(lengths.max()),
-        pages=pages, dtype=torch.bfloat16, device=torch.device("cpu"),
+    blocks = layers * batch * int(sum(blocks_for(int(length)) for length in lengths))
+    table = BlockTable(
+        layers=layers, kv_heads=shape.kv_heads, head_dim=shape.head_dim, seqs=batch, max_length=int(lengths.max()),
+        blocks=blocks, dtype=torch.bfloat16, device=torch.device("cpu"),
     )  # fmt: skip
-    rows.k_ptd.view(torch.int16).random_(15000, 17000)
-    rows.v_ptd.view(torch.int16).random_(15000, 17000)
-    _decode(rows.table, -(-lengths // PAGE_SIZE), rows.pool.books)
-    rows.lengths[:] = lengths
-    slots = np.arange(batch)
-    attention = decode_attention(rows, shape.heads)
+    table.k_btd.view(torch.int16).random_(15000, 17000)
+    table.v_btd.view(torch.int16).random_(15000, 17000)
+    _decode(table.block_table, -(-lengths // BLOCK_SIZE), table.pool.state)
+    table.lengths[:] = lengths
+    seqs = np.arange(batch)
+    attention = decode_attention(table, shape.heads)
     q_nhd = torch.randn(batch, shape.heads, shape.head_dim, dtype=torch.bfloat16)
 
     def call() -> None:
         for layer in range(layers):
             if kind == "tova":
-                attention.weighed(layer, slots, q_nhd)
+                attention.weighed(layer, seqs, q_nhd)
             else:
-                attention(layer, slots, q_nhd)
+                attention(layer, seqs, q_nhd)
 
     return Held(call, layers)
 
@@ -123,7 +123,7 @@ def copied_bytes_a_second() -> float:
 
 
 def measure(shape: Shape, batch: int, context: int, copy: float) -> list[str]:
-    """One row of the table: milliseconds a layer, and what they say."""
+    """Make one row of the printed table: milliseconds a layer, and ratios."""
     kinds = {"vanilla": (1, "vanilla")} | {f"{kind} {cr}": (cr, kind) for kind in ("tova", "dms") for cr in RATIOS}
     made = {name: held(shape, batch, context, ratio, kind) for name, (ratio, kind) in kinds.items()}
     sdpa, sdpa_layers = dense(shape, batch, context)
@@ -166,7 +166,7 @@ def main() -> None:
     ]
     header = ["shapes", "context", "batch", "vanilla ms", "GB/s (of copy)", "SDPA / vanilla"]
     header += [f"{kind} CR {cr}" for kind in ("TOVA", "DMS") for cr in RATIOS]
-    title = f"Decode attention of one layer, bf16, pages of {PAGE_SIZE}; a copy moves {copy / 1e9:.1f} GB/s"
+    title = f"Decode attention of one layer, bf16, blocks of {BLOCK_SIZE}; a copy moves {copy / 1e9:.1f} GB/s"
     print_table(title, header, rows)
 
 

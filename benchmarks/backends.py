@@ -19,24 +19,25 @@ from torch import Tensor
 from benchmarks.common import ours, paired, print_table
 from hyperscale.attention.base import decode_attention
 from hyperscale.backends import backend_class
-from hyperscale.backends.base import Backend, Parts
+from hyperscale.backends.base import Backend, PolicyContext
 from hyperscale.backends.dmc import Decided
 from hyperscale.backends.memory import cache_shape
-from hyperscale.kvcache.block_table import PAGE_SIZE, Rows, pages_for
+from hyperscale.kvcache.block_pool import BLOCK_SIZE, blocks_for
+from hyperscale.kvcache.block_table import BlockTable
 from hyperscale.kvcache.meter import Meter
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.linear import pack
 from hyperscale.model.load import Model
 
 NAMES = ("vanilla", "quest", "tova", "h2o", "random", "dms", "dmc")
-STEPS, REPEATS, CHUNK = 4, 5, 64 * PAGE_SIZE
+STEPS, REPEATS, CHUNK = 4, 5, 64 * BLOCK_SIZE
 
 
 class Stage(NamedTuple):
     """A backend behind its context."""
 
     name: str
-    rows: Rows
+    table: BlockTable
     page_bytes: int
     step: Callable[[], None]
 
@@ -47,36 +48,36 @@ def stage(model: Model, name: str, ratio: int, batch: int, context: int) -> Stag
     cap = context + STEPS * (REPEATS + 2)
     budget = context // ratio if policy.knows_length else None
     most = policy.row_tokens(cap, budget)
-    rows = Rows(
-        layers=spec.layers, kv_heads=spec.kv_heads, head_dim=spec.head_dim, slots=batch, max_length=most,
-        pages=batch * spec.layers * spec.kv_heads * pages_for(most), dtype=dtype, device=torch.device("cpu"),
+    table = BlockTable(
+        layers=spec.layers, kv_heads=spec.kv_heads, head_dim=spec.head_dim, seqs=batch, max_length=most,
+        blocks=batch * spec.layers * spec.kv_heads * blocks_for(most), dtype=dtype, device=torch.device("cpu"),
     )  # fmt: skip
     gates = GateSpec("dmc" if name == "dmc" else "linear", window=256, ratio=ratio)
-    meter = Meter(rows, batch)
-    backend = policy(Parts(rows, meter, decode_attention(rows, spec.heads), budget, gates))
-    slots = np.array([rows.open() for _ in range(batch)])
-    for slot in slots.tolist():
-        _fill(backend, model, slot, context, ratio, dtype)
+    meter = Meter(table, batch)
+    backend = policy(PolicyContext(table, meter, decode_attention(table, spec.heads), budget, gates))
+    seqs = np.array([table.open() for _ in range(batch)])
+    for seq in seqs.tolist():
+        _fill(backend, model, seq, context, ratio, dtype)
     positions = torch.full((batch,), context)
     tokens = torch.arange(100, 100 + batch)
 
     def attend(layer: int, q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
-        return backend.decode(layer, slots, q_nhd, k_nkd, v_nkd, *_decisions(backend, batch, ratio))
+        return backend.decode(layer, seqs, q_nhd, k_nkd, v_nkd, *_decisions(backend, batch, ratio))
 
     @torch.inference_mode()
     def step() -> None:
         for _ in range(STEPS):
             model.decoder.logits(model.decoder.hidden(tokens, positions, attend))
-            meter.take(slots)
+            meter.take(seqs)
 
     label = name if name == "vanilla" else f"{name} CR {ratio}"
-    return Stage(label, rows, cache_shape(spec, dtype, policy).page_bytes, step)
+    return Stage(label, table, cache_shape(spec, dtype, policy).page_bytes, step)
 
 
 @torch.inference_mode()
-def _fill(backend: Backend, model: Model, slot: int, context: int, ratio: int, dtype: torch.dtype) -> None:
+def _fill(backend: Backend, model: Model, seq: int, context: int, ratio: int, dtype: torch.dtype) -> None:
     spec = model.spec
-    backend.begin(slot, slot)
+    backend.begin(seq, seq)
     dense = backend.dense_prompt(context)
     size = dense if backend.whole_prompt else CHUNK
     for layer in range(spec.layers):
@@ -85,13 +86,13 @@ def _fill(backend: Backend, model: Model, slot: int, context: int, ratio: int, d
             # One query does for a dense prompt: what it attends is thrown away, and the keys are random anyway.
             q = torch.randn(t if backend.gated else 1, spec.heads, spec.head_dim, dtype=dtype)
             k, v = (torch.randn(t, spec.kv_heads, spec.head_dim, dtype=dtype) for _ in range(2))
-            backend.prefill(layer, slot, q, k, v, *_decisions(backend, t, ratio))
+            backend.prefill(layer, seq, q, k, v, *_decisions(backend, t, ratio))
 
 
 def _decisions(backend: Backend, tokens: int, ratio: int) -> tuple[Tensor, ...]:
     if not backend.gated:
         return ()
-    kv_heads, head_dim = backend.rows.kv_heads, backend.rows.head_dim
+    kv_heads, head_dim = backend.table.kv_heads, backend.table.head_dim
     decision = torch.rand(tokens, kv_heads) - 1 / ratio
     if backend.name == "dms":
         return (decision,)
@@ -119,9 +120,9 @@ def main() -> None:
             entry.name,
             f"{args.batch * STEPS / times[entry.name]:.0f}",
             f"{times[base.name] / times[entry.name]:.2f}x",
-            f"{entry.rows.pages_in_use * entry.page_bytes / 2**20:.0f} MiB",
-            f"{base.rows.pages_in_use * base.page_bytes / (entry.rows.pages_in_use * entry.page_bytes):.2f}x",
-            f"{entry.rows.live(np.arange(args.batch)).mean() / (model.spec.layers * model.spec.kv_heads):,.0f}",
+            f"{entry.table.blocks_in_use * entry.page_bytes / 2**20:.0f} MiB",
+            f"{base.table.blocks_in_use * base.page_bytes / (entry.table.blocks_in_use * entry.page_bytes):.2f}x",
+            f"{entry.table.live(np.arange(args.batch)).mean() / (model.spec.layers * model.spec.kv_heads):,.0f}",
         ]
         for entry in stages
     ]

@@ -1,12 +1,12 @@
-"""The two products of attention over a stored page, in vectors of 16 fp32 lanes, for one to three query heads.
+"""The two products of attention over a stored block, in vectors of 16 fp32 lanes, for one to three query heads.
 
-Written as LLVM vectors: a compiler that must first prove that arrays do not overlap, and that sums the lanes of
-each score on its own, spends more time on that than on the products. LLVM splits the vectors where registers are
-narrower. A page is read once for all heads and widened to fp32 in registers.
+Written as LLVM vectors: left to itself, the compiler must prove that arrays do not overlap and sums the lanes of each
+score one by one, which costs more than the products. LLVM splits the vectors where registers are narrower. A block is
+read once for all heads and widened to fp32 in registers.
 
-Pages are rows of `pool`, an array (pages, 16, head_dim) of uint16 (the bits of bf16) or uint32 (of fp32). Other
-arguments are addresses of fp32 (intp), and strides from one head to the next in bytes. On the way, the products
-ask for `lines` cache lines at `fetch`, a page that comes soon: all at once they would stop the processor.
+`pool` is an array (blocks, 16, head_dim) of uint16 (the bits of bf16) or uint32 (of fp32). Other arguments are
+addresses of fp32 (intp), and strides in bytes from one head to the next. On the way the products prefetch `lines` cache
+lines at `fetch`, a block that is due soon; all at once would stall the processor.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from hyperscale.attention import vectors as vec
-from hyperscale.kvcache.block_table import PAGE_SIZE
+from hyperscale.kvcache.block_pool import BLOCK_SIZE
 
 _TOGETHER = 8
-"""Tokens scored at once: as many sums as hide one another's latency."""
-assert PAGE_SIZE == 2 * _TOGETHER == vec.LANES
+"""Tokens scored at once: enough sums to hide one another's latency."""
+assert BLOCK_SIZE == 2 * _TOGETHER == vec.LANES
 
 
 def _score(heads: int) -> Callable[..., Any]:
     @intrinsic
-    def score(typing_context, pool, page, q, q_stride, scores, scores_stride, fetch, lines):  # type: ignore[no-untyped-def]
-        """scores[h, t] = q[h] . page[t] for the 16 tokens of a page."""
+    def score(typing_context, pool, block, q, q_stride, scores, scores_stride, fetch, lines):  # type: ignore[no-untyped-def]
+        """Set scores[h, t] = q[h] . block[t] for the 16 tokens of a block."""
 
         def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            stored = _Page.of(context, builder, signature, arguments)
+            stored = _Block.of(context, builder, signature, arguments)
             q_hd = vec.rows(builder, arguments[2], arguments[3], heads)
             scores_ht = vec.rows(builder, arguments[4], arguments[5], heads)
 
@@ -43,7 +43,7 @@ def _score(heads: int) -> Callable[..., Any]:
                 for first in (0, _TOGETHER):
                     vec.prefetch(builder, arguments[6], arguments[7], part=first // _TOGETHER)
                     sums_ht = [[vec.variable(builder) for _ in range(_TOGETHER)] for _ in range(heads)]
-                    with vec.blocks(builder, head_dim) as c:
+                    with vec.whole_vectors(builder, head_dim) as c:
                         q_hc = [vec.load(builder, q_d, c) for q_d in q_hd]
                         for t in range(_TOGETHER):
                             k_c = stored.vector(first + t, c)
@@ -54,7 +54,7 @@ def _score(heads: int) -> Callable[..., Any]:
                         vec.store(builder, summed, scores_t, vec.word(head_dim, first))
 
             vec.by_head_dim(builder, stored.head_dim, product)
-            with stored.rest() as c, cgutils.for_range(builder, vec.word(c, PAGE_SIZE)) as t:
+            with stored.rest() as c, cgutils.for_range(builder, vec.word(c, BLOCK_SIZE)) as t:
                 for q_d, scores_t in zip(q_hd, scores_ht, strict=True):
                     vec.add_product(builder, scores_t, t.index, vec.at(builder, q_d, c), stored.number(t.index, c))
             return context.get_dummy_value()
@@ -66,11 +66,11 @@ def _score(heads: int) -> Callable[..., Any]:
 
 def _mix(heads: int) -> Callable[..., Any]:
     @intrinsic
-    def mix(typing_context, pool, page, weights, weights_stride, out, out_stride, fetch, lines):  # type: ignore[no-untyped-def]
-        """out[h] += sum of weights[h, t] page[t] over the 16 tokens of a page."""
+    def mix(typing_context, pool, block, weights, weights_stride, out, out_stride, fetch, lines):  # type: ignore[no-untyped-def]
+        """Add the sum of weights[h, t] block[t] over the 16 tokens of a block to out[h]."""
 
         def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            stored = _Page.of(context, builder, signature, arguments)
+            stored = _Block.of(context, builder, signature, arguments)
             weights_ht = vec.rows(builder, arguments[2], arguments[3], heads)
             out_hd = vec.rows(builder, arguments[4], arguments[5], heads)
 
@@ -82,7 +82,7 @@ def _mix(heads: int) -> Callable[..., Any]:
                         [vec.splat(builder, vec.at(builder, w_t, vec.word(head_dim, t))) for t in tokens]
                         for w_t in weights_ht
                     ]
-                    with vec.blocks(builder, head_dim) as c:
+                    with vec.whole_vectors(builder, head_dim) as c:
                         sums_h = [vec.load(builder, out_d, c) for out_d in out_hd]
                         for t in range(_TOGETHER):
                             v_c = stored.vector(first + t, c)
@@ -91,7 +91,7 @@ def _mix(heads: int) -> Callable[..., Any]:
                             vec.store(builder, sums, out_d, c)
 
             vec.by_head_dim(builder, stored.head_dim, product)
-            with stored.rest() as c, cgutils.for_range(builder, vec.word(c, PAGE_SIZE)) as t:
+            with stored.rest() as c, cgutils.for_range(builder, vec.word(c, BLOCK_SIZE)) as t:
                 for w_t, out_d in zip(weights_ht, out_hd, strict=True):
                     vec.add_product(builder, out_d, c, vec.at(builder, w_t, t.index), stored.number(t.index, c))
             return context.get_dummy_value()
@@ -107,12 +107,12 @@ mix1, mix2, mix3 = _mix(1), _mix(2), _mix(3)
 
 @intrinsic
 def greatest(typing_context, values, count):  # type: ignore[no-untyped-def]
-    """Greatest of the first `count` fp32 at this address, `count` a multiple of 16; NaN is passed over."""
+    """Return the greatest of the first `count` fp32 at this address, `count` a multiple of 16; NaN is passed over."""
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         base, count = vec.pointer(builder, arguments[0]), arguments[1]
         best = vec.variable(builder, [float("-inf")] * vec.LANES)
-        with vec.blocks(builder, count) as i:
+        with vec.whole_vectors(builder, count) as i:
             value, so_far = vec.load(builder, base, i), builder.load(best)
             builder.store(builder.select(builder.fcmp_ordered(">", value, so_far), value, so_far), best)
         vector, lanes = builder.load(best), vec.LANES
@@ -126,32 +126,32 @@ def greatest(typing_context, values, count):  # type: ignore[no-untyped-def]
 
 
 @dataclass
-class _Page:
-    """A page in the pool, as code that reads it."""
+class _Block:
+    """Code that reads a block of the pool."""
 
     builder: ir.IRBuilder
     words: ir.Value
     head_dim: ir.Value
 
     @classmethod
-    def of(cls, context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> _Page:
+    def of(cls, context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> _Block:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         head_dim = builder.extract_value(array.shape, 2)
-        first = builder.mul(arguments[1], builder.mul(head_dim, vec.word(head_dim, PAGE_SIZE)))
+        first = builder.mul(arguments[1], builder.mul(head_dim, vec.word(head_dim, BLOCK_SIZE)))
         return cls(builder, builder.gep(array.data, [first]), head_dim)
 
     def vector(self, token: int, c: ir.Value) -> ir.Value:
-        """fp32 numbers c .. c + 15 of a token."""
+        """Load the fp32 numbers c .. c + 15 of a token."""
         at = vec.index(self.builder, vec.word(c, token), self.head_dim, c)
         return self._widen(vec.load(self.builder, self.words, at, self._word_type()))
 
     def number(self, token: ir.Value, c: ir.Value) -> ir.Value:
-        """The fp32 number c of a token."""
+        """Load the fp32 number c of a token."""
         return self._widen(vec.at(self.builder, self.words, vec.index(self.builder, token, self.head_dim, c)))
 
     @contextmanager
     def rest(self) -> Iterator[ir.Value]:
-        """A loop over what is left of head_dim after whole vectors."""
+        """Loop over the channels left of head_dim after whole vectors."""
         lanes = vec.word(self.head_dim, vec.LANES)
         whole = self.builder.mul(self.builder.udiv(self.head_dim, lanes), lanes)
         with cgutils.for_range(self.builder, self.head_dim, start=whole) as loop:
@@ -161,7 +161,7 @@ class _Page:
         return self.words.type.pointee
 
     def _widen(self, stored: ir.Value) -> ir.Value:
-        """A bf16 is the upper half of an fp32."""
+        """Widen to fp32: a bf16 is its upper half."""
         vector = isinstance(stored.type, ir.VectorType)
         if self._word_type().width == 16:
             wide = ir.VectorType(vec.INT, vec.LANES) if vector else vec.INT

@@ -1,4 +1,4 @@
-"""How much each key of a prompt is attended: what policies by attention must know of a dense prefill."""
+"""Attention mass on each key of a dense prefill, for policies that score tokens by attention."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 _SCORES = 2**23
-"""Most scores at a time: 32 MiB of fp32, however long the prompt."""
+"""Most scores held at a time (32 MiB of fp32), however long the prompt."""
 
 
 def attention_mass(q_thd: Tensor, k_skd: Tensor) -> Tensor:
-    """Attention on each of s keys, summed over t queries (the last t of s positions) and the heads of each group.
+    """Sum the attention on each of s keys over t queries (the last t of s positions) and the heads of each group.
 
     Causal: a query attends the keys up to its own. Returns mass_ks in fp32.
     """
@@ -24,7 +24,7 @@ def attention_mass(q_thd: Tensor, k_skd: Tensor) -> Tensor:
     for start in range(0, t, size):
         q_kgcd = q_kgtd[:, :, start : start + size]
         chunk = q_kgcd.shape[2]
-        seen = s - t + start + chunk  # No query of this chunk attends what lies past it.
+        seen = s - t + start + chunk  # No query of this chunk attends a later key.
         scores_kgcs = (q_kgcd.flatten(1, 2) @ k_kds[..., :seen]).view(kv_heads, -1, chunk, seen)
         later_cs = torch.ones(chunk, seen, dtype=torch.bool, device=q_thd.device).triu(seen - chunk + 1)
         mass_ks[:, :seen] += scores_kgcs.masked_fill_(later_cs, -torch.inf).softmax(-1).sum((1, 2))

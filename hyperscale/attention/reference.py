@@ -1,6 +1,6 @@
-"""Decode attention in plain torch: gathers every row's pages side by side and masks what lies past its end.
+"""Decode attention in plain torch, for devices and dtypes that have no kernel.
 
-Runs wherever torch does; its cost follows the longest row. It serves devices and types that have no kernel.
+Gathers every row's blocks side by side and masks the places past its end; cost follows the longest row.
 """
 
 from __future__ import annotations
@@ -12,38 +12,41 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyperscale.kvcache.block_table import PAGE_SIZE, Rows, pages_for
+from hyperscale.kvcache.block_pool import BLOCK_SIZE, blocks_for
+from hyperscale.kvcache.block_table import BlockTable
 
 
 class GatheredAttention:
-    """Decode attention for rows on any device, in any floating type; arithmetic in fp32."""
+    """Decode attention for a table on any device, in any floating dtype; arithmetic in fp32."""
 
-    def __init__(self, rows: Rows, heads: int) -> None:
-        self.rows = rows
+    def __init__(self, table: BlockTable, heads: int) -> None:
+        self.table = table
 
-    def __call__(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor) -> Tensor:
+    def __call__(self, layer: int, seqs: NDArray[np.int64], q_nhd: Tensor) -> Tensor:
         """Attend each sequence's new query to all that its rows hold. Returns out_nhd in q's dtype."""
-        return self._run(q_nhd, self.rows.table[layer, slots], self.rows.lengths[layer, slots])[0]
+        return self._run(q_nhd, self.table.block_table[layer, seqs], self.table.lengths[layer, seqs])[0]
 
-    def weighed(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor) -> tuple[Tensor, NDArray[np.float32]]:
-        """As a call, with the attention on each slot, mass_nkt."""
-        lengths_nk = self.rows.lengths[layer, slots]
-        out_nhd, weights_nkgt = self._run(q_nhd, self.rows.table[layer, slots], lengths_nk)
+    def weighed(self, layer: int, seqs: NDArray[np.int64], q_nhd: Tensor) -> tuple[Tensor, NDArray[np.float32]]:
+        """Attend as a call does, and return the attention on each place, mass_nkt."""
+        lengths_nk = self.table.lengths[layer, seqs]
+        out_nhd, weights_nkgt = self._run(q_nhd, self.table.block_table[layer, seqs], lengths_nk)
         mass_nkt: NDArray[np.float32] = weights_nkgt.sum(2)[..., : int(lengths_nk.max())].cpu().numpy()
         return out_nhd, mass_nkt
 
-    def selected(self, q_nhd: Tensor, pages_nhp: NDArray[np.int32], lengths_nh: NDArray[np.int32]) -> Tensor:
-        """Attend each query head to pages of its own. Returns out_nhd in q's dtype."""
-        return self._run(q_nhd, pages_nhp, lengths_nh)[0]
+    def selected(self, q_nhd: Tensor, blocks_nhb: NDArray[np.int32], lengths_nh: NDArray[np.int32]) -> Tensor:
+        """Attend each query head to blocks of its own. Returns out_nhd in q's dtype."""
+        return self._run(q_nhd, blocks_nhb, lengths_nh)[0]
 
-    def _run(self, q_nhd: Tensor, pages_nrp: NDArray[np.int32], lengths_nr: NDArray[np.int32]) -> tuple[Tensor, Tensor]:
-        rows, (n, heads, head_dim) = self.rows, q_nhd.shape
-        used, r = pages_for(int(lengths_nr.max())), lengths_nr.shape[1]
-        pages = torch.from_numpy(pages_nrp[:, :, :used].astype(np.int64)).to(rows.device)
-        shape = (n, r, used * PAGE_SIZE, head_dim)
-        k_nrtd, v_nrtd = (pool[pages].reshape(shape).float() for pool in (rows.k_ptd, rows.v_ptd))
-        past_nrt = torch.arange(used * PAGE_SIZE) >= torch.from_numpy(lengths_nr)[..., None]
-        past_nrt = past_nrt.to(rows.device)
+    def _run(
+        self, q_nhd: Tensor, blocks_nrb: NDArray[np.int32], lengths_nr: NDArray[np.int32]
+    ) -> tuple[Tensor, Tensor]:
+        table, (n, heads, head_dim) = self.table, q_nhd.shape
+        used, r = blocks_for(int(lengths_nr.max())), lengths_nr.shape[1]
+        blocks = torch.from_numpy(blocks_nrb[:, :, :used].astype(np.int64)).to(table.device)
+        shape = (n, r, used * BLOCK_SIZE, head_dim)
+        k_nrtd, v_nrtd = (pool_btd[blocks].reshape(shape).float() for pool_btd in (table.k_btd, table.v_btd))
+        past_nrt = torch.arange(used * BLOCK_SIZE) >= torch.from_numpy(lengths_nr)[..., None]
+        past_nrt = past_nrt.to(table.device)
         q_nrgd = q_nhd.float().reshape(n, r, -1, head_dim)
         scores_nrgt = (q_nrgd @ k_nrtd.transpose(-1, -2)) / math.sqrt(head_dim)
         weights_nrgt = scores_nrgt.masked_fill(past_nrt[:, :, None], -torch.inf).softmax(-1)

@@ -1,4 +1,4 @@
-"""Causal attention of a prompt whose tokens are given up on the way, at a cost that follows what is still seen."""
+"""Causal attention over a prompt whose tokens are evicted on the way; cost follows the keys that are still seen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from hyperscale.attention.dense import causal_attention
 
 CHUNK = 512
-"""Queries that are attended together: what bounds the mask."""
+"""Queries attended together; bounds the mask's memory."""
 
 
 def windowed_attention(
@@ -32,7 +32,7 @@ def windowed_attention(
         k_td, v_td, evicted_t = k_tkd[:, head], v_tkd[:, head], evicted_tk[:, head]
         for start in range(0, tokens, CHUNK):
             here = slice(start, min(start + CHUNK, tokens))
-            # Only what some query of the chunk sees is looked at.
+            # Only keys that some query of the chunk sees take part.
             seen_s = np.flatnonzero((position_t >= start - window) | ~evicted_t)
             seen_s = seen_s[: np.searchsorted(seen_s, here.stop)]
             behind_ts = position_t[here, None] - seen_s

@@ -1,4 +1,4 @@
-"""Code for vectors of 16 fp32 lanes: what the products of lanes.py are written in."""
+"""LLVM builders for vectors of 16 fp32 lanes, as lanes.py uses them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ VECTOR = ir.VectorType(FLOAT, LANES)
 
 
 def index(builder: ir.IRBuilder, row: ir.Value, width: ir.Value, column: ir.Value) -> ir.Value:
-    """row * width + column."""
+    """Compute row * width + column."""
     return builder.add(builder.mul(row, width), column)
 
 
 def by_head_dim(builder: ir.IRBuilder, head_dim: ir.Value, body: Callable[[ir.Value], None]) -> None:
-    """`body` for any head_dim, and once more for each usual one, where its loops unroll."""
+    """Emit `body` for any head_dim, and once more for each usual one, where its loops unroll."""
     end = builder.append_basic_block("any_head_dim_done")
     for usual in (64, 128):
         with builder.if_then(builder.icmp_unsigned("==", head_dim, word(head_dim, usual))):
@@ -45,41 +45,41 @@ def prefetch(builder: ir.IRBuilder, address: ir.Value, lines: ir.Value, part: in
 
 
 @contextmanager
-def blocks(builder: ir.IRBuilder, width: ir.Value) -> Iterator[ir.Value]:
-    """A loop over the offsets 0, 16, ... of the whole vectors in `width`."""
+def whole_vectors(builder: ir.IRBuilder, width: ir.Value) -> Iterator[ir.Value]:
+    """Loop over the offsets 0, 16, ... of the whole vectors in `width`."""
     with cgutils.for_range(builder, builder.udiv(width, word(width, LANES))) as loop:
         yield builder.mul(loop.index, word(width, LANES))
 
 
 def word(like: ir.Value, value: int) -> ir.Constant:
-    """A constant of the type of `like`."""
+    """Make a constant of the type of `like`."""
     return ir.Constant(like.type, value)
 
 
 def variable(builder: ir.IRBuilder, value: list[float] | None = None) -> ir.Value:
-    """A vector in a register, zeros or `value`."""
+    """Allocate a vector in a register: zeros, or `value`."""
     variable = cgutils.alloca_once(builder, VECTOR)
     builder.store(ir.Constant(VECTOR, value), variable)
     return variable
 
 
 def pointer(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
-    """The fp32 at an address."""
+    """Make a pointer to the fp32 at an address."""
     return builder.inttoptr(address, FLOAT.as_pointer())
 
 
 def rows(builder: ir.IRBuilder, address: ir.Value, stride: ir.Value, count: int) -> list[ir.Value]:
-    """Pointers to `count` rows of fp32 that lie `stride` bytes apart."""
+    """Make pointers to `count` rows of fp32 that lie `stride` bytes apart."""
     return [pointer(builder, index(builder, word(stride, i), stride, address)) for i in range(count)]
 
 
 def at(builder: ir.IRBuilder, base: ir.Value, index: ir.Value) -> ir.Value:
-    """The number at base[index]."""
+    """Load the number at base[index]."""
     return builder.load(builder.gep(base, [index]))
 
 
 def load(builder: ir.IRBuilder, base: ir.Value, index: ir.Value, element: ir.Type = FLOAT) -> ir.Value:
-    """The vector at base[index ...]."""
+    """Load the vector at base[index ...]."""
     place = builder.bitcast(builder.gep(base, [index]), ir.VectorType(element, LANES).as_pointer())
     return builder.load(place, align=2 if element == ir.IntType(16) else 4)
 
@@ -90,31 +90,31 @@ def store(builder: ir.IRBuilder, vector: ir.Value, base: ir.Value, index: ir.Val
 
 
 def add_product(builder: ir.IRBuilder, base: ir.Value, index: ir.Value, a: ir.Value, b: ir.Value) -> None:
-    """base[index] += a b."""
+    """Add a b to base[index]."""
     place = builder.gep(base, [index])
     builder.store(builder.fadd(builder.load(place), builder.fmul(a, b)), place)
 
 
 def splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    """A vector with `value` in every lane."""
+    """Make a vector with `value` in every lane."""
     first = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), value, ir.Constant(INT, 0))
     return shuffle(builder, first, first, [0] * LANES)
 
 
 def fma(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-    """a b + c, in one instruction where the processor has it."""
+    """Compute a b + c, in one instruction where the processor has it."""
     kind = ir.FunctionType(VECTOR, (VECTOR, VECTOR, VECTOR))
     function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{LANES}f32")
     return builder.call(function, (a, b, c))
 
 
 def shuffle(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, lanes: list[int]) -> ir.Value:
-    """Lane i of the result is lane lanes[i] of a followed by b."""
+    """Select lanes: lane i of the result is lane lanes[i] of a followed by b."""
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT, len(lanes)), lanes))
 
 
 def lane_sums(builder: ir.IRBuilder, vectors: list[ir.Value]) -> ir.Value:
-    """Eight vectors -> one of 8 lanes, each the sum over the lanes of one: 16 shuffles instead of 64."""
+    """Sum the lanes of each of eight vectors into one of 8 lanes: 16 shuffles instead of 64."""
     for size in (1, 2):
         low, high = _unpacked(size, 0), _unpacked(size, 1)
         vectors = [_merge(builder, vectors[i], vectors[i + 1], low, high) for i in range(0, len(vectors), 2)]
@@ -129,9 +129,9 @@ def _merge(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, low: list[int], high
 
 
 def _unpacked(size: int, half: int) -> list[int]:
-    """The lower or upper half of each four lanes, `size` lanes of a and of b in turns."""
+    """List the lanes of the lower or upper half of each four, `size` lanes of a and of b in turns."""
     lanes = []
     for lane in range(LANES):
-        block, offset = divmod(lane % 4, size)
-        lanes.append(lane // 4 * 4 + 2 * half + block // 2 * size + offset + (LANES if block % 2 else 0))
+        quad, offset = divmod(lane % 4, size)
+        lanes.append(lane // 4 * 4 + 2 * half + quad // 2 * size + offset + (LANES if quad % 2 else 0))
     return lanes

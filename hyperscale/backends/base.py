@@ -1,21 +1,21 @@
 """The contract of a KV-cache backend.
 
-A backend is a policy over rows (rule 1 of docs/architecture.md): `rows.py` stores, the backend decides what is
-kept, overwritten and read, `attention/` computes, `meter.py` counts. To add a backend:
+A backend is a policy over the block table (rule 1 of docs/architecture.md): `kvcache/block_table.py` stores, the
+backend decides what is kept, overwritten and read, `attention/` computes, `kvcache/meter.py` counts. To add a backend:
 
-1. write `hyperscale/backends/<name>.py` with a subclass of `Backend` and a frozen dataclass of its settings;
+1. write `hyperscale/backends/<name>.py` with a subclass of `Backend` (of `Bounded`, with `score` alone, if it
+   only scores tokens) and a frozen dataclass of its settings;
 2. add its line to `hyperscale/backends/__init__.py`, its masked reference as `tests/reference/cache_<name>.py` and
    a case to `tests/backends/test_contract.py`;
-3. run `tests/backends` and `tests/engines/test_backends.py`, which take every registered backend up.
+3. run `tests/backends` and `tests/engines/torch/test_backends.py`, which cover every registered backend.
 
-How a step goes: for each layer the engine calls `decode` with the new token's q, k, v of every running
-sequence. The policy puts the token into a place of each row (its end, or a slot whose token it gives up), attends,
-and remembers what the next step must know. A sequence lives in a slot of the rows: `begin` opens it, `fork` copies
-it; what a policy remembers of a sequence it keeps by slot and handles there too (a slot that is given back is begun
-or forked into anew).
+A step: for each layer the engine calls `decode` with the new token's q, k, v of every running sequence. The policy puts
+the token into a place of each row (its end, or the place of an evicted token), attends, and records what the next step
+needs. `seq` is a sequence's index in the block table: `begin` opens it, `fork` copies it. A policy keeps its own state
+by `seq`, too; an index that was closed is used again by a later `begin` or `fork`.
 
 A budget B (tokens a row) is the most that a row ever holds, the newest token included, and so the most that a query
-attends: a token that is given up after step t lies in its slot until the token of step t + 1 overwrites it.
+attends: a token evicted after step t stays in its place until the token of step t + 1 overwrites it.
 """
 
 from __future__ import annotations
@@ -31,21 +31,22 @@ from torch import Tensor
 
 from hyperscale.attention.base import DecodeAttention
 from hyperscale.attention.dense import causal_attention
-from hyperscale.kvcache.block_table import PAGE_SIZE, Rows, pages_for
+from hyperscale.kvcache.block_pool import BLOCK_SIZE, blocks_for
+from hyperscale.kvcache.block_table import BlockTable
 from hyperscale.kvcache.meter import Meter
 from hyperscale.model.gate_spec import GateSpec
 
 
 @dataclass(frozen=True)
 class NoSettings:
-    """A policy without hyper-parameters."""
+    """Settings of a policy without hyper-parameters."""
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What an engine hands to a policy."""
+class PolicyContext:
+    """The engine's side of a policy: storage, counts, attention, and the limits of this run."""
 
-    rows: Rows
+    table: BlockTable
     meter: Meter
     attention: DecodeAttention
     budget: int | None = None
@@ -55,99 +56,99 @@ class Parts:
 
 
 class Backend(ABC):
-    """One policy, bound to the rows of an engine. Batches are flat: n sequences, one new token each."""
+    """One policy, bound to the block table of an engine. Batches are flat: n sequences, one new token each."""
 
     name: ClassVar[str]
     frees: ClassVar[str]
-    """What the policy gives back or saves, in words."""
+    """What the policy frees or saves, in words."""
     knows_length: ClassVar[bool] = False
-    """Whether the policy is bound to a budget B = L / CR. If not, a chain cut at L is what a cap of L gives."""
+    """Whether the policy is bound to a budget B = L / CR. If not, a chain cut at L equals a chain capped at L."""
     overwrites: ClassVar[bool] = True
-    """Whether tokens are ever put over older ones, which gives a thread copies of the pages that it shares."""
+    """Whether tokens are ever put over older ones, so that a thread copies blocks that it shares (copy-on-write)."""
     gated: ClassVar[bool] = False
-    """Whether `prefill` and `decode` take what the checkpoint's gates decide, as tensors that follow v."""
+    """Whether `prefill` and `decode` take the decisions of the checkpoint's gates, as tensors that follow v."""
     Settings: ClassVar[type] = NoSettings
     """Frozen dataclass of the hyper-parameters; its defaults are the paper's."""
-    page_overhead: ClassVar[int] = 0
-    """What the policy keeps beside every page of the pool, in KV tokens' worth of memory: part of a page's bytes."""
+    block_overhead: ClassVar[int] = 0
+    """Memory that the policy keeps beside every block of the pool, in KV tokens' worth: part of a block's bytes."""
     whole_prompt: ClassVar[bool] = False
-    """Whether `prefill` must see the prompt in one piece."""
+    """Whether `prefill` must get the prompt in one piece."""
 
-    def __init__(self, parts: Parts, settings: Any = None) -> None:
-        self.rows, self.meter, self.attention = parts.rows, parts.meter, parts.attention
+    def __init__(self, context: PolicyContext, settings: Any = None) -> None:
+        self.table, self.meter, self.attention = context.table, context.meter, context.attention
         self.settings = self.Settings() if settings is None else settings
-        assert self.knows_length == (parts.budget is not None)
-        self.budget = parts.budget
-        self.check_budget(parts.budget, self.settings)
+        assert self.knows_length == (context.budget is not None)
+        self.budget = context.budget
+        self.check_budget(context.budget, self.settings)
 
-    def begin(self, slot: int, key: int) -> None:  # noqa: B027 - most policies remember nothing
-        """A new, empty sequence. `key` is a number of its own (64 bits), the same in every run of the sweep."""
+    def begin(self, seq: int, key: int) -> None:  # noqa: B027 - most policies keep no state
+        """Start a new, empty sequence. `key` is its own 64-bit number, the same in every run of the sweep."""
 
-    def fork(self, source: int, slot: int, key: int) -> None:  # noqa: B027
-        """`slot` goes on from where `source` stands (the rows are forked already); copy what is kept by slot."""
+    def fork(self, source: int, seq: int, key: int) -> None:  # noqa: B027
+        """Copy the policy's state of `source` to `seq`, which goes on from there (the rows are forked already)."""
 
     def dense_prompt(self, prompt: int) -> int:
-        """How many of a prompt's tokens are prefilled densely; the engine feeds the others one by one to `decode`."""
+        """Count the prompt tokens that are prefilled densely; the engine feeds the others one by one to `decode`."""
         return prompt
 
     @abstractmethod
-    def prefill(self, layer: int, slot: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
+    def prefill(self, layer: int, seq: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
         """Attend the next t prompt tokens of a sequence causally and store what the policy keeps. Returns out_thd."""
 
     @abstractmethod
-    def decode(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
+    def decode(self, layer: int, seqs: NDArray[np.int64], q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
         """Attend one new token of each sequence, store and evict by the policy, tell the meter. Returns out_nhd."""
 
     @classmethod  # noqa: B027
     def check_budget(cls, budget: int | None, settings: Any) -> None:
-        """ValueError if the policy cannot work with this budget."""
+        """Raise ValueError if the policy cannot work with this budget."""
 
     @classmethod  # noqa: B027
     def check_prompt(cls, prompt: int, budget: int | None, settings: Any) -> None:
-        """ValueError if a prompt of so many tokens cannot be held."""
+        """Raise ValueError if a prompt of so many tokens cannot be held."""
 
     @classmethod  # noqa: B027
     def check_gates(cls, gates: GateSpec | None) -> None:
-        """ValueError if the policy needs gates that the checkpoint does not have."""
+        """Raise ValueError if the policy needs gates that the checkpoint does not have."""
 
     @classmethod
     def row_tokens(cls, length_cap: int, budget: int | None) -> int:
-        """Most KV tokens that one row of a sequence can hold."""
+        """Bound the KV tokens that one row of a sequence can hold."""
         return length_cap if budget is None else min(length_cap, budget)
 
     @classmethod
     def expectation(cls, gates: GateSpec | None, settings: Any) -> Callable[[int], int] | None:
-        """KV tokens that a row is expected to hold of so many, on average; None where `row_tokens` is certain."""
+        """Map a sequence's tokens to the KV tokens expected in a row, on average; None where `row_tokens` is exact."""
         return None
 
     @classmethod
-    def prompt_pages(cls, prompt: int, budget: int | None) -> int:
-        """Most pages of one row of a prefilled prompt."""
-        return pages_for(cls.row_tokens(prompt, budget))
+    def prompt_blocks(cls, prompt: int, budget: int | None) -> int:
+        """Bound the blocks of one row of a prefilled prompt."""
+        return blocks_for(cls.row_tokens(prompt, budget))
 
     @classmethod
-    def thread_pages(cls, prompt: int, length_cap: int, budget: int | None) -> int:
-        """Most pages that one row of a thread can hold beside those it shares with its prompt: admission's bound."""
-        most = pages_for(cls.row_tokens(length_cap, budget))
-        return most if cls.overwrites else most - prompt // PAGE_SIZE
+    def thread_blocks(cls, prompt: int, length_cap: int, budget: int | None) -> int:
+        """Bound the blocks that one row of a thread can hold beside those it shares with its prompt."""
+        most = blocks_for(cls.row_tokens(length_cap, budget))
+        return most if cls.overwrites else most - prompt // BLOCK_SIZE
 
-    def attend(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor) -> Tensor:
-        """Attend everything that the rows hold, and count it."""
-        self.meter.attended(slots, self.rows.lengths[layer, slots])
-        return self.attention(layer, slots, q_nhd)
+    def attend(self, layer: int, seqs: NDArray[np.int64], q_nhd: Tensor) -> Tensor:
+        """Attend all that the rows hold, and count it."""
+        self.meter.attended(seqs, self.table.lengths[layer, seqs])
+        return self.attention(layer, seqs, q_nhd)
 
-    def attend_weighed(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor) -> tuple[Tensor, NDArray[np.float32]]:
-        """As `attend`, with mass_nkt: attention on each slot of each row, summed over the heads of its group."""
-        self.meter.attended(slots, self.rows.lengths[layer, slots])
-        return self.attention.weighed(layer, slots, q_nhd)
+    def attend_weighed(self, layer: int, seqs: NDArray[np.int64], q_nhd: Tensor) -> tuple[Tensor, NDArray[np.float32]]:
+        """Attend as `attend` does, and return mass_nkt: attention on each place, summed over the heads of a group."""
+        self.meter.attended(seqs, self.table.lengths[layer, seqs])
+        return self.attention.weighed(layer, seqs, q_nhd)
 
 
 def dense_prefill(
-    rows: Rows, layer: int, slot: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor
+    table: BlockTable, layer: int, seq: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Keep every token of a piece of prompt, and attend densely to all s so far. Returns out_thd, k_skd."""
-    before = int(rows.lengths[layer, slot, 0])
-    rows.extend(layer, slot, k_tkd, v_tkd)
+    before = int(table.lengths[layer, seq, 0])
+    table.extend(layer, seq, k_tkd, v_tkd)
     if before:
-        k_tkd, v_tkd = rows.gather_all(layer, slot)
+        k_tkd, v_tkd = table.gather_all(layer, seq)
     return causal_attention(q_thd, k_tkd, v_tkd), k_tkd

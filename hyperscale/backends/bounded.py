@@ -1,36 +1,36 @@
-"""Rows of at most B tokens: what TOVA, H2O and the random control have in common.
+"""Rows of at most B tokens: the base of TOVA, H2O, the random control, and of policies that only score tokens.
 
-A row grows until it holds B tokens; from then on each token overwrites the victim that the policy names. A prompt
-is prefilled densely up to B tokens, the rest of it goes through `decode` token by token.
+A row grows until it holds B tokens; from then on each token overwrites the victim that the policy names. A prompt is
+prefilled densely up to B tokens; the rest of it goes through `decode` token by token.
 
-What a policy knows of each place (its position, for H2O its attention) lies in host memory, 4 bytes each; it is not
-counted as KV cache.
+The state of a policy (positions, for H2O attention mass) lies in host memory, 4 bytes a place; it is not counted as KV
+cache.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyperscale.backends.base import Backend, Parts, dense_prefill
+from hyperscale.attention.prompt import attention_mass
+from hyperscale.backends.base import Backend, PolicyContext, dense_prefill
 from hyperscale.hardware.jit import compiled
-from hyperscale.kvcache.block_table import PAGE_SIZE
+from hyperscale.kvcache.block_pool import BLOCK_SIZE
 
-_BLOCK = 64
-"""Slots whose least is taken at once: a minimum is found in vectors, the slot that it lies in is not."""
+_CHUNK = 64
+"""Places whose minimum is taken at once: vectors find a minimum, but not its place."""
 
 
 @dataclass(frozen=True)
 class Protection:
-    """Tokens that are never given up."""
+    """Settings: tokens that are never evicted."""
 
     protect_prompt: bool = False
-    """All tokens of the prompt. One that leaves no room in the budget is refused."""
+    """All tokens of the prompt. A prompt that leaves no room in the budget is refused."""
     sink_tokens: int = 0
     """The first tokens of the sequence."""
     recent_window: int = 0
@@ -43,39 +43,84 @@ class Protection:
                 raise ValueError(f"{name} is {getattr(self, name)}: expected a number of tokens, 0 or more")
 
 
+class BoundedState(NamedTuple):
+    """One layer's state, as the compiled functions take it."""
+
+    lengths: NDArray[np.int32]
+    """(seqs, kv_heads): KV tokens of each row."""
+    seen: NDArray[np.int64]
+    """(seqs,): tokens so far; the position of the next one."""
+    first: NDArray[np.int64]
+    """(seqs,): the first position that may be evicted."""
+    positions: NDArray[np.int32]
+    """(seqs, sets, places): position in the sequence of the token in each place."""
+    victims: NDArray[np.int64]
+    """(seqs, kv_heads): the place that the next token overwrites, once the row is full."""
+    room: int
+    """B: places of a row."""
+    recent: int
+    """Last tokens of a sequence, the newest included, that are never evicted."""
+
+
 class Bounded(Backend):
-    """A policy that holds each row at B tokens. Subclasses choose the victims."""
+    """A policy that holds each row at B tokens.
+
+    A subclass overrides `score`, or, for speed, `prefilled` and `decode` with compiled code, as TOVA and H2O do.
+    """
 
     knows_length: ClassVar[bool] = True
     Settings: ClassVar[type] = Protection
     sets: ClassVar[int | None] = None
     """Sets of tokens a layer: 1 if its KV heads all hold the same; None: each its own."""
 
-    def __init__(self, parts: Parts, settings: Any = None) -> None:
-        super().__init__(parts, settings)
+    def __init__(self, context: PolicyContext, settings: Any = None) -> None:
+        super().__init__(context, settings)
         assert self.budget is not None
         self.room: int = self.budget
         self.recent = self.recent_window(self.settings, self.room)
-        layers, slots, kv_heads, pages = self.rows.table.shape
-        # By layer, slot of the sequence, and row. Memory is mapped when it is first written to.
-        self.seen: NDArray[np.int64] = np.zeros((layers, slots), np.int64)
-        """Tokens of each sequence so far."""
-        self.first: NDArray[np.int64] = np.zeros(slots, np.int64)
-        """Tokens at its start that are never given up."""
-        shape = (layers, slots, self.sets or kv_heads, pages * PAGE_SIZE)
-        self.positions: NDArray[np.int32] = np.zeros(shape, np.int32)
-        """Position in the sequence of the token in each place of a row."""
-        self.victims: NDArray[np.int64] = np.zeros((layers, slots, kv_heads), np.int64)
-        """Place of the token that the next one overwrites, once the row is full."""
+        layers, seqs, kv_heads, blocks = self.table.block_table.shape
+        # Memory is mapped when it is first written to. Fields as in BoundedState, with the layer in front.
+        self.seen: NDArray[np.int64] = np.zeros((layers, seqs), np.int64)
+        self.first: NDArray[np.int64] = np.zeros(seqs, np.int64)
+        places = (layers, seqs, self.sets or kv_heads, blocks * BLOCK_SIZE)
+        self.positions: NDArray[np.int32] = np.zeros(places, np.int32)
+        self.victims: NDArray[np.int64] = np.zeros((layers, seqs, kv_heads), np.int64)
+        self.state = [
+            BoundedState(lengths, seen, self.first, positions, victims, self.room, self.recent)
+            for lengths, seen, positions, victims in zip(
+                self.table.lengths, self.seen, self.positions, self.victims, strict=True
+            )
+        ]
+
+    def score(
+        self, layer: int, seqs: NDArray[np.int64], mass_nkt: NDArray[np.float32], positions_nkt: NDArray[np.int32]
+    ) -> NDArray[np.floating] | NDArray[np.integer] | Tensor:
+        """Score every token held, for policies without compiled code: the lowest score of a row is evicted.
+
+        Called after each step of a layer, for the n sequences of the batch whose rows are full (t = B places), and
+        after a dense prefill that fills them. The next token overwrites the victim.
+
+        * `seqs`: (n,), indices of the sequences, for state that the policy keeps by `seq`;
+        * `mass_nkt`: the last query's attention on each place, summed over the query heads of each KV head;
+        * `positions_nkt`: position in the sequence of the token in each place; with `sets = 1`, k is 1 for the layer.
+
+        Returns scores in the shape of `positions_nkt`, numpy or torch, of any real dtype; higher scores are kept. Ties
+        go to the lowest place, and NaN counts as lowest. Tokens under `Protection` are never evicted, whatever their
+        score; the base sees to it, as to storing, attending, counting and forking. `table.gather(layer, seq, head)` has
+        a row's keys and values in the order of its places.
+
+        This costs a round through Python for every layer of every step: several times what a compiled policy takes.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: override score, or both prefilled and decode")
 
     @classmethod
     def recent_window(cls, settings: Any, budget: int) -> int:
-        """Last tokens that every row holds: 1 or more."""
+        """Count the last tokens that every row holds: 1 or more."""
         return max(int(settings.recent_window), 1)
 
     @classmethod
     def check_budget(cls, budget: int | None, settings: Any) -> None:
-        """ValueError if what is always kept does not fit."""
+        """Raise ValueError if the protected tokens do not fit the budget."""
         assert budget is not None
         recent = cls.recent_window(settings, budget)
         if settings.sink_tokens + recent > budget:
@@ -86,7 +131,7 @@ class Bounded(Backend):
 
     @classmethod
     def check_prompt(cls, prompt: int, budget: int | None, settings: Any) -> None:
-        """ValueError if the budget has no room for a prompt that is protected."""
+        """Raise ValueError if the budget has no room for a prompt that is protected."""
         assert budget is not None
         recent = cls.recent_window(settings, budget)
         if settings.protect_prompt and prompt + recent > budget:
@@ -96,77 +141,104 @@ class Bounded(Backend):
             )
 
     def dense_prompt(self, prompt: int) -> int:
-        """Until the budget is reached."""
+        """Prefill densely until the budget is reached."""
         self.check_prompt(prompt, self.budget, self.settings)
         return min(prompt, self.room)
 
-    def begin(self, slot: int, key: int) -> None:
-        """Nothing is held."""
-        self.seen[:, slot] = 0
-        self.first[slot] = self.settings.sink_tokens
+    def begin(self, seq: int, key: int) -> None:
+        """Start from an empty row."""
+        self.seen[:, seq] = 0
+        self.first[seq] = self.settings.sink_tokens
 
-    def fork(self, source: int, slot: int, key: int) -> None:
-        """Copy what is known of each place."""
-        self.seen[:, slot] = self.seen[:, source]
-        self.first[slot] = self.first[source]
-        self.victims[:, slot] = self.victims[:, source]
-        self._copy(self.positions, source, slot)
+    def fork(self, source: int, seq: int, key: int) -> None:
+        """Copy positions, counts and victims."""
+        self.seen[:, seq] = self.seen[:, source]
+        self.first[seq] = self.first[source]
+        self.victims[:, seq] = self.victims[:, source]
+        self._copy(self.positions, source, seq)
 
-    def prefill(self, layer: int, slot: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
-        """Dense causal attention over all tokens so far, which are all kept."""
-        before, after = int(self.seen[layer, slot]), int(self.seen[layer, slot]) + len(k_tkd)
-        out_thd, k_skd = dense_prefill(self.rows, layer, slot, q_thd, k_tkd, v_tkd)
-        self.seen[layer, slot] = after
-        self.positions[layer, slot, :, before:after] = np.arange(before, after)
+    def prefill(self, layer: int, seq: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
+        """Attend densely and causally to all tokens so far, and keep them all."""
+        before, after = int(self.seen[layer, seq]), int(self.seen[layer, seq]) + len(k_tkd)
+        out_thd, k_skd = dense_prefill(self.table, layer, seq, q_thd, k_tkd, v_tkd)
+        self.seen[layer, seq] = after
+        self.positions[layer, seq, :, before:after] = np.arange(before, after)
         if self.settings.protect_prompt:
-            self.first[slot] = max(self.settings.sink_tokens, after)
-        self.prefilled(layer, slot, q_thd, k_skd)
+            self.first[seq] = max(self.settings.sink_tokens, after)
+        self.prefilled(layer, seq, q_thd, k_skd)
         return out_thd
 
-    @abstractmethod
-    def prefilled(self, layer: int, slot: int, q_thd: Tensor, k_skd: Tensor) -> None:
-        """Take note of a piece of prompt: its t queries, the last of s positions, and the keys so far."""
+    def prefilled(self, layer: int, seq: int, q_thd: Tensor, k_skd: Tensor) -> None:
+        """Record a piece of prompt: its t queries, the last of s positions, and the keys so far."""
+        if len(k_skd) == self.room:
+            mass_1ks = attention_mass(q_thd[-1:], k_skd)[None].cpu().numpy()
+            self._evict_lowest(layer, np.array([seq], np.int64), mass_1ks)
 
-    def put(self, layer: int, slots: NDArray[np.int64], k_nkd: Tensor, v_nkd: Tensor) -> NDArray[np.int64]:
-        """Store a token of each sequence, over the victim where a row is full. Returns its places, nk."""
-        places_nk = np.empty((len(slots), self.rows.kv_heads), np.int64)
-        lengths, victims = self.rows.lengths[layer], self.victims[layer]
-        _take(slots, lengths, victims, self.room, self.seen[layer], self.positions[layer], places_nk)
-        self.rows.put(layer, slots, places_nk, k_nkd, v_nkd)
+    def decode(self, layer: int, seqs: NDArray[np.int64], q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
+        """Store over the victim, attend, and choose the next victim by `score`."""
+        self.put(layer, seqs, k_nkd, v_nkd)
+        out_nhd, mass_nkt = self.attend_weighed(layer, seqs, q_nhd)
+        self._evict_lowest(layer, seqs, mass_nkt)
+        return out_nhd
+
+    def put(self, layer: int, seqs: NDArray[np.int64], k_nkd: Tensor, v_nkd: Tensor) -> NDArray[np.int64]:
+        """Store a token of each sequence, over the victim where a row is full. Returns places_nk."""
+        places_nk = np.empty((len(seqs), self.table.kv_heads), np.int64)
+        _next_places(seqs, self.state[layer], places_nk)
+        self.table.put(layer, seqs, places_nk, k_nkd, v_nkd)
         return places_nk
 
-    def _copy(self, by_place: NDArray[Any], source: int, slot: int) -> None:
-        used = int(self.rows.lengths[:, source].max())
-        by_place[:, slot, :, :used] = by_place[:, source, :, :used]
+    def _evict_lowest(self, layer: int, seqs: NDArray[np.int64], mass_nkt: NDArray[np.float32]) -> None:
+        """Name the victims of all full rows by `score`."""
+        state = self.state[layer]
+        full_n = state.lengths[seqs, 0] == self.room
+        if not full_n.any():
+            return
+        seqs, room = seqs[full_n], self.room
+        positions_nkt = state.positions[seqs, :, :room]
+        scores = self.score(layer, seqs, mass_nkt[full_n, :, :room], positions_nkt)
+        scores_nkt = scores.detach().cpu().numpy() if isinstance(scores, Tensor) else np.asarray(scores)
+        if scores_nkt.shape != positions_nkt.shape:
+            raise ValueError(f"{self.name}.score returned shape {scores_nkt.shape}, expected {positions_nkt.shape}")
+        # The next token's position is seen: it and the last recent - 1 tokens before it are protected.
+        until_n = state.seen[seqs] - self.recent + 1
+        eligible_nkt = (positions_nkt >= state.first[seqs, None, None]) & (positions_nkt < until_n[:, None, None])
+        lowest_nk = np.where(eligible_nkt, scores_nkt, np.inf).argmin(-1)
+        chosen_nk1 = np.take_along_axis(eligible_nkt, lowest_nk[..., None], -1)
+        state.victims[seqs] = np.where(chosen_nk1[..., 0], lowest_nk, eligible_nkt.argmax(-1))
+
+    def _copy(self, by_place: NDArray[Any], source: int, seq: int) -> None:
+        used = int(self.table.lengths[:, source].max())
+        by_place[:, seq, :, :used] = by_place[:, source, :, :used]
 
 
 @compiled()
-def _take(slots, lengths, victims, room, seen, positions, places_nk):  # type: ignore[no-untyped-def]
-    """The place of each row's next token, and its position there."""
-    for i in range(slots.shape[0]):
-        s = slots[i]
-        for h in range(places_nk.shape[1]):
-            place = lengths[s, h] if lengths[s, h] < room else victims[s, h]
-            places_nk[i, h] = place
-            if h < positions.shape[1]:
-                positions[s, h, place] = seen[s]
-        seen[s] += 1
+def _next_places(seqs, state, places_nk):  # type: ignore[no-untyped-def]
+    """Find the place of each row's next token, and record its position there."""
+    for i in range(seqs.shape[0]):
+        s = seqs[i]
+        for k in range(places_nk.shape[1]):
+            place = state.lengths[s, k] if state.lengths[s, k] < state.room else state.victims[s, k]
+            places_nk[i, k] = place
+            if k < state.positions.shape[1]:
+                state.positions[s, k, place] = state.seen[s]
+        state.seen[s] += 1
 
 
 @compiled(fastmath={"nnan", "nsz"})
 def least(scores_t, positions_t, length, first, until):  # type: ignore[no-untyped-def]
-    """The place of the least score among positions from `first` up to, not including, `until`; ties: the lowest.
+    """Find the place of the lowest score among positions in [first, until); ties: the lowest place.
 
-    Some place is eligible whenever a row is full. Where scores are NaN, the first that is eligible.
+    Some place is eligible whenever a row is full. Where all scores are NaN, the first eligible place.
     """
     top, best = np.float32(np.inf), 0
-    for start in range(0, length, _BLOCK):
-        block = np.float32(np.inf)
-        for t in range(start, min(start + _BLOCK, length)):
+    for start in range(0, length, _CHUNK):
+        lowest = np.float32(np.inf)
+        for t in range(start, min(start + _CHUNK, length)):
             eligible = (positions_t[t] >= first) & (positions_t[t] < until)
-            block = min(block, scores_t[t] if eligible else np.float32(np.inf))
-        if block < top:
-            top, best = block, start
+            lowest = min(lowest, scores_t[t] if eligible else np.float32(np.inf))
+        if lowest < top:
+            top, best = lowest, start
     for t in range(best, length):
         if first <= positions_t[t] < until and scores_t[t] <= top:
             return t

@@ -1,4 +1,4 @@
-"""How many threads a memory budget holds: sized before the first token, so that nothing runs out of memory."""
+"""Size the pool before the first token, so that no run exceeds its memory budget."""
 
 from __future__ import annotations
 
@@ -9,71 +9,73 @@ from typing import Any
 import torch
 
 from hyperscale.backends.base import Backend
-from hyperscale.kvcache.block_table import PAGE_SIZE, pages_for
+from hyperscale.kvcache.block_pool import BLOCK_SIZE, blocks_for
 from hyperscale.kvcache.shape import CacheShape
 from hyperscale.model.spec import ModelSpec
 
 
 def cache_shape(spec: ModelSpec, dtype: torch.dtype, policy: type[Backend]) -> CacheShape:
-    """Constants of this model's cache under a backend when stored as `dtype`."""
+    """Compute the constants of this model's cache under a backend, stored as `dtype`."""
     token_bytes = 2 * spec.head_dim * torch.empty((), dtype=dtype).element_size()
-    return CacheShape(spec.layers, spec.kv_heads, token_bytes, (PAGE_SIZE + policy.page_overhead) * token_bytes)
+    return CacheShape(spec.layers, spec.kv_heads, token_bytes, (BLOCK_SIZE + policy.block_overhead) * token_bytes)
 
 
 @dataclass(frozen=True)
-class Reserve:
-    """Most pages that sequences can need, all layers and KV heads, under one backend; and what they are expected to."""
+class BlockBounds:
+    """Bounds on the blocks of sequences, all layers and KV heads, under one backend; and their expected number."""
 
     rows: int
     """Rows of one sequence: layers x KV heads."""
     policy: type[Backend]
     budget: int | None
     expects: Callable[[int], int] | None = None
-    """KV tokens that a row is expected to hold of so many, where only gates know; see `Backend.expectation`."""
+    """KV tokens expected in a row of so many, where gates decide; see `Backend.expectation`."""
 
     def prompt(self, tokens: int) -> int:
-        """A prefilled prompt's."""
-        return self.rows * self.policy.prompt_pages(tokens, self.budget)
+        """Bound the blocks of a prefilled prompt."""
+        return self.rows * self.policy.prompt_blocks(tokens, self.budget)
 
     def thread(self, prompt: int, length_cap: int) -> int:
-        """A thread's, beside those it shares with its prompt."""
-        return self.rows * self.policy.thread_pages(prompt, length_cap, self.budget)
+        """Bound the blocks of a thread beside those it shares with its prompt."""
+        return self.rows * self.policy.thread_blocks(prompt, length_cap, self.budget)
 
     def expected(self, prompt: int, length_cap: int | None = None) -> int:
-        """What admission counts on: a thread's pages, a prompt's without a cap. The most, where that is certain."""
+        """Expect blocks of a thread, or without a cap of a prompt; the bound itself where it is certain."""
         most = self.prompt(prompt) if length_cap is None else self.thread(prompt, length_cap)
         if self.expects is None:
             return most
-        return min(most, self.rows * pages_for(self.expects(prompt if length_cap is None else length_cap)))
+        return min(most, self.rows * blocks_for(self.expects(prompt if length_cap is None else length_cap)))
 
     def least(self, length_cap: int) -> int:
-        """Those of a thread of `length_cap` tokens and its prompt, whatever the prompt's length."""
-        # A prompt that ends within a page costs its thread a copy of that page.
-        alone = self.rows * (pages_for(self.policy.row_tokens(length_cap, self.budget)) + 1)
+        """Count the blocks that suffice for a thread of `length_cap` tokens and its prompt, of any length."""
+        # A prompt that ends within a block costs its thread a copy of that block.
+        alone = self.rows * (blocks_for(self.policy.row_tokens(length_cap, self.budget)) + 1)
         return 2 * alone if self.policy.overwrites else alone
 
 
-def reserve_for(spec: ModelSpec, policy: type[Backend], settings: Any, cache_budget: int | None) -> Reserve:
-    """What sequences of this model can need under a policy, and what they are expected to."""
-    return Reserve(spec.layers * spec.kv_heads, policy, cache_budget, policy.expectation(spec.gates, settings))
+def block_bounds_for(
+    spec: ModelSpec, policy: type[Backend], settings: Any, cache_budget: int | None
+) -> BlockBounds:
+    """Bound the blocks of sequences of this model under a policy."""
+    return BlockBounds(spec.layers * spec.kv_heads, policy, cache_budget, policy.expectation(spec.gates, settings))
 
 
-def pool_pages(shape: CacheShape, memory_budget: int, max_batch: int, length_cap: int, reserve: Reserve) -> int:
-    """Pages to allocate: the budget's, but no more than `max_batch` threads and a prompt can use.
+def pool_blocks(shape: CacheShape, memory_budget: int, max_batch: int, length_cap: int, bounds: BlockBounds) -> int:
+    """Count the blocks to allocate: the budget's, but no more than `max_batch` threads and a prompt can use.
 
-    ValueError if the budget does not hold one thread of `length_cap` tokens beside its prompt.
+    Raises ValueError if the budget does not hold one thread of `length_cap` tokens beside its prompt.
     """
-    pages = memory_budget // shape.page_bytes
-    least = reserve.least(length_cap)
-    if pages < least:
+    blocks = memory_budget // shape.page_bytes
+    least = bounds.least(length_cap)
+    if blocks < least:
         raise ValueError(
             f"--memory-budget {memory_budget:,} bytes cannot hold one thread of {length_cap:,} tokens under "
-            f"{reserve.policy.name}: that takes {least * shape.page_bytes:,} bytes. "
+            f"{bounds.policy.name}: that takes {least * shape.page_bytes:,} bytes. "
             "Raise the budget or lower the length."
         )
-    return min(pages, least * (max_batch + 1))
+    return min(blocks, least * (max_batch + 1))
 
 
-def batch_threads(shape: CacheShape, memory_budget: int, max_batch: int, length_cap: int, reserve: Reserve) -> int:
-    """Threads of `length_cap` tokens that run together, their prompts' pages among their own."""
-    return min(max_batch, memory_budget // shape.page_bytes // reserve.expected(0, length_cap))
+def batch_threads(shape: CacheShape, memory_budget: int, max_batch: int, length_cap: int, bounds: BlockBounds) -> int:
+    """Count the threads of `length_cap` tokens that run together, their prompts' blocks among their own."""
+    return min(max_batch, memory_budget // shape.page_bytes // bounds.expected(0, length_cap))

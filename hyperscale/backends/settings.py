@@ -62,7 +62,7 @@ def defaults(policy: type[Backend]) -> dict[str, OptionValue]:
 
 
 def plain(value: object) -> str:
-    """A setting as `parse_options` reads it."""
+    """Format a setting as `parse_options` reads it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""TOVA (Oren et al., 2024): the token that the last query attends least goes, one for all KV heads of a layer."""
+"""TOVA (Oren et al., 2024): evict the token that the last query attends least, one for all KV heads of a layer."""
 
 from __future__ import annotations
 
@@ -12,42 +12,41 @@ from hyperscale.hardware.jit import FASTMATH, compiled
 
 
 class Tova(Bounded):
-    """Give up the token with the least attention of the last query, summed over all query heads of the layer.
+    """Evict the token with the least attention of the last query, summed over all query heads of the layer.
 
-    The newest token may be given up one step after its own, as in the authors' code; `recent_window=2` rules that
-    out. Ties go to the lowest slot of the row.
+    The newest token may be evicted one step after its own, as in the authors' code; `recent_window=2` rules that out.
+    Ties go to the lowest place of the row.
     """
 
     name = "tova"
     frees = "memory and reads: every row holds at most B tokens"
     sets = 1
 
-    def prefilled(self, layer: int, slot: int, q_thd: Tensor, k_skd: Tensor) -> None:
-        """The last query of a prompt that fills the budget chooses the first victim."""
+    def prefilled(self, layer: int, seq: int, q_thd: Tensor, k_skd: Tensor) -> None:
+        """Choose the first victim by the last query of a prompt that fills the budget."""
         if len(k_skd) == self.room:
             mass_1ks = attention_mass(q_thd[-1:], k_skd)[None].cpu().numpy()
-            self._choose(layer, np.array([slot], np.int64), mass_1ks)
+            _choose(mass_1ks, np.array([seq], np.int64), self.state[layer])
 
-    def decode(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
-        """Store, attend, and choose what the next token overwrites."""
-        self.put(layer, slots, k_nkd, v_nkd)
-        out_nhd, mass_nkt = self.attend_weighed(layer, slots, q_nhd)
-        self._choose(layer, slots, mass_nkt)
+    def decode(self, layer: int, seqs: NDArray[np.int64], q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
+        """Store, attend, and choose the place that the next token overwrites."""
+        self.put(layer, seqs, k_nkd, v_nkd)
+        out_nhd, mass_nkt = self.attend_weighed(layer, seqs, q_nhd)
+        _choose(mass_nkt, seqs, self.state[layer])
         return out_nhd
-
-    def _choose(self, layer: int, slots: NDArray[np.int64], mass_nkt: NDArray[np.float32]) -> None:
-        lengths, seen, positions = self.rows.lengths[layer], self.seen[layer], self.positions[layer]
-        _choose(mass_nkt, slots, lengths, self.room, seen, positions, self.first, self.recent, self.victims[layer])
 
 
 @compiled(fastmath=FASTMATH)
-def _choose(mass_nkt, slots, lengths, room, seen, positions, first, recent, victims):  # type: ignore[no-untyped-def]
-    for i in range(slots.shape[0]):
-        s = slots[i]
-        if lengths[s, 0] == room:
+def _choose(mass_nkt, seqs, state):  # type: ignore[no-untyped-def]
+    """Name one victim for all KV heads of each full sequence."""
+    room = state.room
+    for i in range(seqs.shape[0]):
+        s = seqs[i]
+        if state.lengths[s, 0] == room:
             total_t = mass_nkt[i, 0, :room].copy()
-            for h in range(1, mass_nkt.shape[1]):
+            for k in range(1, mass_nkt.shape[1]):
                 for t in range(room):
-                    total_t[t] += mass_nkt[i, h, t]
-            # The next token's position is seen[s]: of the last `recent`, it included, none is given up.
-            victims[s, :] = least(total_t, positions[s, 0], room, first[s], seen[s] - recent + 1)
+                    total_t[t] += mass_nkt[i, k, t]
+            # The next token's position is seen[s]: it and the last recent - 1 tokens before it are protected.
+            until = state.seen[s] - state.recent + 1
+            state.victims[s, :] = least(total_t, state.positions[s, 0], room, state.first[s], until)

@@ -16,11 +16,11 @@ class Vanilla(Backend):
     frees = "nothing: the baseline"
     overwrites = False
 
-    def prefill(self, layer: int, slot: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
-        """Dense causal attention over all tokens so far."""
-        return dense_prefill(self.rows, layer, slot, q_thd, k_tkd, v_tkd)[0]
+    def prefill(self, layer: int, seq: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
+        """Attend densely and causally to all tokens so far."""
+        return dense_prefill(self.table, layer, seq, q_thd, k_tkd, v_tkd)[0]
 
-    def decode(self, layer: int, slots: NDArray[np.int64], q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
+    def decode(self, layer: int, seqs: NDArray[np.int64], q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
         """Append, then attend the whole row."""
-        self.rows.append(layer, slots, k_nkd, v_nkd)
-        return self.attend(layer, slots, q_nhd)
+        self.table.append(layer, seqs, k_nkd, v_nkd)
+        return self.attend(layer, seqs, q_nhd)

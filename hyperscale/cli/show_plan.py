@@ -10,7 +10,7 @@ from rich.table import Table
 
 from hyperscale.config import SweepConfig
 from hyperscale.hardware.devices import number_bytes
-from hyperscale.kvcache.block_table import pages_for
+from hyperscale.kvcache.block_pool import blocks_for
 from hyperscale.plan.cost import Assumptions, planned_dtype
 from hyperscale.plan.estimate import estimate, estimate_lines, estimate_table
 from hyperscale.plan.problems import load
@@ -84,7 +84,7 @@ def batch_threads(config: SweepConfig, run: Run, dtype: str) -> int | None:
     if config.memory_budget is None or run.spec is None:
         return None
     shape = memory.cache_shape(run.spec, getattr(torch, dtype), run.policy)
-    reserve = memory.reserve_for(run.spec, run.policy, run.settings, run.cache_budget)
+    reserve = memory.block_bounds_for(run.spec, run.policy, run.settings, run.cache_budget)
     return memory.batch_threads(shape, config.memory_budget, config.max_batch, run.length_cap, reserve)
 
 
@@ -126,7 +126,7 @@ def _run(config: SweepConfig, run: Run, cost: CacheCost) -> Table:
     held = max(run.length_caps)
     policy = run.policy
     tokens = policy.row_tokens(held, run.cache_budget)
-    beside = pages_for(tokens) * policy.page_overhead
+    beside = blocks_for(tokens) * policy.block_overhead
     note = ", uncompressed" if tokens == held else ""
     table.add_row("KV cache of a thread", f"at most {cost.of(tokens + beside)}{note}")
     if (threads := batch_threads(config, run, cost.dtype)) is not None:

@@ -1,4 +1,4 @@
-"""What an engine is asked for and what it gives back. The sweep knows nothing else of an engine."""
+"""The contract of an engine: jobs in, chains out. The sweep knows nothing else of an engine."""
 
 from __future__ import annotations
 
@@ -53,38 +53,38 @@ class Chain:
     step_live: NDArray[np.int64]
     """KV tokens held after the step, summed over layers and KV heads, prompt included."""
     step_pages: NDArray[np.int64]
-    """Pages held after the step by this thread alone, all layers and heads."""
+    """Blocks held after the step by this thread alone, over all layers and KV heads."""
     step_micros: NDArray[np.int64]
-    """Wall-clock microseconds of the step divided by the number of threads that ran in it. Step 0 also bears what was
-    spent on the thread in vain, if the pool ran dry and it was begun again."""
+    """Wall-clock microseconds of the step divided by the number of threads that ran in it. Step 0 also bears the
+    time wasted on the thread before it was preempted, if the pool ran dry."""
     row_live: NDArray[np.int64]
     """KV tokens that each row held after the last step, layers x KV heads of them, layer by layer."""
     page_shared: NDArray[np.int64]
-    """For each page of the prefilled prompt, row by row: how many of the thread's decode steps left it shared with the
-    prompt's other threads. The next step wrote to it, and gave the thread a copy of its own."""
+    """For each block of the prefilled prompt, row by row: how many of the thread's decode steps left it shared with the
+    prompt's other threads. The next step wrote to it (copy-on-write)."""
     prefill_seconds: float
     """Wall-clock seconds of the problem's (first) prefill, which its threads share."""
     batch_threads: float
     """Threads running together, averaged over this chain's steps."""
     step_threads: NDArray[np.int64] | None = None
-    """Threads that ran together in each step; None where that is not known."""
+    """Threads that ran together in each step; None if not known."""
     accounting: Accounting = "measured"
     """Where the counts come from; see the column of the same name (docs/results.md)."""
     device_bytes: int | None = None
-    """Most memory that the engine's processes had held by the end of the chain; None where that is not known."""
+    """Most memory that the engine's processes had held by the end of the chain; None if not known."""
 
 
 class Engine(Protocol):
-    """Generates chains. They arrive in the order in which they finish, which is not that of the jobs."""
+    """A generator of chains, which arrive in the order in which they finish, not in that of the jobs."""
 
     @property
     def cache_shape(self) -> CacheShape:
-        """Constants of this model's cache."""
+        """Return the constants of this model's cache."""
         ...
 
     @property
     def ceiling(self) -> Ceiling | None:
-        """What the devices could do at best; None where the model's or the devices' numbers are not known."""
+        """Return the devices' limits; None where the model's or the devices' numbers are not known."""
         ...
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Chain]:

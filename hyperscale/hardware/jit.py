@@ -21,7 +21,7 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     """`numba.njit`, its machine code kept on disk where there is a place that can be written to.
 
     numba notices a change only in the file of the function itself: after editing what others inline
-    (here, or PAGE_SIZE in rows.py), `make clean-kernels`.
+    (here, or BLOCK_SIZE in block_pool.py), `make clean-kernels`.
     """
 
     def compile_(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CacheShape:
-    """The constants that turn counts of tokens and pages into means and bytes."""
+    """Constants of one model's cache under one backend; the fields are columns of the samples table."""
 
     layers: int
     kv_heads: int
     token_bytes: int
     """Bytes of one KV token of one KV head of one layer (key and value)."""
     page_bytes: int
-    """Bytes of one page: 16 KV tokens of one KV head of one layer, and what the backend keeps beside them."""
+    """Bytes of one block, 16 KV tokens (vLLM: its own size) of one KV head of one layer, backend overhead included."""
 
     @property
     def rows(self) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from hyperscale.config import SweepConfig
 from hyperscale.hardware.devices import PRESETS, THIS, Device, find_device, own_preset, this_machine
 from hyperscale.hardware.roofline import ceiling, prefill_seconds, roofline_micros, shape_of
-from hyperscale.kvcache.block_table import pages_for
+from hyperscale.kvcache.block_pool import blocks_for
 from hyperscale.model.spec import ModelSpec
 from hyperscale.plan.fit import devices_of, fit, lent
 from hyperscale.plan.runs import Run
@@ -105,7 +105,7 @@ class RunCost:
         self._attended = attended(run, spec, lengths) * self._rows
         # How many of a problem's threads take each step.
         self._alive = len(self.steps) - np.cumsum(np.bincount(self.steps, minlength=len(lengths) + 1))[: len(lengths)]
-        uneven = run.policy.gated or run.policy.page_overhead > 0
+        uneven = run.policy.gated or run.policy.block_overhead > 0
         self._sample_bytes = SAMPLE_TOKEN_BYTES + (UNEVEN_BYTES if uneven else 0.0)
 
     def tokens(self, problems: int) -> int:
@@ -148,7 +148,7 @@ def attended(run: Run, spec: ModelSpec, lengths: range) -> np.ndarray:
     if budget is None:
         return np.array(lengths, np.float64)
     # What a policy keeps beside its pages it must read to choose among them.
-    beside = [pages_for(length) * policy.page_overhead if length > budget else 0 for length in lengths]
+    beside = [blocks_for(length) * policy.block_overhead if length > budget else 0 for length in lengths]
     return np.minimum(np.array(lengths, np.float64), budget) + np.array(beside, np.float64)
 
 

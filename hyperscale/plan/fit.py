@@ -58,7 +58,7 @@ def fit(config: SweepConfig, run: Run, spec: ModelSpec, dtype: str, device: Devi
         return Fit(weights, 0, 0, _uneven(config, run, spec))
     shape = memory.cache_shape(spec, getattr(torch, dtype), run.policy)
     shape = replace(shape, page_bytes=shape.page_bytes * copies(spec, config.tensor_parallel_size))
-    reserve = memory.reserve_for(spec, run.policy, run.settings, run.cache_budget)
+    reserve = memory.block_bounds_for(spec, run.policy, run.settings, run.cache_budget)
     least = reserve.least(cap) * shape.page_bytes
     given = config.memory_budget
     if given is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hyperscale.backends import backend_class
-from hyperscale.backends.memory import cache_shape, pool_pages, reserve_for
+from hyperscale.backends.memory import cache_shape, pool_blocks, block_bounds_for
 from hyperscale.config import SweepConfig
 from hyperscale.text import format_tokens
 
@@ -63,5 +63,5 @@ def check_memory(run: Run, config: SweepConfig, dtype: torch.dtype) -> None:
     if config.memory_budget is None or run.spec is None:
         return
     shape = cache_shape(run.spec, dtype, run.policy)
-    reserve = reserve_for(run.spec, run.policy, run.settings, run.cache_budget)
-    pool_pages(shape, config.memory_budget, config.max_batch, run.length_cap, reserve)
+    reserve = block_bounds_for(run.spec, run.policy, run.settings, run.cache_budget)
+    pool_blocks(shape, config.memory_budget, config.max_batch, run.length_cap, reserve)

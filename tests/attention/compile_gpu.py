@@ -14,7 +14,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from hyperscale.attention import gpu
-from tests.attention.rows import queries, ragged_rows
+from tests.attention.tables import queries, ragged_table
 
 TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.int32: "*i32"}
 SHAPES = [(torch.bfloat16, 5, 80), (torch.float32, 6, 256)]
@@ -58,8 +58,8 @@ def main() -> None:
     for name in kernels:
         setattr(gpu, name, Compiled(getattr(gpu, name), shared[name]))
     for dtype, group, head_dim in SHAPES:
-        rows, slots = ragged_rows([[300], [5]], head_dim, dtype)
-        gpu.GpuAttention(rows, group).weighed(0, slots, queries(2, group, head_dim, dtype))
+        table, seqs = ragged_table([[300], [5]], head_dim, dtype)
+        gpu.GpuAttention(table, group).weighed(0, seqs, queries(2, group, head_dim, dtype))
     print(json.dumps(shared))
 
 

@@ -14,19 +14,19 @@ from hyperscale.attention.base import DecodeAttention, decode_attention
 from hyperscale.attention.cpu import CpuAttention
 from hyperscale.attention.dense import causal_attention
 from hyperscale.attention.reference import GatheredAttention
-from hyperscale.kvcache.block_table import Rows
-from tests.attention.rows import (
+from hyperscale.kvcache.block_table import BlockTable
+from tests.attention.tables import (
     assert_close,
     assert_mass,
     expected,
-    expected_of_pages,
+    expected_of_blocks,
     queries,
-    ragged_rows,
-    some_pages,
+    ragged_table,
+    some_blocks,
 )
 from tests.reference import attention as reference
 
-Kernel = Callable[[Rows, int], DecodeAttention]
+Kernel = Callable[[BlockTable, int], DecodeAttention]
 KERNELS: list[Kernel] = [CpuAttention, GatheredAttention]
 GROUPS, HEAD_DIMS = st.sampled_from([1, 2, 3, 5, 7]), st.sampled_from([8, 24, 64])
 
@@ -44,71 +44,71 @@ def lengths(draw: st.DrawFn) -> list[list[int]]:
 @settings(max_examples=15, deadline=None)
 @given(lengths_nk=lengths(), group=GROUPS, head_dim=HEAD_DIMS, seed=st.integers(0, 99))
 def test_a_kernel_computes_attention_and_its_mass(kernel, dtype, lengths_nk, group, head_dim, seed):
-    rows, slots = ragged_rows(lengths_nk, head_dim, dtype, seed)
-    order = np.random.default_rng(seed).permutation(len(slots))
-    q_nhd = queries(len(slots), rows.kv_heads * group, head_dim, dtype, seed + 1)
-    attention = kernel(rows, rows.kv_heads * group)
-    out_nhd, mass_nkt = attention.weighed(0, slots[order], q_nhd)
-    expected_nhd, expected_nkt = expected(rows, slots[order], q_nhd)
+    table, seqs = ragged_table(lengths_nk, head_dim, dtype, seed)
+    order = np.random.default_rng(seed).permutation(len(seqs))
+    q_nhd = queries(len(seqs), table.kv_heads * group, head_dim, dtype, seed + 1)
+    attention = kernel(table, table.kv_heads * group)
+    out_nhd, mass_nkt = attention.weighed(0, seqs[order], q_nhd)
+    expected_nhd, expected_nkt = expected(table, seqs[order], q_nhd)
     assert out_nhd.dtype == dtype
     assert_close(out_nhd, expected_nhd)
     assert_mass(mass_nkt, expected_nkt, group)
-    assert torch.equal(attention(0, slots[order], q_nhd), out_nhd)
+    assert torch.equal(attention(0, seqs[order], q_nhd), out_nhd)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @settings(max_examples=15, deadline=None)
 @given(lengths_nk=lengths(), group=GROUPS, head_dim=HEAD_DIMS, seed=st.integers(0, 99))
-def test_each_head_may_attend_pages_of_its_own(kernel, dtype, lengths_nk, group, head_dim, seed):
-    rows, slots = ragged_rows(lengths_nk, head_dim, dtype, seed)
-    heads = rows.kv_heads * group
-    pages_nhp, lengths_nh = some_pages(rows, slots, heads, seed)
-    # Past a head's last page there may be any page of the pool.
-    pages_nhp[pages_nhp < 0] = 0
-    q_nhd = queries(len(slots), heads, head_dim, dtype, seed + 1)
-    out_nhd = kernel(rows, heads).selected(q_nhd, pages_nhp, lengths_nh)
+def test_each_head_may_attend_blocks_of_its_own(kernel, dtype, lengths_nk, group, head_dim, seed):
+    table, seqs = ragged_table(lengths_nk, head_dim, dtype, seed)
+    heads = table.kv_heads * group
+    blocks_nhb, lengths_nh = some_blocks(table, seqs, heads, seed)
+    # Past a head's last block there may be any block of the pool.
+    blocks_nhb[blocks_nhb < 0] = 0
+    q_nhd = queries(len(seqs), heads, head_dim, dtype, seed + 1)
+    out_nhd = kernel(table, heads).selected(q_nhd, blocks_nhb, lengths_nh)
     assert out_nhd.dtype == dtype
-    assert_close(out_nhd, expected_of_pages(rows, q_nhd, pages_nhp, lengths_nh))
+    assert_close(out_nhd, expected_of_blocks(table, q_nhd, blocks_nhb, lengths_nh))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_scores_far_apart_neither_overflow_nor_vanish(kernel):
-    rows, slots = ragged_rows([[40]], 64, torch.float32, spread=30.0)
+    table, seqs = ragged_table([[40]], 64, torch.float32, spread=30.0)
     q_nhd = queries(1, 2, 64, torch.float32, spread=30.0)
-    out_nhd = kernel(rows, 2)(0, slots, q_nhd)
-    np.testing.assert_allclose(out_nhd.numpy(), expected(rows, slots, q_nhd)[0], rtol=1e-4, atol=1e-4)
+    out_nhd = kernel(table, 2)(0, seqs, q_nhd)
+    np.testing.assert_allclose(out_nhd.numpy(), expected(table, seqs, q_nhd)[0], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_what_an_earlier_sequence_left_in_a_page_is_never_seen(kernel):
-    rows, slots = ragged_rows([[16]], 8, torch.float32)
-    rows.k_ptd.fill_(float("nan"))
-    rows.v_ptd.fill_(float("nan"))
-    rows.close(slots[0])
-    slot = rows.open()
+def test_what_an_earlier_sequence_left_in_a_block_is_never_seen(kernel):
+    table, seqs = ragged_table([[16]], 8, torch.float32)
+    table.k_btd.fill_(float("nan"))
+    table.v_btd.fill_(float("nan"))
+    table.close(seqs[0])
+    seq = table.open()
     k, v = (torch.randn(3, 1, 8, generator=torch.Generator().manual_seed(i)) for i in range(2))
     for t in range(3):
-        rows.append(0, np.array([slot]), k[t : t + 1], v[t : t + 1])
+        table.append(0, np.array([seq]), k[t : t + 1], v[t : t + 1])
     q = torch.randn(1, 1, 8, generator=torch.Generator().manual_seed(2))
     expected = reference.attend(q[0, 0].tolist(), k[:, 0].tolist(), v[:, 0].tolist())
-    np.testing.assert_allclose(kernel(rows, 1)(0, np.array([slot]), q)[0, 0].numpy(), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(kernel(table, 1)(0, np.array([seq]), q)[0, 0].numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_sequences_output_does_not_depend_on_its_batch():
-    rows, slots = ragged_rows([[5, 9], [40, 40], [17, 1], [33, 16]], 16, torch.float32)
+    table, seqs = ragged_table([[5, 9], [40, 40], [17, 1], [33, 16]], 16, torch.float32)
     q_nhd = queries(4, 6, 16, torch.float32)
-    kernel = CpuAttention(rows, 6)
-    together = kernel(0, slots, q_nhd)
+    kernel = CpuAttention(table, 6)
+    together = kernel(0, seqs, q_nhd)
     for i in range(4):
-        assert torch.equal(kernel(0, slots[i : i + 1], q_nhd[i : i + 1]), together[i : i + 1])
+        assert torch.equal(kernel(0, seqs[i : i + 1], q_nhd[i : i + 1]), together[i : i + 1])
 
 
 def test_types_without_a_kernel_are_served_by_the_gathered_one():
-    rows, _ = ragged_rows([[5]], 8, torch.float16)
-    assert isinstance(decode_attention(rows, 2), GatheredAttention)
-    rows, _ = ragged_rows([[5]], 8, torch.bfloat16)
-    assert isinstance(decode_attention(rows, 2), CpuAttention)
+    table, _ = ragged_table([[5]], 8, torch.float16)
+    assert isinstance(decode_attention(table, 2), GatheredAttention)
+    table, _ = ragged_table([[5]], 8, torch.bfloat16)
+    assert isinstance(decode_attention(table, 2), CpuAttention)
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(7, 7), (3, 7), (1, 7)])

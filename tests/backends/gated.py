@@ -1,4 +1,4 @@
-"""The contract's cases of the backends that follow gates: random decisions, as a decoder would pass them on."""
+"""Subjects of the contract that follow gates: random decisions, as a decoder would pass them on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from hyperscale.backends.dms import DMSSettings
 from hyperscale.model.gate_spec import GateSpec
-from tests.backends.cases import Case, Extra, Shape
+from hyperscale.testing.subject import Extra, Shape, Subject
+from tests.backends.subjects import subject
 
 Array = NDArray[np.float32]
 HEAD_DIM = Shape().head_dim
@@ -23,7 +24,7 @@ def evictions(rate: float) -> Extra:
 
 
 def merges(rate: float) -> Extra:
-    """What the gate of form "dmc" passes on. Keys before RoPE are none of the bench's, to tell them apart."""
+    """Outputs of a gate of form "dmc". Keys before RoPE are none of the bench's, to tell them apart."""
 
     def make(rng: np.random.Generator, tokens: int, kv_heads: int) -> tuple[Array, ...]:
         angles = rng.uniform(0, 6, (tokens, 1, HEAD_DIM // 2))
@@ -43,15 +44,15 @@ def _decisions(rng: np.random.Generator, rate: float, tokens: int, kv_heads: int
     return np.where(rng.random(logits.shape) < rate, logits, -logits).astype(np.float32)
 
 
-def dms(rate: float, settings: DMSSettings, gates: GateSpec | None = None) -> Case:
+def dms(rate: float, settings: DMSSettings, gates: GateSpec | None = None) -> Subject:
     gates = gates or GateSpec("separate")
-    return Case("dms", settings, extra=evictions(rate), keeping=evictions(0), gates=gates)
+    return subject("dms", settings, extra=evictions(rate), keeping=evictions(0), gates=gates)
 
 
-CASES = [
+SUBJECTS = [
     dms(0.8, DMSSettings(window=16, decision_shift=1)),
     dms(0.5, DMSSettings(window=0, decision_shift=1)),
     dms(1.0, DMSSettings(window=1, decision_shift=0)),
     dms(0.7, DMSSettings(window=5, decision_shift=1, immediate=True)),
-    Case("dmc", extra=merges(0.6), keeping=merges(0), gates=GateSpec("dmc", scale=1), stores_keys=False),
+    subject("dmc", extra=merges(0.6), keeping=merges(0), gates=GateSpec("dmc", scale=1), stores_keys=False),
 ]

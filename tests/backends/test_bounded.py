@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hyperscale.attention import prompt
 from hyperscale.backends.bounded import Protection, least
 from hyperscale.backends.h2o import H2OSettings
-from tests.backends.cases import Case, Shape, random_inputs
-from tests.backends.contract import Bench
+from hyperscale.testing.bench import Bench
+from hyperscale.testing.subject import Shape, random_inputs
+from tests.backends.subjects import subject
 from tests.reference.cache_vanilla import weights
 
 NAMES = ["tova", "h2o", "random"]
@@ -66,12 +67,12 @@ def test_negative_numbers_are_refused(kind, field):
 @pytest.mark.parametrize("name", NAMES)
 def test_what_does_not_fit_the_budget_is_refused(name):
     kind = H2OSettings if name == "h2o" else Protection
-    Bench(Case(name, kind(sink_tokens=9, recent_window=7)), 16, Shape())
-    Bench(Case(name, kind(sink_tokens=15, recent_window=0)), 16, Shape())
+    Bench(subject(name, kind(sink_tokens=9, recent_window=7)), 16, Shape())
+    Bench(subject(name, kind(sink_tokens=15, recent_window=0)), 16, Shape())
     for sink_tokens, recent_window in ((9, 8), (16, 0), (0, 17)):
         with pytest.raises(ValueError, match=f"16 tokens a row has no room for sink_tokens {sink_tokens}"):
-            Bench(Case(name, kind(sink_tokens=sink_tokens, recent_window=recent_window)), 16, Shape())
-    backend = Bench(Case(name, kind(protect_prompt=True, recent_window=3)), 16, Shape()).backend
+            Bench(subject(name, kind(sink_tokens=sink_tokens, recent_window=recent_window)), 16, Shape())
+    backend = Bench(subject(name, kind(protect_prompt=True, recent_window=3)), 16, Shape()).backend
     assert backend.dense_prompt(13) == 13
     with pytest.raises(ValueError, match="protect_prompt: a prompt of 14 tokens"):
         backend.dense_prompt(14)
@@ -79,15 +80,15 @@ def test_what_does_not_fit_the_budget_is_refused(name):
 
 def test_half_of_h2os_budget_is_recent():
     for budget in (1, 2, 7, 8):
-        backend = Bench(Case("h2o"), budget, Shape()).backend
+        backend = Bench(subject("h2o"), budget, Shape()).backend
         assert backend.recent == budget - budget // 2  # type: ignore[attr-defined]
 
 
 def test_random_victims_are_uniform_and_differ_between_threads_heads_and_layers():
-    budget, forks, shape = 8, 40, Shape(layers=2, kv_heads=2, slots=42, max_length=60)
-    case, rng = Case("random", Protection(recent_window=3)), np.random.default_rng(0)
-    bench = Bench(case, budget, shape)
-    inputs = random_inputs(case, shape, rng)
+    budget, forks, shape = 8, 40, Shape(layers=2, kv_heads=2, seqs=42, max_length=60)
+    ours, rng = subject("random", Protection(recent_window=3)), np.random.default_rng(0)
+    bench = Bench(ours, budget, shape)
+    inputs = random_inputs(ours, shape, rng)
     source = bench.prompt(inputs, budget, key=1)
     threads = [bench.fork(source, inputs, key=int(rng.integers(2**63))) for _ in range(forks)]
     # At the first step 6 of the 8 tokens may go: the two before the arriving one stay.

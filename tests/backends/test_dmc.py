@@ -16,15 +16,15 @@ from hyperscale.engines.base import Job
 from hyperscale.engines.torch.engine import TorchEngine
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.load import Model, load_model
-from tests.backends.cases import Shape, random_inputs
-from tests.backends.contract import Bench
-from tests.backends.gated import CASES, merges
+from hyperscale.testing.bench import Bench
+from hyperscale.testing.subject import Shape, random_inputs
+from tests.backends.gated import SUBJECTS, merges
 from tests.backends.stepper import new_backend, step_logits
 from tests.gated_models import write_gated_model
 from tests.reference.gated_qwen3 import GatedQwen3
 
 TOKENS = torch.randint(250, (40,), generator=torch.Generator().manual_seed(3))
-CASE = next(case for case in CASES if case.backend == "dmc")
+SUBJECT = next(gated for gated in SUBJECTS if gated.policy.name == "dmc")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_the_engines_tokens_are_those_of_the_merged_sequence(merging: tuple[Gate
         logits_tv, _, attended = reference(tokens)
         assert logits_tv.argmax(-1)[chain.prompt_tokens - 1 : -1].tolist() == chain.tokens.tolist()
         assert chain.step_reads[-1] == chain.step_live[-1] == sum(attended)
-    assert engine.pages_in_use == 0
+    assert engine.blocks_in_use == 0
 
 
 @pytest.mark.parametrize("gates", [None, GateSpec("borrowed")])
@@ -73,20 +73,20 @@ def test_other_checkpoints_are_refused(gates: GateSpec | None) -> None:
 def test_a_row_that_merges_everything_is_one_slot() -> None:
     """After hundreds of steps its mean is still the mean."""
     shape = Shape(layers=1, max_length=300)
-    bench = Bench(CASE, None, shape)
-    inputs = random_inputs(CASE, shape, np.random.default_rng(0), extra=merges(1.0))
+    bench = Bench(SUBJECT, None, shape)
+    inputs = random_inputs(SUBJECT, shape, np.random.default_rng(0), extra=merges(1.0))
     sequence = bench.prompt(inputs, 50, key=0)
     for _ in range(250):
         bench.decode([sequence])
     assert bench.steps_compared == 250
-    assert (bench.rows.lengths[0, sequence.slot] == 1).all()
-    assert bench.rows.pages_in_use == shape.kv_heads
+    assert (bench.table.lengths[0, sequence.seq] == 1).all()
+    assert bench.table.blocks_in_use == shape.kv_heads
 
 
 def test_what_an_earlier_sequence_left_behind_is_not_merged() -> None:
     shape = Shape(layers=1, max_length=30)
-    bench = Bench(CASE, None, shape)
-    inputs = random_inputs(CASE, shape, np.random.default_rng(0), extra=merges(1.0))
+    bench = Bench(SUBJECT, None, shape)
+    inputs = random_inputs(SUBJECT, shape, np.random.default_rng(0), extra=merges(1.0))
     backend = bench.backend
     assert isinstance(backend, DMC)
     for kept in (backend._weights, backend._keys, backend._values):
@@ -100,15 +100,15 @@ def test_what_an_earlier_sequence_left_behind_is_not_merged() -> None:
 def test_a_prompt_in_chunks_is_the_prompt_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     q, k, v = (torch.from_numpy(rng.standard_normal((50, heads, 8))).float() for heads in (6, 2, 2))
-    slot_tk: NDArray[np.int64] = np.cumsum(rng.random((50, 2)) < 0.3, axis=0, dtype=np.int64)
-    slot_tk -= slot_tk[0]
-    whole = merged_attention(q, k, v, slot_tk)
+    place_tk: NDArray[np.int64] = np.cumsum(rng.random((50, 2)) < 0.3, axis=0, dtype=np.int64)
+    place_tk -= place_tk[0]
+    whole = merged_attention(q, k, v, place_tk)
     monkeypatch.setattr(dmc, "CHUNK", 7)
-    torch.testing.assert_close(merged_attention(q, k, v, slot_tk), whole)
+    torch.testing.assert_close(merged_attention(q, k, v, place_tk), whole)
 
 
 def test_a_long_prompts_sums_are_as_exact_as_a_short_ones() -> None:
-    """Means of slots at the end of a prompt: differences of two large sums."""
+    """Means of places at the end of a prompt: differences of two large sums."""
     x_tkx = torch.randn(20_000, 1, 8, generator=torch.Generator().manual_seed(0)) + 10
     first_tk = torch.arange(20_000)[:, None] // 5 * 5
     sums_tkx = dmc._sums(x_tkx, first_tk)

@@ -13,16 +13,16 @@ import torch
 from hyperscale.attention import sparse
 from hyperscale.attention.dense import causal_attention
 from hyperscale.attention.sparse import windowed_attention
-from hyperscale.backends.base import Parts
+from hyperscale.backends.base import PolicyContext
 from hyperscale.backends.dms import DMS, DMSSettings
 from hyperscale.config import Sampling
 from hyperscale.engines.base import Job
 from hyperscale.engines.torch.engine import TorchEngine
-from hyperscale.kvcache.block_table import PAGE_SIZE
+from hyperscale.kvcache.block_pool import BLOCK_SIZE
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.load import Model, load_model
-from tests.backends.cases import Shape, random_inputs
-from tests.backends.contract import Bench
+from hyperscale.testing.bench import Bench
+from hyperscale.testing.subject import Shape, random_inputs
 from tests.backends.gated import dms, evictions
 from tests.backends.stepper import new_backend, step_logits
 from tests.gated_models import LAYOUTS, write_gated_model
@@ -48,7 +48,7 @@ def test_logits_of_every_step_are_those_of_the_masked_sequence(gated: tuple[Gate
         logits_tv, counts = step_logits(model, backend, TOKENS, prompt)
         np.testing.assert_allclose(logits_tv.numpy(), expected_tv, atol=1e-4)
         assert counts.reads.tolist() == counts.live.tolist() == [sum(attended)]
-    assert backend.rows.pages_in_use == 0
+    assert backend.table.blocks_in_use == 0
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_the_engines_tokens_are_those_of_the_masked_sequence(gated: tuple[GatedQ
         logits_tv, _, attended = reference(tokens)
         assert logits_tv.argmax(-1)[chain.prompt_tokens - 1 : -1].tolist() == chain.tokens.tolist()
         assert chain.step_reads[-1] == chain.step_live[-1] == sum(attended)
-    assert engine.pages_in_use == 0
+    assert engine.blocks_in_use == 0
 
 
 def test_a_checkpoint_without_gates_is_refused(tmp_path: Path) -> None:
@@ -148,33 +148,33 @@ def test_settings_that_are_refused(fields: dict[str, Any], match: str) -> None:
 def test_settings_and_gates_agree_on_the_window() -> None:
     bench = Bench(dms(0.5, DMSSettings(), GateSpec("linear", window=7, decision_shift=0)), None, Shape())
     assert (bench.backend.window, bench.backend.lag) == (7, 0)  # type: ignore[attr-defined]
-    parts = Parts(bench.rows, bench.meter, bench.backend.attention, None, GateSpec("linear", window=7))
-    assert DMS(parts, DMSSettings(window=0)).window == 0
-    assert DMS(parts, DMSSettings(immediate=True)).lag == 8
+    context = PolicyContext(bench.table, bench.meter, bench.backend.attention, None, GateSpec("linear", window=7))
+    assert DMS(context, DMSSettings(window=0)).window == 0
+    assert DMS(context, DMSSettings(immediate=True)).lag == 8
 
 
 @pytest.mark.parametrize("shift", [0, 1])
 @pytest.mark.parametrize("prompt", [1, 5, 6, 30])
 def test_a_row_whose_every_token_is_evicted_holds_its_window(shift: int, prompt: int) -> None:
-    """And its pages never move: each token is written over the one that leaves."""
-    shape, case = Shape(layers=1), dms(1.0, DMSSettings(window=5, decision_shift=shift))
-    bench = Bench(case, None, shape)
-    sequence = bench.prompt(random_inputs(case, shape, np.random.default_rng(0)), prompt, key=0)
+    """And its blocks never move: each token is written over the one that leaves."""
+    shape, ours = Shape(layers=1), dms(1.0, DMSSettings(window=5, decision_shift=shift))
+    bench = Bench(ours, None, shape)
+    sequence = bench.prompt(random_inputs(ours, shape, np.random.default_rng(0)), prompt, key=0)
     for _ in range(40):
         bench.decode([sequence])
-        assert (bench.rows.lengths[0, sequence.slot] == min(sequence.length, 6)).all()
-        assert bench.rows.pages_in_use == shape.kv_heads
+        assert (bench.table.lengths[0, sequence.seq] == min(sequence.length, 6)).all()
+        assert bench.table.blocks_in_use == shape.kv_heads
     assert bench.steps_compared == 40
 
 
 def test_evicted_tokens_of_a_prompt_never_enter_the_rows() -> None:
     shape = Shape(layers=1, max_length=96)
-    case = replace(dms(0.9, DMSSettings(window=4, decision_shift=1)), longest_prompt=90)
-    bench = Bench(case, None, shape)
-    prompt = bench.prompt(random_inputs(case, shape, np.random.default_rng(0)), 90, key=0)
-    lengths = bench.rows.lengths[0, prompt.slot]
+    ours = replace(dms(0.9, DMSSettings(window=4, decision_shift=1)), longest_prompt=90)
+    bench = Bench(ours, None, shape)
+    prompt = bench.prompt(random_inputs(ours, shape, np.random.default_rng(0)), 90, key=0)
+    lengths = bench.table.lengths[0, prompt.seq]
     assert lengths.max() < 30
-    assert bench.rows.pages_in_use == (-(-lengths // PAGE_SIZE)).sum()
+    assert bench.table.blocks_in_use == (-(-lengths // BLOCK_SIZE)).sum()
 
 
 @pytest.mark.parametrize("window", [0, 3, 20])

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from hyperscale.attention.cpu import CpuAttention
-from hyperscale.backends.base import Parts
+from hyperscale.backends.base import PolicyContext
 from hyperscale.backends.bounded import Protection
 from hyperscale.backends.tova import Tova
-from hyperscale.kvcache.block_table import Rows, pages_for
+from hyperscale.kvcache.block_pool import blocks_for
+from hyperscale.kvcache.block_table import BlockTable
 from hyperscale.kvcache.meter import Meter
 from hyperscale.model.load import load_model
 from tests.tiny_models import write_tiny_model
@@ -32,12 +33,12 @@ class Run:
         model = load_model(str(write_tiny_model(folder, "llama", seed=3)), dtype="float32", device="cpu")
         spec, budget = model.spec, RECORD["budget"]
         self.decoder, self.layers, self.budget = model.decoder, spec.layers, budget
-        rows = Rows(
-            layers=spec.layers, kv_heads=spec.kv_heads, head_dim=spec.head_dim, slots=1, max_length=budget,
-            pages=spec.layers * spec.kv_heads * pages_for(budget), dtype=torch.float32, device=torch.device("cpu"),
+        table = BlockTable(
+            layers=spec.layers, kv_heads=spec.kv_heads, head_dim=spec.head_dim, seqs=1, max_length=budget,
+            blocks=spec.layers * spec.kv_heads * blocks_for(budget), dtype=torch.float32, device=torch.device("cpu"),
         )  # fmt: skip
-        parts = Parts(rows, Meter(rows, 1), CpuAttention(rows, spec.heads), budget)
-        self.tova, self.slots = Tova(parts, Protection(recent_window=2)), np.array([rows.open()])
+        context = PolicyContext(table, Meter(table, 1), CpuAttention(table, spec.heads), budget)
+        self.tova, self.seqs = Tova(context, Protection(recent_window=2)), np.array([table.open()])
         self.tova.begin(0, key=0)
         self.tokens_t = torch.tensor(RECORD["tokens"])
         self.length = 0
@@ -53,7 +54,7 @@ class Run:
         return self.feed(tokens, lambda layer, *qkv: self.tova.prefill(layer, 0, *qkv))
 
     def decode(self) -> torch.Tensor:
-        return self.feed(1, lambda layer, *qkv: self.tova.decode(layer, self.slots, *qkv))
+        return self.feed(1, lambda layer, *qkv: self.tova.decode(layer, self.seqs, *qkv))
 
     def given_up(self, layer: int) -> int:
         """The position that the next token will overwrite, in every KV head."""

@@ -30,9 +30,9 @@ def test_lengths_give_the_counts_that_were_measured(tmp_path_factory: pytest.Tem
         assert chain.device_bytes > 10_000_000
 
 
-def test_pages_of_a_server_that_shares_less() -> None:
+def test_blocks_of_a_server_that_shares_less() -> None:
     """Blocks of 4 tokens, a prompt of 8 of which only the first block is shared: written out by hand."""
-    counts = from_lengths(8, 5, rows=1, page_size=4, shared=7)
+    counts = from_lengths(8, 5, rows=1, block_size=4, shared=7)
     assert counts.step_reads.tolist() == [9, 10, 11, 12, 13]
     assert counts.step_pages.tolist() == [2, 2, 2, 2, 3]
     assert counts.page_shared.tolist() == [5, 0]

@@ -66,9 +66,9 @@ def test_what_fits_is_what_the_engine_would_take(backend: str, cap: int, device:
     run = run_of(cap, backend, cap // 4 if backend in ("quest", "tova") else None)
     found = fit(config_of(), run, SPEC, "bfloat16", device)
     shape = memory.cache_shape(SPEC, torch.bfloat16, backend_class(backend))
-    reserve = memory.reserve_for(SPEC, run.policy, run.settings, run.cache_budget)
+    reserve = memory.block_bounds_for(SPEC, run.policy, run.settings, run.cache_budget)
     try:
-        memory.pool_pages(shape, found.pool, 1024, cap, reserve)
+        memory.pool_blocks(shape, found.pool, 1024, cap, reserve)
     except ValueError:
         assert found.threads == 0
         assert found.error is not None

@@ -1,4 +1,4 @@
-"""DMC by its definition, one layer of one sequence: slots are lists of tokens, the newest is averaged anew."""
+"""DMC by its definition, one layer of one sequence: places are lists of tokens, the newest is averaged anew."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.reference.cache_vanilla import Array
 
 
 class Reference(cache_vanilla.Reference):
-    """`held` has the newest token of each slot."""
+    """`held` has the newest token of each place."""
 
     def __init__(self, kv_heads: int, group: int, budget: int | None, settings: Any, key: int) -> None:
         super().__init__(kv_heads, group, budget, settings, key)
-        self.slots: list[list[list[int]]] = [[] for _ in range(kv_heads)]
+        self.places: list[list[list[int]]] = [[] for _ in range(kv_heads)]
         self.means: list[list[tuple[Array, Array]]] = [[] for _ in range(kv_heads)]
         self.extra: list[tuple[Array, ...]] = []
 
@@ -27,32 +27,32 @@ class Reference(cache_vanilla.Reference):
         self.store(k_kd, v_kd)
         token = len(self.extra) - 1
         out = []
-        for head, (slots, means) in enumerate(zip(self.slots, self.means, strict=True)):
-            if extra[0][head] > 0 and slots:
-                slots[-1].append(token)
+        for head, (places, means) in enumerate(zip(self.places, self.means, strict=True)):
+            if extra[0][head] > 0 and places:
+                places[-1].append(token)
                 means.pop()
             else:
-                slots.append([token])
-            means.append(self.mean(slots[-1], head))
+                places.append([token])
+            means.append(self.mean(places[-1], head))
             keys, values = zip(*means, strict=True)
             for q_d in q_hd[head * self.group : (head + 1) * self.group]:
                 scores = np.stack(keys) @ q_d / np.sqrt(len(q_d))
                 powers = np.exp(scores - scores.max())
                 out.append(powers @ np.stack(values) / powers.sum())
-        self.held = [{slot[-1] for slot in slots} for slots in self.slots]
-        self.attended = [len(slots) for slots in self.slots]
+        self.held = [{place[-1] for place in places} for places in self.places]
+        self.attended = [len(places) for places in self.places]
         return np.stack(out)
 
-    def mean(self, slot: list[int], head: int) -> tuple[Array, Array]:
-        """Key, rotated to the newest token's position, and value of a slot."""
-        if len(slot) == 1:
-            return self.k_skd[slot[0], head], self.v_skd[slot[0], head]
-        weights = np.array([1 / (1 + np.exp(-self.extra[token][1][head])) + 1 / 128 for token in slot])
+    def mean(self, place: list[int], head: int) -> tuple[Array, Array]:
+        """Key, rotated to the newest token's position, and value of a place."""
+        if len(place) == 1:
+            return self.k_skd[place[0], head], self.v_skd[place[0], head]
+        weights = np.array([1 / (1 + np.exp(-self.extra[token][1][head])) + 1 / 128 for token in place])
         weights /= weights.sum()
-        k_d = weights @ np.stack([self.extra[token][2][head] for token in slot])
-        cos, sin = (x[0] for x in self.extra[slot[-1]][3:])
+        k_d = weights @ np.stack([self.extra[token][2][head] for token in place])
+        cos, sin = (x[0] for x in self.extra[place[-1]][3:])
         half = len(k_d) // 2
         # The first half of sin comes negated.
         k_d = k_d * cos + np.concatenate([k_d[half:], k_d[:half]]) * sin
         k_d[-1] = 0
-        return k_d, weights @ self.v_skd[slot, head]
+        return k_d, weights @ self.v_skd[place, head]

@@ -1,68 +1,9 @@
-"""The uncompressed cache, one layer of one sequence: every query attends every token up to its own."""
+"""The uncompressed cache: the reference that every other one masks (hyperscale/testing/masked.py)."""
 
 from __future__ import annotations
 
-from typing import Any
+from hyperscale.testing.masked import Array, MaskedReference, mix, weights
 
-import numpy as np
-from numpy.typing import NDArray
+__all__ = ["Array", "Reference", "mix", "weights"]
 
-Array = NDArray[np.float64]
-
-
-def weights(q_hd: Array, k_skd: Array, seen_sk: NDArray[np.bool_], group: int) -> Array:
-    """w_hs: softmax over the tokens that each head's KV head sees."""
-    w_hs = np.zeros((len(q_hd), len(k_skd)))
-    for h, q_d in enumerate(q_hd):
-        seen = np.flatnonzero(seen_sk[:, h // group])
-        scores = k_skd[seen, h // group] @ q_d / np.sqrt(len(q_d))
-        powers = np.exp(scores - scores.max())
-        w_hs[h, seen] = powers / powers.sum()
-    return w_hs
-
-
-def mix(w_hs: Array, v_skd: Array, group: int) -> Array:
-    """out_hd: each head's weights on the values of its KV head."""
-    return np.stack([w_s @ v_skd[:, h // group] for h, w_s in enumerate(w_hs)])
-
-
-class Reference:
-    """Keeps and attends everything. Others mask what they no longer see."""
-
-    def __init__(self, kv_heads: int, group: int, budget: int | None, settings: Any, key: int) -> None:
-        self.kv_heads, self.group, self.budget, self.settings, self.key = kv_heads, group, budget, settings, key
-        self.layer = 0
-        self.margin = np.inf
-        self.k_skd: Array = np.empty((0, kv_heads, 0))
-        self.v_skd: Array = np.empty((0, kv_heads, 0))
-        self.held: list[set[int]] = [set() for _ in range(kv_heads)]
-        self.attended = [0] * kv_heads
-
-    def prefill(self, q_thd: Array, k_tkd: Array, v_tkd: Array, *extra: Array) -> Array:
-        """The dense part of a prompt."""
-        out = []
-        for t, q_hd in enumerate(q_thd):
-            self.store(k_tkd[t], v_tkd[t])
-            out.append(self.attend(q_hd))
-        return np.stack(out)
-
-    def decode(self, q_hd: Array, k_kd: Array, v_kd: Array, *extra: Array) -> Array:
-        """One more token."""
-        self.store(k_kd, v_kd)
-        return self.attend(q_hd)
-
-    def store(self, k_kd: Array, v_kd: Array) -> None:
-        """Hold a token."""
-        for held in self.held:
-            held.add(len(self.k_skd))
-        self.k_skd = np.concatenate([self.k_skd.reshape(-1, *k_kd.shape), k_kd[None]])
-        self.v_skd = np.concatenate([self.v_skd.reshape(-1, *v_kd.shape), v_kd[None]])
-
-    def attend(self, q_hd: Array) -> Array:
-        """Attend all that is held."""
-        seen_sk = np.zeros((len(self.k_skd), self.kv_heads), np.bool_)
-        for head, held in enumerate(self.held):
-            seen_sk[sorted(held), head] = True
-        self.attended = [len(held) for held in self.held]
-        self.w_hs = weights(q_hd, self.k_skd, seen_sk, self.group)
-        return mix(self.w_hs, self.v_skd, self.group)
+Reference = MaskedReference

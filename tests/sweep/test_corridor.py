@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from hyperscale.cli.main import run
-from hyperscale.kvcache.block_table import PAGE_SIZE, pages_for
+from hyperscale.kvcache.block_pool import BLOCK_SIZE, blocks_for
 from tests.folders import rows, table
 from tests.sums import sweep_tiny, write_sums
 from tests.tiny_models import write_tiny_model
@@ -72,11 +72,11 @@ def test_points_have_vanillas_closed_form(grid):
             prompt, last = sample["prompt_tokens"], min(sample["prompt_tokens"] + sample["generated_tokens"], length)
             reads.append(sum(range(prompt + 1, last + 1)))
             peaks.append(last)
-            own_pages.append(pages_for(last) - prompt // PAGE_SIZE)
+            own_pages.append(blocks_for(last) - prompt // BLOCK_SIZE)
         n = len(samples)
         assert point["kv_reads"] == pytest.approx(width * sum(reads) / n)
         assert point["peak_tokens"] == pytest.approx(width * sum(peaks) / n)
-        prompt_pages = (samples["prompt_tokens"] // PAGE_SIZE).mean()
+        prompt_pages = (samples["prompt_tokens"] // BLOCK_SIZE).mean()
         token_rows = samples["layers"][0] * samples["kv_heads"][0]
         pages = token_rows * (prompt_pages + width * sum(own_pages) / n)
         assert point["peak_bytes"] == pytest.approx(pages * samples["page_bytes"][0])

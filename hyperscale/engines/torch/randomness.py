@@ -1,4 +1,4 @@
-"""Counter-based random numbers: a thread's n-th draw depends on who it is, never on what runs beside it."""
+"""Counter-based random numbers: a thread's n-th draw depends on its identity, never on its neighbours."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 1024
+_CHUNK = 1024
 
 
 def sequence_key(seed: int, task: str, problem_id: str, thread: int | None) -> int:
-    """64 bits that name a sequence, a thread or (None) its prompt, for backends that draw numbers of their own."""
+    """Hash a sequence, a thread or (None) its prompt, to 64 bits, for backends that draw numbers of their own."""
     identity = "\x1f".join((str(seed), task, problem_id, "prompt" if thread is None else str(thread), "cache"))
     return int.from_bytes(blake2b(identity.encode(), digest_size=8).digest(), "little")
 
@@ -26,13 +26,13 @@ class Uniforms:
         identity = "\x1f".join((str(seed), task, problem_id, str(thread)))
         self._key = np.frombuffer(blake2b(identity.encode(), digest_size=16).digest(), np.uint64)
         self._number = -1
-        self._block: NDArray[np.float64] = np.empty(0)
+        self._chunk: NDArray[np.float64] = np.empty(0)
 
     def at(self, step: int) -> float:
-        """The number of this step (step 0 draws the first generated token)."""
-        number, offset = divmod(step, _BLOCK)
+        """Return the number of this step (step 0 draws the first generated token)."""
+        number, offset = divmod(step, _CHUNK)
         if number != self._number:
-            # The counter's upper half names the block, so that blocks never overlap.
+            # The counter's upper half names the chunk, so that chunks never overlap.
             philox = np.random.Philox(key=self._key, counter=np.array([0, 0, number, 0], np.uint64))
-            self._number, self._block = number, np.random.Generator(philox).random(_BLOCK)
-        return float(self._block[offset])
+            self._number, self._chunk = number, np.random.Generator(philox).random(_CHUNK)
+        return float(self._chunk[offset])

@@ -1,4 +1,4 @@
-"""Draws tokens: one uniform number and one row of logits give one token.
+"""Sampling: one uniform number and one row of logits give one token.
 
 The definition, in this order (that of transformers): temperature; the `top_k` most probable; of those the
 fewest, most probable first, whose mass reaches `top_p`; of those the ones with at least `min_p` times the
@@ -20,7 +20,7 @@ from hyperscale.hardware.jit import compiled
 
 
 def draw(logits_nv: Tensor, sampling: Sampling, uniforms_n: NDArray[np.float64]) -> NDArray[np.int64]:
-    """A token for each row of logits; -1 where a row is not finite throughout."""
+    """Draw a token for each row of logits; -1 where a row is not finite throughout."""
     # The least shows NaN and -inf; inf shows in the greatest, and in probabilities, which it makes NaN.
     finite_n = logits_nv.amin(-1).isfinite()
     if sampling.temperature == 0:
@@ -36,7 +36,7 @@ def draw(logits_nv: Tensor, sampling: Sampling, uniforms_n: NDArray[np.float64])
 
 
 def draw_sorted(p_nv: Tensor, sampling: Sampling, uniforms_n: Tensor) -> Tensor:
-    """The definition over whole sorted rows of probabilities, for devices that sort quickly."""
+    """Draw by the definition over whole sorted rows of probabilities, for devices that sort quickly."""
     ranked_nv, ids_nv = p_nv.sort(dim=-1, descending=True, stable=True)
     mass_nv = ranked_nv.double()
     if sampling.top_k:
@@ -53,7 +53,7 @@ def draw_sorted(p_nv: Tensor, sampling: Sampling, uniforms_n: Tensor) -> Tensor:
 
 @compiled()
 def _candidates(p_v, top_k, top_p, total):  # type: ignore[no-untyped-def]
-    """Ids of the most probable tokens, ascending: enough for top_k, or for a mass of top_p.
+    """List ids of the most probable tokens, ascending: enough for top_k, or for a mass of top_p.
 
     A full sort of a vocabulary takes longer than the model's layers; a few thousand tokens suffice.
     """

@@ -10,7 +10,7 @@ import pytest
 
 from hyperscale.engines.base import Job
 from hyperscale.engines.openai.engine import OpenaiEngine
-from hyperscale.kvcache.block_table import PAGE_SIZE
+from hyperscale.kvcache.block_pool import BLOCK_SIZE
 from tests.engines.openai.client import (
     JOBS,
     LONGEST,
@@ -46,7 +46,7 @@ def test_chains_are_what_the_server_drew_and_counts_are_vanillas(server, text, s
             assert chain.accounting == "from_lengths"
             assert chain.step_reads.tolist() == [rows * held for held in range(prompt + 1, total + 1)]
             assert chain.step_live.tolist() == chain.step_reads.tolist()
-            own = [rows * (-(-held // PAGE_SIZE) - prompt // PAGE_SIZE) for held in range(prompt + 1, total + 1)]
+            own = [rows * (-(-held // BLOCK_SIZE) - prompt // BLOCK_SIZE) for held in range(prompt + 1, total + 1)]
             assert chain.step_pages.tolist() == own
             assert chain.row_live.tolist() == [total] * rows
             assert len(chain.step_micros) == len(chain.tokens)

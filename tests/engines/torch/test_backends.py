@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hyperscale.backends import backend_class, backend_names
-from hyperscale.backends.memory import Reserve
+from hyperscale.backends.memory import BlockBounds
 from hyperscale.engines.base import Chain, Job
 from hyperscale.engines.torch.engine import TorchEngine
-from hyperscale.kvcache.block_table import PAGE_SIZE, pages_for
+from hyperscale.kvcache.block_pool import BLOCK_SIZE, blocks_for
 from hyperscale.model.load import Model, load_model
 from tests.engines.torch.test_engine import CAP, SAMPLING, by_key, jobs, tokens_of, with_eos
 from tests.tiny_models import write_tiny_model
@@ -48,7 +48,7 @@ def test_chains_do_not_depend_on_batch_or_order(model, chains, name, max_batch):
     again = list(ours.generate(reversed(jobs())))
     assert tokens_of(again) == tokens_of(chains[name])
     assert counts_of(again) == counts_of(chains[name])
-    assert ours.pages_in_use == 0
+    assert ours.blocks_in_use == 0
 
 
 @each_backend
@@ -57,9 +57,9 @@ def test_what_is_left_of_a_run_is_generated_as_before(model, chains, name):
     ours = engine(model, name)
     begun = ours.generate(jobs())
     next(begun)
-    assert ours.pages_in_use > 0
+    assert ours.blocks_in_use > 0
     begun.close()
-    assert ours.pages_in_use == 0
+    assert ours.blocks_in_use == 0
     some = [type(job)(job.task, job.problem_id, job.prompt_tokens, {1: CAP}) for job in jobs()]
     expected = {key: value for key, value in tokens_of(chains[name]).items() if key[1] == 1}
     assert tokens_of(list(ours.generate(some))) == expected
@@ -67,8 +67,8 @@ def test_what_is_left_of_a_run_is_generated_as_before(model, chains, name):
 
 @each_backend
 def test_a_budget_of_the_whole_sequence_is_vanilla(model, chains, name):
-    # Whole pages: Quest chooses among no less.
-    covered = list(engine(model, name, budget=PAGE_SIZE * pages_for(CAP)).generate(jobs()))
+    # Whole blocks: Quest chooses among no less.
+    covered = list(engine(model, name, budget=BLOCK_SIZE * blocks_for(CAP)).generate(jobs()))
     assert tokens_of(covered) == tokens_of(chains["vanilla"])
     assert counts_of(covered) == counts_of(chains["vanilla"])
 
@@ -97,8 +97,8 @@ def test_the_budget_binds(model, chains, name):
 def test_a_small_memory_budget_never_runs_dry(model, chains, name, share):
     """The pool raises where it does; so it is enough that all chains come out."""
     shape = engine(model, name).cache_shape
-    reserve = Reserve(shape.rows, backend_class(name), BUDGET if backend_class(name).knows_length else None)
-    least = reserve.least(CAP) * shape.page_bytes
+    bounds = BlockBounds(shape.rows, backend_class(name), BUDGET if backend_class(name).knows_length else None)
+    least = bounds.least(CAP) * shape.page_bytes
     tight = list(engine(model, name, memory_budget=int(share * least)).generate(jobs()))
     assert tokens_of(tight) == tokens_of(chains[name])
     with pytest.raises(ValueError, match="cannot hold one thread"):
@@ -110,12 +110,12 @@ def test_a_protected_prompt_that_does_not_fit_is_refused(model):
         ours = engine(model, name, options={"protect_prompt": True})
         with pytest.raises(ValueError, match=r"protect_prompt: a prompt of (16|31) tokens"):
             list(ours.generate(jobs()))
-        assert ours.pages_in_use == 0
+        assert ours.blocks_in_use == 0
 
 
 @each_backend
 @pytest.mark.parametrize("prompt", [5, 16, 20, 47, 48])
-def test_pages_of_a_problem_are_the_pages_really_in_use(model, monkeypatch, name, prompt):
+def test_blocks_of_a_problem_are_the_blocks_really_in_use(model, monkeypatch, name, prompt):
     """Each thread's own, and once what at least one still shares, against the pool's count at every step."""
     for threads in (1, 2, 5):
         ours = engine(with_eos(model, frozenset()), name)
@@ -123,13 +123,13 @@ def test_pages_of_a_problem_are_the_pages_really_in_use(model, monkeypatch, name
 
         def watched(running, able, step=step, ours=ours, in_use=in_use):
             done = step(running, able)
-            in_use.append(ours.pages_in_use)
+            in_use.append(ours.blocks_in_use)
             return done
 
         monkeypatch.setattr(ours, "_step", watched)
         job = Job("task", "p", tuple(range(20, 20 + prompt)), dict.fromkeys(range(threads), CAP))
         chains = list(ours.generate([job]))
-        # After the last step the pages are given back.
-        for last, pages in enumerate(in_use[:-1]):
+        # After the last step the blocks are given back.
+        for last, blocks in enumerate(in_use[:-1]):
             shared = np.any([chain.page_shared > last for chain in chains], axis=0).sum()
-            assert pages == shared + sum(chain.step_pages[last] for chain in chains)
+            assert blocks == shared + sum(chain.step_pages[last] for chain in chains)

@@ -11,8 +11,10 @@ import torch
 
 from hyperscale.config import Sampling
 from hyperscale.engines.base import Chain, Job
-from hyperscale.engines.torch.engine import TILE, TorchEngine
-from hyperscale.kvcache.block_table import PAGE_SIZE, Rows, pages_for
+from hyperscale.engines.torch.engine import TorchEngine
+from hyperscale.engines.torch.forward import TILE
+from hyperscale.kvcache.block_pool import BLOCK_SIZE, blocks_for
+from hyperscale.kvcache.block_table import BlockTable
 from hyperscale.model.load import Model, load_model
 from tests.reference.generate import generate
 from tests.tiny_models import write_tiny_model
@@ -112,11 +114,11 @@ def test_counts_have_their_closed_form(model, chains):
         lengths = chain.prompt_tokens + 1 + np.arange(len(chain.tokens))
         assert chain.step_reads.tolist() == (rows * lengths).tolist()
         assert chain.step_live.tolist() == (rows * lengths).tolist()
-        own = -(-lengths // PAGE_SIZE) - chain.prompt_tokens // PAGE_SIZE
+        own = -(-lengths // BLOCK_SIZE) - chain.prompt_tokens // BLOCK_SIZE
         assert chain.step_pages.tolist() == (rows * own).tolist()
-        whole, all_steps = chain.prompt_tokens // PAGE_SIZE, len(chain.tokens)
-        # A prompt's partly filled page is written to at once.
-        of_a_row = [all_steps] * whole + [0] * (chain.prompt_tokens % PAGE_SIZE > 0)
+        whole, all_steps = chain.prompt_tokens // BLOCK_SIZE, len(chain.tokens)
+        # A prompt's partly filled block is written to at once.
+        of_a_row = [all_steps] * whole + [0] * (chain.prompt_tokens % BLOCK_SIZE > 0)
         assert chain.page_shared.tolist() == of_a_row * rows
         assert (chain.step_micros >= 0).all()
         assert chain.step_micros.sum() > 0
@@ -190,7 +192,7 @@ def test_an_engine_goes_on_after_work_broke_off(model, chains, monkeypatch, brok
     monkeypatch.setattr(ours, broken, interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(ours.generate(jobs()))
-    assert ours.pages_in_use == 0
+    assert ours.blocks_in_use == 0
     monkeypatch.setattr(ours, broken, whole)
     again = list(ours.generate(jobs()))
     assert tokens_of(again) == tokens_of(chains)
@@ -208,11 +210,7 @@ def test_an_engine_runs_one_generation_at_a_time(model):
 
 def test_writing_by_index_as_on_a_device_gives_the_same(model, chains, monkeypatch):
     """The path of GPUs, on the CPU: rows written through index tensors, tokens drawn by sorting."""
-    monkeypatch.setattr(
-        Rows, "put", lambda self, layer, slots, places, k, v: self._put_on_device(
-            k, v, self._claim_of(layer, slots, places)
-        )
-    )  # fmt: skip
+    monkeypatch.setattr(BlockTable, "put", BlockTable._put_on_device)
     assert tokens_of(list(engine(model).generate(jobs()))) == tokens_of(chains)
 
 
@@ -230,7 +228,7 @@ def test_a_long_prompt_is_prefilled_in_chunks(folder, tmp_path):
 
 def test_a_small_memory_budget_holds_fewer_threads_and_gives_the_same_samples(model, chains):
     shape = engine(model).cache_shape
-    least = shape.rows * (pages_for(CAP) + 1) * shape.page_bytes
+    least = shape.rows * (blocks_for(CAP) + 1) * shape.page_bytes
     tight = list(engine(model, memory_budget=least).generate(jobs()))
     assert tokens_of(tight) == tokens_of(chains)
     assert max(chain.batch_threads for chain in tight) < max(chain.batch_threads for chain in chains)
@@ -241,12 +239,12 @@ def test_a_small_memory_budget_holds_fewer_threads_and_gives_the_same_samples(mo
 def test_all_memory_is_given_back(model):
     ours = engine(model)
     list(ours.generate(jobs()))
-    assert ours.pages_in_use == 0
+    assert ours.blocks_in_use == 0
     unfinished = ours.generate(jobs())
     next(unfinished)
-    assert ours.pages_in_use > 0
+    assert ours.blocks_in_use > 0
     unfinished.close()
-    assert ours.pages_in_use == 0
+    assert ours.blocks_in_use == 0
     assert len(list(ours.generate(jobs()))) == 12
 
 
@@ -274,8 +272,8 @@ def test_a_gathered_kernel_gives_the_same_tokens(model, chains, monkeypatch):
     assert tokens_of(list(engine(model).generate(jobs()))) == tokens_of(chains)
 
 
-def test_page_pool_is_no_larger_than_the_batch_can_use(model):
+def test_block_pool_is_no_larger_than_the_batch_can_use(model):
     ours = engine(model, memory_budget=2**33)
     shape = ours.cache_shape
-    assert ours._rows.pages <= shape.rows * (pages_for(CAP) + 1) * 9
-    assert torch.count_nonzero(ours._rows.k_ptd) == 0
+    assert ours._table.blocks <= shape.rows * (blocks_for(CAP) + 1) * 9
+    assert torch.count_nonzero(ours._table.k_btd) == 0

@@ -1,4 +1,4 @@
-"""Threads whose rows' lengths nobody knows beforehand: more are begun than the pool would hold at worst."""
+"""Gated policies, whose rows' lengths are not known beforehand: more threads run than the pool would hold at worst."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hyperscale.backends import backend_class
-from hyperscale.backends.memory import Reserve
+from hyperscale.backends.memory import BlockBounds
 from hyperscale.engines.base import Chain
 from hyperscale.engines.torch import engine as torch_engine
 from hyperscale.engines.torch.engine import TorchEngine
@@ -31,7 +31,7 @@ def gated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return request.param, replace(model, eos_ids=frozenset(range(2, 6)))
 
 
-def promising(model: Model, ratio: float | None) -> Model:
+def expecting(model: Model, ratio: float | None) -> Model:
     """The same model, which says that it was trained for another ratio."""
     assert model.spec.gates is not None
     return replace(model, spec=replace(model.spec, gates=replace(model.spec.gates, ratio=ratio)))
@@ -52,7 +52,7 @@ def engine(backend: str, model: Model, memory_budget: int) -> TorchEngine:
 
 def least_bytes(backend: str, model: Model) -> int:
     shape = engine(backend, model, AMPLE).cache_shape
-    return Reserve(shape.rows, backend_class(backend), None).least(CAP) * shape.page_bytes
+    return BlockBounds(shape.rows, backend_class(backend), None).least(CAP) * shape.page_bytes
 
 
 def counts_of(chains: list[Chain]) -> dict[tuple[str, int], list[list[int]]]:
@@ -63,35 +63,35 @@ def counts_of(chains: list[Chain]) -> dict[tuple[str, int], list[list[int]]]:
 
 
 @pytest.mark.parametrize("ratio", [1000.0, 4.0, None])
-def test_chains_are_those_of_ample_memory_however_much_is_promised(gated, ratio):
+def test_chains_are_those_of_ample_memory_however_much_is_reserved(gated, ratio):
     name, model = gated
     ample = list(engine(name, model, AMPLE).generate(jobs()))
     for share in (1.0, 1.7):
-        ours = engine(name, promising(model, ratio), int(share * least_bytes(name, model)))
+        ours = engine(name, expecting(model, ratio), int(share * least_bytes(name, model)))
         tight = list(ours.generate(jobs()))
         assert tokens_of(tight) == tokens_of(ample)
         assert counts_of(tight) == counts_of(ample)
-        assert ours.pages_in_use == 0
+        assert ours.blocks_in_use == 0
 
 
 @pytest.mark.usefixtures("keeping")
-def test_a_promise_that_was_not_kept_changes_no_chain(gated):
+def test_preemption_changes_no_chain(gated):
     name, model = gated
     ample = list(engine(name, model, AMPLE).generate(jobs()))
-    ours = engine(name, promising(model, 1000.0), least_bytes(name, model))
-    # Again: what a broken promise leaves behind would show in the next run.
+    ours = engine(name, expecting(model, 1000.0), least_bytes(name, model))
+    # Twice: state that preemption leaves behind would show in the next run.
     for _ in range(2):
         tight = list(ours.generate(jobs()))
         assert tokens_of(tight) == tokens_of(ample)
         assert counts_of(tight) == counts_of(ample)
-        assert ours.pages_in_use == 0
+        assert ours.blocks_in_use == 0
 
 
 def test_a_high_ratio_lets_more_threads_run_together(gated):
     name, model = gated
     budget = 2 * least_bytes(name, model)
     batches = {
-        ratio: np.mean([c.batch_threads for c in engine(name, promising(model, ratio), budget).generate(jobs())])
+        ratio: np.mean([c.batch_threads for c in engine(name, expecting(model, ratio), budget).generate(jobs())])
         for ratio in (1.0, 1000.0)
     }
     assert batches[1000.0] > 1.2 * batches[1.0]
@@ -122,12 +122,12 @@ def spy(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch, *names: str) -> di
 
 
 @pytest.mark.usefixtures("keeping", "ticks")
-def test_time_spent_in_vain_is_borne_by_the_chains(gated, monkeypatch):
+def test_seconds_wasted_by_preemption_are_borne_by_the_chains(gated, monkeypatch):
     name, model = gated
-    ours = engine(name, promising(model, 1000.0), least_bytes(name, model))
-    calls = spy(ours, monkeypatch, "_prefill", "_step", "_relieve")
+    ours = engine(name, expecting(model, 1000.0), least_bytes(name, model))
+    calls = spy(ours, monkeypatch, "_prefill", "_step", "_preempt")
     chains = list(ours.generate(jobs()))
-    assert len(calls["_relieve"]) > 1
+    assert len(calls["_preempt"]) > 1
     assert len(calls["_prefill"]) > len(jobs())
     first_prefills = sum({chain.problem_id: chain.prefill_seconds for chain in chains}.values())
     assert first_prefills == len(jobs())
@@ -144,7 +144,7 @@ def test_jobs_are_asked_for_only_when_there_is_room(gated):
             asked.append(job.problem_id)
             yield job
 
-    generation = engine(name, promising(model, 4.0), least_bytes(name, model)).generate(stream())
+    generation = engine(name, expecting(model, 4.0), least_bytes(name, model)).generate(stream())
     next(generation)
     assert len(asked) < len(jobs())
     generation.close()
