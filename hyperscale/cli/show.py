@@ -16,6 +16,7 @@ from hyperscale.model.family import EMBEDDED, family_of
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.spec import FAMILIES, ROPE_TYPES
 from hyperscale.results.sample import records
+from hyperscale.results.schema import POINT_KEY
 from hyperscale.tasks.adapters import ADAPTERS
 from hyperscale.tasks.load import load_problems, load_task, task_names
 from hyperscale.tasks.options import make_options, shown
@@ -206,8 +207,7 @@ def _frontier(report: Report, axis: str, title: str) -> Table:
     for column in ("task", "backend", "W", "L", title, "accuracy", "95 % interval"):
         table.add_column(column, justify="left" if column in ("task", "backend") else "right")
     best = report.frontiers[report.frontiers["axis"] == axis]
-    keys = ["model", "task", "backend", "compression_ratio", "width", "length"]
-    rows = best.merge(report.points[[*keys, "accuracy_low", "accuracy_high"]], on=keys).sort_values(
+    rows = best.merge(report.points[[*POINT_KEY, "accuracy_low", "accuracy_high"]], on=list(POINT_KEY)).sort_values(
         ["task", "backend", "cost"]
     )
     for row in records(rows):

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hyperscale.results.schema import OLDEST_VERSION, SCHEMA_VERSION
+from hyperscale.results.schema import SCHEMA_VERSION
 from hyperscale.storage.files import read, write
 
 _VERSION = "schema_version"
@@ -22,21 +22,8 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest, or None where the folder has none yet.
 
-    ValueError where it cannot be read or was written under a version of the results' schema that is not known.
+    ValueError where it cannot be read, or was written under another version of the results' schema.
     """
-    manifest = _read(folder)
-    if manifest is not None:
-        del manifest[_VERSION]
-    return manifest
-
-
-def schema_version(folder: Path) -> int | None:
-    """Version of the schema that the folder's results are in; None without a manifest. ValueError as above."""
-    manifest = _read(folder)
-    return None if manifest is None else int(manifest[_VERSION])
-
-
-def _read(folder: Path) -> dict[str, Any] | None:
     path = folder / "manifest.json"
     try:
         content = read(path)
@@ -49,12 +36,12 @@ def _read(folder: Path) -> dict[str, Any] | None:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): restore it, or choose another --output-dir") from error
     version = manifest.get(_VERSION) if isinstance(manifest, dict) else None
-    if type(version) is not int or not OLDEST_VERSION <= version <= SCHEMA_VERSION:
+    if type(version) is not int or version != SCHEMA_VERSION:
         raise ValueError(
-            f"{folder} holds results of schema version {version}; this hyperscale reads versions {OLDEST_VERSION} to "
-            f"{SCHEMA_VERSION}: use the hyperscale that wrote it, or choose another --output-dir"
+            f"{folder} holds results of schema version {version}; this hyperscale reads version {SCHEMA_VERSION}: "
+            "use the hyperscale that wrote it, or choose another --output-dir"
         )
-    return dict(manifest)
+    return {name: value for name, value in manifest.items() if name != _VERSION}
 
 
 def check_identity(old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from hyperscale.storage.files import read
 
-_NAME = re.compile(r"part-(\d{8,})-(\d{8,})(?:-([0-9a-f]{16}))?\.parquet")
+_NAME = re.compile(r"part-(\d{8,})-(\d{8,})-([0-9a-f]{16})\.parquet")
 
 
 class Part(NamedTuple):
@@ -21,8 +21,7 @@ class Part(NamedTuple):
     path: Path
     first: int
     last: int
-    digest: str | None
-    """None only in folders that schema version 3 left."""
+    digest: str
 
 
 def parse_name(path: Path) -> Part:
@@ -42,7 +41,7 @@ def named(folder: Path, first: int, last: int, content: bytes) -> Part:
 def sound_bytes(part: Part) -> bytes:
     """A part's bytes; OSError where they cannot be read or are not those that were written."""
     content = read(part.path)
-    if part.digest is not None and digest_of(content) != part.digest:
+    if digest_of(content) != part.digest:
         raise OSError("its bytes are not those that were written")
     return content
 

@@ -47,20 +47,13 @@ class Parts:
         covered: list[Part] = []
         for part in self._sound(tolerant):
             last = self._parts[-1] if self._parts else None
-            if last is not None and part[1:3] == last[1:3]:
-                # A migration leaves a part beside its successor.
-                older = [self._is_older(one) for one in (last, part)]
-                if older == [True, False]:
-                    covered.append(self._parts.pop())
-                (covered if older == [False, True] else self._parts).append(part)
-            elif last is not None and part.last <= last.last:
-                covered.append(part)
-            elif last is not None and part.first <= last.last:
-                raise ValueError(f"{part.path} and {last.path.name} overlap: move one of them away")
-            else:
+            if last is None or part.first > last.last or part[1:3] == last[1:3]:
                 self._parts.append(part)
+            elif part.last <= last.last:
+                covered.append(part)
+            else:
+                raise ValueError(f"{part.path} and {last.path.name} overlap: move one of them away")
         self._remove(covered)
-        self._parts = list(dict.fromkeys(part if part.digest else self._signed(part) for part in self._parts))
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -142,40 +135,21 @@ class Parts:
         self._parts = []
 
     def _sound(self, tolerant: bool) -> list[Part]:
-        """The parts on disk that are whole, in their order; of one range first the one with a digest."""
-        found = sorted(
-            map(parse_name, listed(self._folder)),
-            key=lambda part: (part.first, -part.last, not part.digest, part.path.name),
-        )
+        """The parts on disk that are whole, in the order of their ranges, a wider one before those that it covers."""
+        found = sorted(map(parse_name, listed(self._folder)), key=lambda part: (part.first, -part.last, part.path.name))
         if self._copies is not None:
             self._copies.fetch([part.path for part in found])
         sound = []
         for part in found:
             try:
-                content = self._content(part)
-                if not part.digest:
-                    pq.read_table(pa.BufferReader(content))
-            except (pa.ArrowException, OSError) as error:
+                self._content(part)
+            except OSError as error:
                 if not tolerant:
                     raise _damage(part.path, error) from error
                 self.damaged.append(part.path)
             else:
                 sound.append(part)
         return sound
-
-    def _is_older(self, part: Part) -> bool:
-        """Whether a part has other columns than this version's."""
-        return not pq.read_schema(self._file(part)).equals(self.schema)
-
-    def _signed(self, part: Part) -> Part:
-        """A part of a version without digests under its new name, unless its columns are others."""
-        if self._is_older(part):
-            return part
-        content = self._content(part)
-        signed = named(self._folder, part.first, part.last, content)
-        move(part.path, signed.path)
-        self._keep(signed, content)
-        return signed
 
     def _groups(self) -> list[slice]:
         """Neighbours that together stay small, so that merging needs little memory and rewrites little."""

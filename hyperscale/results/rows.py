@@ -12,14 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike
 
-from hyperscale.results.schema import ACCOUNTINGS, GRADE_KEY, NEW_COLUMNS, SAMPLE_KEY, arrow_schema
+from hyperscale.results.schema import ACCOUNTINGS, GRADE_KEY, SAMPLE_KEY, STEP_COLUMNS, STEP_THREADS, arrow_schema
 
 KEYS: dict[str, tuple[str, ...]] = {"samples": SAMPLE_KEY, "grades": GRADE_KEY}
 """The tables that grow by appending, each with the columns that name a row."""
-
-STEP_COLUMNS = ("step_reads", "step_live", "step_pages", "step_micros")
-STEP_THREADS = "step_threads"
-"""Another such column, null where nobody knows: of servers, and in older rows."""
 
 
 def chain_digest(tokens: ArrayLike) -> str:
@@ -57,12 +53,6 @@ def frame_to_arrow(table: str, frame: pd.DataFrame) -> pa.Table:
         raise ValueError(f"{table} does not fit its schema: {error}") from error
 
 
-def completed(table: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame that an older version wrote, with the columns that came later, null."""
-    lacking = [name for name in NEW_COLUMNS.get(table, ()) if name not in frame]
-    return frame.assign(**dict.fromkeys(lacking)) if lacking else frame
-
-
 def _check_columns(table: str, names: Iterable[str]) -> None:
     given, wanted = set(names), set(arrow_schema(table).names)
     if given != wanted:
@@ -82,7 +72,7 @@ def _check_chains(samples: pa.Table) -> None:
     reach = np.add(samples["prompt_tokens"].to_numpy(), generated.to_numpy())
     fits = (reach <= samples["length_cap"].to_numpy()) | (generated.to_numpy() == 0)
     assert fits.all(), "a chain is longer than its length_cap"
-    assert set(samples["accounting"].to_pylist()) <= {*ACCOUNTINGS, None}, "unknown accounting"
+    assert set(samples["accounting"].to_pylist()) <= set(ACCOUNTINGS), "unknown accounting"
     assert set(samples["finish_reason"].to_pylist()) <= {"stop", "length"}, "unknown finish_reason"
     digests = [chain_digest(tokens.values.to_numpy()) for chunk in samples["tokens"].chunks for tokens in chunk]
     assert samples["chain"].to_pylist() == digests, "samples.chain is not the digest of its tokens"

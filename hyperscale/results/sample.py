@@ -10,6 +10,7 @@ import pandas as pd
 from hyperscale.engines.base import Chain
 from hyperscale.kvcache.shape import CacheShape
 from hyperscale.results.rows import chain_digest
+from hyperscale.results.schema import ROOFLINE_COLUMNS, STEP_COLUMNS
 from hyperscale.tasks.task import Problem
 
 if TYPE_CHECKING:
@@ -17,17 +18,12 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-_STEP_COLUMNS = ("step_reads", "step_live", "step_pages", "step_micros")
-
-
-_CEILING = ("weight_bytes", "token_flops", "head_flops", "read_flops", "peak_flops", "peak_bandwidth")
-
 
 def sample_row(
     problem: Problem, chain: Chain, text: str, text_ends: list[int], shape: CacheShape, ceiling: Ceiling | None
 ) -> Row:
     """The row of a generated chain, but for what is constant in a run."""
-    known = dict.fromkeys(_CEILING) if ceiling is None else asdict(ceiling)
+    known = dict.fromkeys(ROOFLINE_COLUMNS) if ceiling is None else asdict(ceiling)
     return {
         **_of_problem(problem, shape),
         "thread": chain.thread,
@@ -39,7 +35,7 @@ def sample_row(
         "chain": chain_digest(chain.tokens),
         "text": text,
         "text_ends": text_ends,
-        **{name: getattr(chain, name) for name in _STEP_COLUMNS},
+        **{name: getattr(chain, name) for name in STEP_COLUMNS},
         "row_live": chain.row_live,
         "page_shared": chain.page_shared,
         "prefill_seconds": chain.prefill_seconds,
@@ -47,7 +43,7 @@ def sample_row(
         "step_threads": chain.step_threads,
         "accounting": chain.accounting,
         "device_bytes": chain.device_bytes,
-        **{name: known[name] for name in _CEILING},
+        **{name: known[name] for name in ROOFLINE_COLUMNS},
     }
 
 
@@ -64,7 +60,7 @@ def empty_row(problem: Problem, thread: int, length_cap: int, prompt_tokens: int
         "chain": chain_digest([]),
         "text": "",
         "text_ends": [],
-        **{name: [] for name in _STEP_COLUMNS},
+        **{name: [] for name in STEP_COLUMNS},
         "row_live": [],
         "page_shared": [],
         "prefill_seconds": 0.0,
@@ -73,7 +69,7 @@ def empty_row(problem: Problem, thread: int, length_cap: int, prompt_tokens: int
         # Nothing ran: what is exact is exact, and there is no time to compare with a roofline.
         "accounting": "measured",
         "device_bytes": None,
-        **dict.fromkeys(_CEILING),
+        **dict.fromkeys(ROOFLINE_COLUMNS),
     }
 
 

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from hyperscale.results import manifest
 from hyperscale.results.adoption import DAMAGED, Adoption
-from hyperscale.results.migrate import migrate
 from hyperscale.results.parts import Parts
 from hyperscale.results.rows import KEYS, frame_to_arrow, rows_to_arrow
 from hyperscale.results.schema import SAMPLE_KEY, TABLES, arrow_schema
 from hyperscale.storage.files import remove, remove_leftovers, write
-from hyperscale.storage.lease import hold
+from hyperscale.storage.lock import hold
 from hyperscale.storage.remote import is_local, to_place
 
 _CHAIN_KEY = [*SAMPLE_KEY, "chain"]
@@ -34,9 +33,9 @@ class Store:
     latest; of a grade the latest that was given to the chain its sample now holds. `read` and `keys` see only
     rows that count; `compact` deletes the others.
 
-    A folder of an older schema version is migrated, which `told` gets a line about. ValueError where the folder cannot
-    be written, another process holds it, its version is not known, or a part of it is damaged; with `tolerant` damaged
-    parts are left out, and `set_damaged_aside` is to be called before anything is written.
+    `told` gets a line about each incoming part that is damaged. ValueError where the folder cannot be written, another
+    process holds it, it is of another schema version, or a part of it is damaged; with `tolerant` damaged parts are
+    left out, and `set_damaged_aside` is to be called before anything is written.
     """
 
     def __init__(self, folder: Path, told: Callable[[str], None] | None = None, *, tolerant: bool = False) -> None:
@@ -50,8 +49,7 @@ class Store:
             raise _unwritable(self.folder, error) from error
         try:
             remove_leftovers(self.folder)
-            if done := migrate(self.folder):
-                told(done)
+            manifest.read_manifest(self.folder)  # Refuses another schema version before anything is read or cleared.
             self._parts = {table: Parts(self.folder / table, arrow_schema(table), tolerant=tolerant) for table in KEYS}
             self._adoption = Adoption(self.folder, self._parts["samples"], told)
         except OSError as error:

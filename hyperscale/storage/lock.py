@@ -1,4 +1,4 @@
-"""One writer for a results folder."""
+"""One writer for a results folder: flock on a disk, an object that is created once behind a URL (lock_object.py)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,42 @@ import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
+from hyperscale.storage import lock_object, remote
+
 _ENDING_SECONDS = 5.0
-"""How long what a dead process has just begun to start may hold its lock, until it gets as far as to let go."""
+"""Grace period: a child forked by a dead owner may still hold the inherited flock."""
+
+
+class Lock(Protocol):
+    """Keeps other writers away from a folder."""
+
+    def check(self) -> None:
+        """ValueError if the folder is not this process's any more."""
+        ...
+
+    def release(self) -> None:
+        """Give the folder free. Releasing twice is fine."""
+        ...
+
+
+def hold(folder: Path) -> Lock:
+    """Lock a folder. ValueError, naming the holder, where another process has it."""
+    return FolderLock(folder) if remote.is_local(folder) else lock_object.LockObject(folder)
+
+
+def unlock(folder: Path, *, force: bool = False) -> str:
+    """Remove the lock of a dead process; what was done, in one line.
+
+    ValueError where the holder runs on this machine, or on another and `force` does not say that it is dead.
+    """
+    if remote.is_local(folder):
+        return f"{folder} is a local folder, whose lock ends with its process: nothing to remove"
+    holder = lock_object.unlock(folder, force=force)
+    return f"{folder} is not locked" if holder is None else f"removed the lock of {holder} from {folder}"
 
 
 class FolderLock:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from datetime import datetime
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +21,9 @@ EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 
 _BUCKETS = {*EXTRAS, "az", "abfs", "abfss"}
 """Protocols whose first part of a path is a bucket, which nobody makes by the way."""
+
+
+_CREATING = threading.Lock()
 
 
 def is_local(path: Path) -> bool:
@@ -69,7 +72,9 @@ def put(path: Path, content: bytes, *, create: bool = False) -> None:
     """Make or replace a file. With `create` FileExistsError where it is there, and of several writers one succeeds."""
     system, name = _of(path)
     mode = "create" if create else "overwrite"
-    with _refusals("write", path):
+    # fsspec's memory looks and then writes; it is shared by the threads of one process alone.
+    alone = _CREATING if create and _protocol(path) == "memory" else nullcontext()
+    with alone, _refusals("write", path):
         try:
             system.pipe_file(name, content, mode=mode)
         except FileNotFoundError:
@@ -119,16 +124,6 @@ def walked(folder: Path) -> list[str]:
     with _refusals("read", folder):
         found = system.find(name)
     return sorted(of.strip("/").removeprefix(name.strip("/") + "/") for of in found)
-
-
-def modified(path: Path) -> datetime | None:
-    """When a file was written, by its storage's clock; None where that keeps no times."""
-    system, name = _of(path)
-    with _refusals("read", path, FileNotFoundError):
-        try:
-            return cast(datetime, system.modified(name))
-        except NotImplementedError:
-            return None
 
 
 class Copies:
