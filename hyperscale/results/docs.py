@@ -1,4 +1,4 @@
-"""docs/results.md, made from the schema: `python -m hyperscale.results.docs > docs/results.md`."""
+"""Make docs/results.md from the schema: `python -m hyperscale.results.docs > docs/results.md`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _TABLES = {
 
 
 def render() -> str:
-    """The whole of docs/results.md."""
+    """Render docs/results.md."""
     return "\n".join([_OPENING, *(_table(name, columns) for name, columns in TABLES.items())])
 
 

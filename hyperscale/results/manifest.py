@@ -1,4 +1,4 @@
-"""manifest.json: what the experiment in a results folder is, and what it ran on."""
+"""manifest.json: the experiment of a results folder, and the hardware and versions that it ran on."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _ABSENT = "(absent)"
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write `manifest` (JSON types) and the version of the results' schema, atomically."""
+    """Write `manifest` (JSON types) and the schema version, atomically."""
     text = json.dumps({_VERSION: SCHEMA_VERSION, **manifest}, indent=2, ensure_ascii=False, allow_nan=False)
     write(folder / "manifest.json", f"{text}\n".encode())
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest, or None where the folder has none yet.
+    """Read the manifest; None where the folder has none yet.
 
-    ValueError where it cannot be read, or was written under another version of the results' schema.
+    ValueError where it cannot be read or is of another schema version.
     """
     path = folder / "manifest.json"
     try:
@@ -45,10 +45,9 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def check_identity(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """ValueError with a `key: old -> new` line a difference, where two identities differ.
+    """Compare two identities; ValueError with a line `key: old -> new` for each difference.
 
-    An identity is what must not change within a folder, as (nested) JSON; key order, tuple or list do not
-    matter.
+    An identity is what must not change within a folder, as nested JSON. Key order, and tuple or list, do not matter.
     """
     before, after = _flat(json.loads(json.dumps(old))), _flat(json.loads(json.dumps(new)))
     lines = [
@@ -65,7 +64,7 @@ def check_identity(old: dict[str, Any], new: dict[str, Any]) -> None:
 
 
 def _flat(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:
-    """Nested dicts as {path of keys: JSON of the leaf}."""
+    """Flatten nested dicts to {path of keys: JSON of the leaf}."""
     if not isinstance(value, dict) or not value:
         return {path: json.dumps(value, ensure_ascii=False)}
     leaves: dict[tuple[str, ...], str] = {}

@@ -1,4 +1,4 @@
-"""Rows that fit the schema: the only way into a table."""
+"""Check rows against the schema: the only way into a table."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from numpy.typing import ArrayLike
 from hyperscale.results.schema import ACCOUNTINGS, GRADE_KEY, SAMPLE_KEY, STEP_COLUMNS, STEP_THREADS, arrow_schema
 
 KEYS: dict[str, tuple[str, ...]] = {"samples": SAMPLE_KEY, "grades": GRADE_KEY}
-"""The tables that grow by appending, each with the columns that name a row."""
+"""Tables that grow by appending -> columns that name a row."""
 
 
 def chain_digest(tokens: ArrayLike) -> str:
-    """Digest of a chain's generated tokens: equal for equal tokens, 16 hexadecimal digits."""
+    """Hash a chain's generated tokens: BLAKE2b of 8 bytes, hexadecimal."""
     return hashlib.blake2b(np.asarray(tokens, dtype="<i4").tobytes(), digest_size=8).hexdigest()
 
 
 def rows_to_arrow(table: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
-    """Rows in arrow, in the schema of `table`; ValueError naming a column that is missing, extra or wrong."""
+    """Convert rows to `table`'s arrow schema; ValueError naming a column that is missing, extra or wrong."""
     schema = arrow_schema(table)
     for row in rows:
         _check_columns(table, row.keys())
@@ -44,7 +44,7 @@ def rows_to_arrow(table: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
 
 
 def frame_to_arrow(table: str, frame: pd.DataFrame) -> pa.Table:
-    """A data frame as an arrow table of `table`'s schema, NaN as null; ValueError as in `rows_to_arrow`."""
+    """Convert a data frame to `table`'s arrow schema, NaN to null; ValueError as in `rows_to_arrow`."""
     _check_columns(table, frame.columns)
     schema = arrow_schema(table)
     try:
@@ -62,7 +62,7 @@ def _check_columns(table: str, names: Iterable[str]) -> None:
 
 
 def _check_chains(samples: pa.Table) -> None:
-    """What holds for every chain, so that an engine's mistake never reaches the folder."""
+    """Assert the invariants of a chain, so that an engine's mistake never reaches the folder."""
     generated = samples["generated_tokens"]
     for name in ("tokens", "text_ends", *STEP_COLUMNS):
         steps = pc.list_value_length(samples[name])

@@ -1,4 +1,4 @@
-"""Rows of the samples table: from a chain, from a prompt that fills its cap, and back from disk."""
+"""Make rows of the samples table: from a chain, from a prompt that fills its cap, and back from disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 def sample_row(
     problem: Problem, chain: Chain, text: str, text_ends: list[int], shape: CacheShape, ceiling: Ceiling | None
 ) -> Row:
-    """The row of a generated chain, but for what is constant in a run."""
+    """Make the row of a generated chain, without the columns that are constant in a run."""
     known = dict.fromkeys(ROOFLINE_COLUMNS) if ceiling is None else asdict(ceiling)
     return {
         **_of_problem(problem, shape),
@@ -48,7 +48,7 @@ def sample_row(
 
 
 def empty_row(problem: Problem, thread: int, length_cap: int, prompt_tokens: int, shape: CacheShape) -> Row:
-    """The row of a thread whose prompt alone reaches its cap: cut off before its first token."""
+    """Make the row of a thread whose prompt alone reaches its cap: cut off before its first token."""
     return {
         **_of_problem(problem, shape),
         "thread": thread,
@@ -66,7 +66,7 @@ def empty_row(problem: Problem, thread: int, length_cap: int, prompt_tokens: int
         "prefill_seconds": 0.0,
         "batch_threads": 0.0,
         "step_threads": [],
-        # Nothing ran: what is exact is exact, and there is no time to compare with a roofline.
+        # Nothing ran: the counts are exact, and there is no time to compare with a roofline.
         "accounting": "measured",
         "device_bytes": None,
         **dict.fromkeys(ROOFLINE_COLUMNS),
@@ -74,7 +74,7 @@ def empty_row(problem: Problem, thread: int, length_cap: int, prompt_tokens: int
 
 
 def records(frame: pd.DataFrame) -> list[Row]:
-    """Rows of a frame as plain dicts; whatever pandas made of a null is None again."""
+    """Convert a frame to plain dicts, with None where pandas has its own nulls."""
 
     def plain(value: Any) -> Any:
         return None if pd.api.types.is_scalar(value) and pd.isna(value) else value

@@ -16,7 +16,7 @@ SCHEMA_VERSION = 5
 
 
 class Column(NamedTuple):
-    """One column of a table."""
+    """Describe one column of a table."""
 
     name: str
     type: pa.DataType
@@ -202,7 +202,7 @@ ACCOUNTINGS = ("measured", "from_lengths", "from_text")
 
 @cache
 def arrow_schema(table: str) -> pa.Schema:
-    """Arrow schema of a table of TABLES, each field carrying its unit and meaning as metadata."""
+    """Make the arrow schema of a table of TABLES, with units and meanings as metadata."""
     return pa.schema(
         [pa.field(c.name, c.type, metadata={"unit": c.unit, "meaning": c.meaning}) for c in TABLES[table]],
         metadata={"hyperscale_schema": str(SCHEMA_VERSION)},

@@ -84,7 +84,8 @@ class Holder:
 
 def _started(process: psutil.Process) -> float:
     """Seconds from boot to a process's start, which no change of the clock moves."""
-    return process.create_time() - psutil.boot_time()
+    started: float = process.create_time() - psutil.boot_time()
+    return started
 
 
 def _machine() -> str:

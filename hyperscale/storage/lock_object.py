@@ -34,7 +34,7 @@ _TRIES = 5
 
 
 class LockObject:
-    """Holds a folder until `release`. ValueError, naming the holder, where that is alive or not known to be dead."""
+    """Hold a folder until `release`. ValueError, naming the holder, where that is alive or not known to be dead."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -59,13 +59,12 @@ class LockObject:
             )
 
     def release(self) -> None:
-        """Give the folder free, where it is still this process's. Releasing twice is fine."""
+        """Delete the lock where it is still this process's. Releasing twice is fine."""
         if self._released or os.getpid() != self._pid:
             return  # A forked worker holds nothing.
         self._released = True
         with suppress(ValueError):  # A lock that silent storage keeps is of a dead process soon.
-            if _read(_holder(self._folder)) == self._content:
-                remote.delete([_holder(self._folder)])
+            _free(self._folder, self._content)
 
     def _take(self) -> None:
         for _ in range(_TRIES):
@@ -81,7 +80,7 @@ class LockObject:
 
 
 def unlock(folder: Path, *, force: bool = False) -> str | None:
-    """Remove the lock of a dead process from a folder behind a URL: who held it, or None where nobody did.
+    """Remove the lock of a dead process from a folder behind a URL; return its name, or None where nobody held it.
 
     ValueError where the holder runs on this machine, or on another and `force` does not say that it is dead.
     """
@@ -100,8 +99,14 @@ def unlock(folder: Path, *, force: bool = False) -> str | None:
     content = Holder.of_this_process().encoded()
     if not _replace(folder, found, content):
         raise ValueError(f"{folder} is being taken over by another process: run the same command again to see by which")
-    remote.delete([_holder(folder)])
+    _free(folder, content)
     return _named(found)
+
+
+def _free(folder: Path, content: bytes) -> None:
+    """Delete the lock object where it is `content`."""
+    if _read(_holder(folder)) == content:
+        remote.delete([_holder(folder)])
 
 
 def _require_dead(folder: Path, content: bytes) -> None:
@@ -131,7 +136,7 @@ def _replace(folder: Path, found: bytes, content: bytes) -> bool:
 
 
 def _chain(folder: Path) -> list[tuple[Path, bytes]]:
-    """The lock object and its take-overs that were begun, in order; the last holds the folder."""
+    """Read the lock object and the take-overs that were begun, in order; the last holds the folder."""
     chain: list[tuple[Path, bytes]] = []
     path = _holder(folder)
     while (content := _read(path)) is not None:
