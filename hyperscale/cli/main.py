@@ -191,7 +191,7 @@ def models(
 def unlock(
     results: Annotated[str, typer.Argument(help="URL of a results folder.")],
     force: Annotated[
-        bool, option("Output", "The process that holds it, on another machine, is dead.", "--force")
+        bool, option("Output", "The holder ran on another machine, and is known to be dead.", "--force")
     ] = False,
 ) -> None:
     """Remove a dead process's lock of a results folder at a URL."""

@@ -41,7 +41,7 @@ def expected(tmp_path: Path, task: Path) -> Path:
     return tmp_path / "expected"
 
 
-@pytest.mark.parametrize("url", ["memory", "s3"], indirect=True)
+@pytest.mark.parametrize("url", ["s3"], indirect=True)
 def test_a_sweep_leaves_what_it_leaves_on_a_disk(url: Path, task: Path, tmp_path: Path, expected: Path) -> None:
     report = run_fake(fake_config(url, task))
     assert report.generated_samples == 3 * 4
@@ -130,7 +130,6 @@ def test_figures_of_a_url_are_those_of_the_folder(
         assert path.read_bytes() == (tmp_path / "from-disk" / path.name).read_bytes()
 
 
-@pytest.mark.parametrize("url", ["s3"], indirect=True)
 def test_force_begins_afresh_beside_the_old_folder(url: Path, task: Path) -> None:
     assert set_aside(url) is None
     run_fake(fake_config(url, task, grid=GRID))
