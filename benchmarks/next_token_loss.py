@@ -70,7 +70,7 @@ def log_probs(
         model,
         sampling=Sampling(temperature=1.0, top_p=1.0, seed=0),
         length_cap=length,
-        backend=backend,
+        policy=backend_class(backend),
         cache_budget=budget,
     )
     engine.answers = {name: answer for name, (_, answer) in docs.items()}

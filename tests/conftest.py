@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 from hyperscale.model.load import Model, load_model
+from tests.results.places import new_place, serve_s3
 from tests.smollm2 import smollm2_path
 
 # No test may ask a hub: what is not on this disk is refused at once, in subprocesses too.
@@ -46,6 +47,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
             return "the real model" if file.endswith(_REAL_MODEL) else file
 
     return Scheduling(config, log)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """An S3 server on this machine; its address."""
+    yield from serve_s3()
+
+
+@pytest.fixture(params=["memory"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A new results folder behind a URL: in fsspec's memory, or on S3 where a test's parameter says so."""
+    if request.param == "s3":
+        request.getfixturevalue("s3")
+    return new_place(request.param, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ PROCESSES.set_forkserver_preload(
         "tests.sweep.test_kill_backends",
         "tests.retrofit.runs",
         "tests.faults.test_kill",
-        "tests.faults.test_migrate",
         "tests.results.test_url_kill",
     ]
 )

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from hyperscale.analysis.curves import SCALES, Scale, gain_rows
-from hyperscale.analysis.pareto import AXES, MAXIMISED, POINT_KEY, Floats, require_columns
-from hyperscale.results.schema import GAINS
+from hyperscale.analysis.pareto import AXES, MAXIMISED, Floats, require_columns
+from hyperscale.results.schema import GAINS, OUTCOME_KEY, POINT_KEY
 
 MOST_UNDEFINED = 0.5
 """Share of resamples without a common budget beyond which an interval would describe a rare case only."""
@@ -69,7 +69,7 @@ def gains(
     problems, without a gain, and where over half of the resamples have no common budget. Raises ValueError
     on an unknown axis or backend.
     """
-    require_columns(outcomes, [*POINT_KEY, "problem_id", "accuracy", *map(_source, AXES)], "outcomes")
+    require_columns(outcomes, [*OUTCOME_KEY, "accuracy", *map(_source, AXES)], "outcomes")
     unknown = [axis for axis in axes if axis not in AXES]
     if unknown:
         raise ValueError(f"unknown cost axis {unknown[0]!r}: choose from {', '.join(AXES)}")
@@ -144,9 +144,9 @@ def _cost(means: dict[str, Floats], axis: str) -> Floats:
 
 
 def _pool(frame: pd.DataFrame, backend: str, task: str) -> _Pool:
-    if frame.duplicated([*POINT_KEY, "problem_id"]).any():
+    if frame.duplicated(list(OUTCOME_KEY)).any():
         raise ValueError(f"the outcomes of {backend} on {task} name a problem twice at one point")
-    frame = frame.assign(point=frame.groupby(POINT_KEY).ngroup())
+    frame = frame.assign(point=frame.groupby(list(POINT_KEY)).ngroup())
     points_with = frame.groupby("problem_id").size()
     problems = points_with.index[points_with == frame["point"].nunique()]
     values = {

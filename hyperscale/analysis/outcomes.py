@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from math import comb, inf
 from typing import Any, NamedTuple
 
@@ -14,18 +13,25 @@ from numpy.typing import NDArray
 
 from hyperscale.grading.registry import load_aggregate
 from hyperscale.hardware.roofline import Ceiling, prompt_seconds, roofline_micros
-from hyperscale.results.rows import STEP_COLUMNS, STEP_THREADS, frame_to_arrow
-from hyperscale.results.schema import ACCOUNTINGS, OUTCOME_KEY, OUTCOMES, SAMPLE_KEY
+from hyperscale.results.rows import frame_to_arrow
+from hyperscale.results.schema import (
+    ACCOUNTINGS,
+    OUTCOME_KEY,
+    OUTCOMES,
+    ROOFLINE_COLUMNS,
+    SAMPLE_KEY,
+    STEP_COLUMNS,
+    STEP_THREADS,
+)
 
 Answers = Sequence[tuple[str | None, str | None]]
 Classes = Callable[[str, Answers], list[int]]
 
 _THREAD = ["model", "backend", "compression_ratio", "cache_budget", "chain", "engine", "accounting", "device_bytes"]
-_CEILING = ["weight_bytes", "token_flops", "head_flops", "read_flops", "peak_flops", "peak_bandwidth", "token_bytes"]
-_COSTS = ["prefill_seconds", "batch_threads", "page_bytes"]
+_COSTS = ["prefill_seconds", "batch_threads", "token_bytes", "page_bytes"]
 _CHAIN = ["page_shared", "length_cap", "prompt_tokens", "generated_tokens", "finish_reason", "layers", "kv_heads"]
 
-SAMPLE_COLUMNS = [*SAMPLE_KEY, *_THREAD, *_COSTS, *_CEILING, *_CHAIN, *STEP_COLUMNS, STEP_THREADS]
+SAMPLE_COLUMNS = [*SAMPLE_KEY, *_THREAD, *_COSTS, *ROOFLINE_COLUMNS, *_CHAIN, *STEP_COLUMNS, STEP_THREADS]
 """The columns of samples that `outcomes` needs: reading only these leaves tokens and texts on disk."""
 
 _POOL = ["run_id", "task", "problem_id", "length"]
@@ -108,8 +114,8 @@ def _pools(samples: pd.DataFrame, grades: pd.DataFrame, lengths: list[int]) -> p
 
 def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
     """Every sample at every L up to its cap. Prefix sums and maxima make each further L free."""
-    others = ["backend", "cache_budget", "batch_threads", STEP_THREADS]
-    for index, row in enumerate(samples[[*_CHAIN, *_CEILING, *others, *STEP_COLUMNS]].to_dict("records")):
+    others = ["backend", "cache_budget", "batch_threads", "token_bytes", STEP_THREADS]
+    for index, row in enumerate(samples[[*_CHAIN, *ROOFLINE_COLUMNS, *others, *STEP_COLUMNS]].to_dict("records")):
         prompt, total, rows = row["prompt_tokens"], row["generated_tokens"], row["layers"] * row["kv_heads"]
         reads = np.cumsum(row["step_reads"])
         live = row["step_live"]
@@ -140,11 +146,11 @@ def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
 def _roofline(row: Mapping[Any, Any], rows: int) -> tuple[float, NDArray[np.float64]]:
     """Least seconds of a thread's prefill, and of its decode steps up to each; NaN where no ceiling is known.
 
-    Rows older than STEP_THREADS have only their mean.
+    Rows without STEP_THREADS have only their mean.
     """
     if not row["generated_tokens"] or pd.isna(row["peak_flops"]):
         return np.nan, np.full(row["generated_tokens"], np.nan)
-    ceiling = Ceiling(**{field.name: row[field.name] for field in fields(Ceiling)})
+    ceiling = Ceiling(**{name: row[name] for name in ROOFLINE_COLUMNS})
     budget = None if pd.isna(row["cache_budget"]) else int(row["cache_budget"])
     threads = row[STEP_THREADS] if isinstance(row[STEP_THREADS], np.ndarray) else row["batch_threads"]
     reads, size, most = np.asarray(row["step_reads"]), row["token_bytes"], inf if budget is None else budget
@@ -165,8 +171,7 @@ def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
     spread |= {"device_bytes": "max", "inexact": "max", "unknown": "sum"}
     # A mean over those of a pool whose ceiling is known would be compared with the seconds of all.
     inexact = pools["accounting"].map({kind: rank for rank, kind in enumerate(ACCOUNTINGS)})
-    # What is older than the column was measured.
-    pools = pools.assign(inexact=inexact.fillna(0).astype(int), unknown=pools["roofline_decode"].isna())
+    pools = pools.assign(inexact=inexact.astype(int), unknown=pools["roofline_decode"].isna())
     groups = pools.astype({**dict.fromkeys(mean, float), "device_bytes": float}).groupby(_POOL, as_index=False)
     costs = groups.agg(spread).assign(sharers=[np.sum(group["shared"].tolist(), axis=0) for _, group in groups])
     costs = costs.merge(groups.size().rename(columns={"size": "pool"}), on=_POOL)

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from hyperscale.results.schema import FRONTIERS
+from hyperscale.results.schema import FRONTIERS, POINT_KEY
 
 AXES = ("kv_reads", "peak_tokens", "peak_bytes", "throughput")
 MAXIMISED = frozenset({"throughput"})
-POINT_KEY = ["model", "task", "backend", "compression_ratio", "width", "length"]
 
 Floats = NDArray[np.float64]
 
@@ -77,7 +76,7 @@ def frontiers(points: pd.DataFrame) -> pd.DataFrame:
                     stacklevel=2,
                 )
             best = pool.iloc[frontier(pool[axis], pool["accuracy"], maximise_cost=axis in MAXIMISED)]
-            tables.append(best[POINT_KEY].assign(axis=axis, cost=best[axis], accuracy=best["accuracy"]))
+            tables.append(best[list(POINT_KEY)].assign(axis=axis, cost=best[axis], accuracy=best["accuracy"]))
     columns = [column.name for column in FRONTIERS]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 

@@ -49,7 +49,7 @@ def points(
             "roofline_share": roofline / seconds if seconds > 0 else np.nan,
             "device_bytes": group["device_bytes"].max(),
             "engine": group["engine"].iloc[0],
-            "accounting": max(group["accounting"].fillna(ACCOUNTINGS[0]), key=ACCOUNTINGS.index),
+            "accounting": max(group["accounting"], key=ACCOUNTINGS.index),
             "aggregate": plan.aggregate,
             "accuracy": accuracy.mean,
             "accuracy_low": accuracy.low,

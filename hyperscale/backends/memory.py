@@ -53,9 +53,7 @@ class BlockBounds:
         return 2 * alone if self.policy.overwrites else alone
 
 
-def block_bounds_for(
-    spec: ModelSpec, policy: type[Backend], settings: Any, cache_budget: int | None
-) -> BlockBounds:
+def block_bounds_for(spec: ModelSpec, policy: type[Backend], settings: Any, cache_budget: int | None) -> BlockBounds:
     """Bound the blocks of sequences of this model under a policy."""
     return BlockBounds(spec.layers * spec.kv_heads, policy, cache_budget, policy.expectation(spec.gates, settings))
 

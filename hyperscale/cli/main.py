@@ -195,6 +195,20 @@ def models(
         print_model(model, revision)
 
 
+@app.command(rich_help_panel="Look")
+def unlock(
+    results: Annotated[str, typer.Argument(help="URL of a results folder.")],
+    force: Annotated[
+        bool, option("Output", "The holder ran on another machine, and is known to be dead.", "--force")
+    ] = False,
+) -> None:
+    """Remove a dead process's lock of a results folder at a URL."""
+    from hyperscale.storage.lock import unlock as remove_lock
+    from hyperscale.storage.remote import to_place
+
+    print(remove_lock(to_place(results), force=force))
+
+
 def _version(asked: bool) -> None:
     if asked:
         print(f"hyperscale {__version__}")

@@ -16,6 +16,7 @@ from hyperscale.model.family import EMBEDDED, family_of
 from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.spec import FAMILIES, ROPE_TYPES
 from hyperscale.results.sample import records
+from hyperscale.results.schema import POINT_KEY
 from hyperscale.tasks.adapters import ADAPTERS
 from hyperscale.tasks.load import load_problems, load_task, task_names
 from hyperscale.tasks.options import make_options, shown
@@ -129,7 +130,11 @@ def print_backends() -> None:
     for column in ("backend", "given by", "what it frees", "settings"):
         table.add_column(column, overflow="fold")
     for name in backend_names():
-        policy = backend_class(name)
+        try:
+            policy = backend_class(name)
+        except ValueError as error:  # A plugin that is broken.
+            table.add_row(name, "", str(error), "")
+            continue
         given = "nothing" if name == "vanilla" else "B = L / CR" if policy.knows_length else "CR"
         table.add_row(name, given, policy.frees, ", ".join(f"{k}={plain(v)}" for k, v in defaults(policy).items()))
     _console().print(table)
@@ -206,8 +211,7 @@ def _frontier(report: Report, axis: str, title: str) -> Table:
     for column in ("task", "backend", "W", "L", title, "accuracy", "95 % interval"):
         table.add_column(column, justify="left" if column in ("task", "backend") else "right")
     best = report.frontiers[report.frontiers["axis"] == axis]
-    keys = ["model", "task", "backend", "compression_ratio", "width", "length"]
-    rows = best.merge(report.points[[*keys, "accuracy_low", "accuracy_high"]], on=keys).sort_values(
+    rows = best.merge(report.points[[*POINT_KEY, "accuracy_low", "accuracy_high"]], on=list(POINT_KEY)).sort_values(
         ["task", "backend", "cost"]
     )
     for row in records(rows):

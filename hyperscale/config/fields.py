@@ -140,9 +140,9 @@ class SweepFields(BaseModel, frozen=True, extra="forbid"):
         bool,
         Flag("Engine", "Samples identical to the bit whatever the batch; slower.", off="--no-batch-invariant"),
     ] = False
-    engine: Annotated[
-        Literal["torch", "vllm", "openai"], Flag("Engine", "torch (every backend), vllm or openai (vanilla alone).")
-    ] = "torch"
+    engine: Annotated[str, Flag("Engine", "torch (every backend), vllm, openai or a plugin's (vanilla alone).")] = (
+        "torch"
+    )
     tensor_parallel_size: Annotated[_Count, Flag("Engine", "vllm: GPUs that share each layer.")] = 1
     pipeline_parallel_size: Annotated[_Count, Flag("Engine", "vllm: groups of GPUs that share the layers.")] = 1
     gpu_memory_utilization: Annotated[float, Flag("Engine", "vllm: share of a GPU's memory that it takes.")] = Field(

@@ -12,7 +12,6 @@ import pandas as pd
 from hyperscale.analysis.pareto import require_columns
 from hyperscale.grading.registry import load_aggregate
 from hyperscale.results.manifest import read_manifest
-from hyperscale.results.rows import completed
 from hyperscale.results.schema import POINTS
 from hyperscale.storage.files import is_local, read
 
@@ -46,8 +45,9 @@ def load(results: Path) -> list[FigureData]:
         content = read(path)
     except FileNotFoundError:
         raise ValueError(f"{results} holds no points.parquet: finish a sweep there first") from None
+    manifest = read_manifest(results) or {}
     try:
-        points = completed("points", pd.read_parquet(BytesIO(content)))
+        points = pd.read_parquet(BytesIO(content))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} cannot be read as parquet ({' '.join(str(error).split())}): run the sweep again"
@@ -55,7 +55,6 @@ def load(results: Path) -> list[FigureData]:
     require_columns(points, [column.name for column in POINTS], "points")
     if points.empty:
         raise ValueError(f"{path} holds no points: let the sweep finish at least one problem")
-    manifest = read_manifest(results) or {}
     tasks = manifest.get("tasks", {})
     titles = {task: tasks.get(task, {}).get("title", task) for task in points["task"].unique()}
     sampling = describe_sampling(manifest.get("config", {}))

@@ -5,14 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hyperscale.backends import backend_class
-from hyperscale.backends.memory import cache_shape, pool_blocks, block_bounds_for
+from hyperscale.backends.memory import block_bounds_for, cache_shape, pool_blocks
 from hyperscale.config import SweepConfig
+from hyperscale.engines import ENGINES, TORCH
 from hyperscale.text import format_tokens
 
 if TYPE_CHECKING:
     import torch
 
     from hyperscale.plan.runs import Run
+
+
+def check_engine(config: SweepConfig) -> None:
+    """Refuse an --engine that is not known, or a plugin's that cannot be loaded, with a ValueError."""
+    try:
+        if config.engine not in (TORCH, *ENGINES.builtins):
+            ENGINES.load(config.engine)
+    except ValueError as error:
+        raise ValueError(f"--engine: {error}") from None
 
 
 def check_backends(config: SweepConfig) -> None:

@@ -17,29 +17,29 @@ PARTIAL = (
 
 
 @dataclass(frozen=True)
-class Source:
+class LoadedTask:
     """A task and the problems of it that are asked for."""
 
     task: Task
-    loaded: LoadedProblems
+    problems: LoadedProblems
 
 
-def load_sources(config: SweepConfig) -> list[Source]:
-    """Tasks and problems of a sweep; ValueError on any that cannot be had, or whose answer cannot be graded."""
+def load_tasks(config: SweepConfig) -> list[LoadedTask]:
+    """Load the tasks and problems of a sweep; ValueError where one cannot be had, or its answer not be graded."""
     tasks = [load_task(name) for name in config.tasks]
     names = [task.name for task in tasks]
     if len(set(names)) < len(names):
         raise ValueError(f"--tasks names one task twice: {', '.join(names)}")
     check_task_options(tasks, config.task_options)
-    sources = [Source(task, load(task, config)) for task in tasks]
-    for source in sources:
-        grader = load_grader(source.task.grader_ref)
-        for problem in source.loaded.problems:
+    found = [LoadedTask(task, load(task, config)) for task in tasks]
+    for loaded in found:
+        grader = load_grader(loaded.task.grader_ref)
+        for problem in loaded.problems.problems:
             try:
                 grader.gold(problem.gold)
             except ValueError as error:
                 raise ValueError(f"task {problem.task}, problem {problem.id}: {error}") from None
-    return sources
+    return found
 
 
 def load(task: Task, config: SweepConfig) -> LoadedProblems:

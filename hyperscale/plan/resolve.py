@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hyperscale.backends import backend_class
 from hyperscale.backends.settings import make_settings
 from hyperscale.config import SweepConfig
+from hyperscale.engines import ENGINES, TORCH
 from hyperscale.model.family import Family, family_of
 from hyperscale.plan.grid import length_caps
-from hyperscale.plan.preflight import check_backends, check_run
+from hyperscale.plan.preflight import check_backends, check_engine, check_run
 from hyperscale.plan.runs import Run, make_run
+from hyperscale.plugins import Origin
 from hyperscale.text import format_tokens
 
 if TYPE_CHECKING:
@@ -41,6 +43,23 @@ class Plan:
         """The family that --model names, if it names one."""
         return family_of(self.config.model)
 
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The config's identity as JSON values, a plugin's engine by its origin instead of its path."""
+        named = self.config.identity()
+        if (origin := self._engine_origin) is not None:
+            named["engine"] = asdict(origin)
+        return named
+
+    @property
+    def engine_name(self) -> str:
+        """Engine as in results tables."""
+        return self.config.engine if self._engine_origin is None else self._engine_origin.name
+
+    @cached_property
+    def _engine_origin(self) -> Origin | None:
+        return None if self.config.engine == TORCH else ENGINES.origin(self.config.engine)
+
     def require_model(self) -> None:
         """ValueError where the model's config cannot be had."""
         if self.unknown_model is not None:
@@ -64,6 +83,7 @@ def resolve(config: SweepConfig, load_spec: LoadSpec | None = None) -> Plan:
     spec, unless a backend needs to know the model's gates. ValueError where a backend is not known, a budget is no
     whole number of tokens, a backend can work with none, or the model was not made for what is asked.
     """
+    check_engine(config)
     check_backends(config)
     resolver = _Resolver(config, load_spec or _load_spec)
     runs = tuple(run for source in config.backends for run in resolver.runs(source))

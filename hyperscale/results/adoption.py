@@ -1,4 +1,4 @@
-"""What workers stored (incoming.py), read and taken into the table of samples by the process that holds the lock."""
+"""Adopt the parts that workers stored (incoming.py) into the table of samples; the caller holds the folder's lock."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from hyperscale.storage.files import make, move, read, remove
 from hyperscale.storage.remote import Copies, is_local
 
 DAMAGED = "damaged"
-"""Folder for parts that are no more what was written."""
+"""Folder for parts whose bytes are not those that were written."""
 
 _ABANDONED_SECONDS = 3600.0
-"""Age from which half a file is a dead worker's, not one that is being written."""
+"""Age from which an unfinished file is a dead worker's."""
 _COLUMNS = [*SAMPLE_KEY, "length_cap"]
 _Key = tuple[Any, ...]
 
 
 class Adoption:
-    """The parts that wait in a results folder.
+    """Read and adopt the parts that wait in a results folder.
 
-    A row is adopted unless its key is held with its cap or a greater one.
+    A row is adopted unless the table holds its key with the same or a greater cap.
     """
 
     def __init__(self, folder: Path, samples: Parts, told: Callable[[str], None]) -> None:
@@ -42,29 +42,31 @@ class Adoption:
         self._read: dict[tuple[str, str], int] = {}
 
     def parts(self) -> list[Path]:
-        """Every part that waits, sound or not."""
+        """List every part that waits, sound or damaged."""
         found = incoming_parts(self._folder)
         if self._copies is not None:
             self._copies.fetch(found)
         return found
 
     def sound_parts(self) -> list[Path]:
-        """Those that are what was written."""
+        """List the undamaged parts."""
         return [path for path in self.parts() if self._content(path) is not None]
 
     def read(self, path: Path, columns: Sequence[str]) -> pd.DataFrame:
-        """`columns` of a part; no rows where it is damaged or gone."""
+        """Read `columns` of a part; no rows where it is damaged or gone."""
         self._read.setdefault(_name(path), len(self._read))
+        table = SCHEMA.empty_table().select(list(columns))
         with suppress(FileNotFoundError):
             content = self._content(path)
             if content is not None:
-                return columns_of(content, columns).to_pandas()
-        return SCHEMA.empty_table().select(list(columns)).to_pandas()
+                table = columns_of(content, columns)
+        frame: pd.DataFrame = table.to_pandas()
+        return frame
 
     def adopt(self, paths: Sequence[Path]) -> None:
-        """Take parts in, in the order in which they were first read: the row of a thread that came first was graded.
+        """Adopt parts in the order in which they were first read, as the first row of a thread was graded.
 
-        Killed at any moment it loses nothing: what then still waits is adopted later, without the rows that were.
+        A kill at any moment loses nothing: what still waits is adopted later, without the rows that were adopted.
         """
         news: dict[Path, pa.Table | None] = {}
         for path in sorted(paths, key=lambda path: self._read.get(_name(path), len(self._read))):
@@ -80,7 +82,7 @@ class Adoption:
         self._forget(paths)
 
     def adopt_all(self) -> None:
-        """Take in all that waits, and delete what workers that were killed long ago left half-written."""
+        """Adopt all that waits, and delete the unfinished files of workers that were killed long ago."""
         if is_local(self._folder):
             for path in (self._folder / INCOMING).glob("*/.*.tmp"):
                 with suppress(FileNotFoundError):
@@ -96,7 +98,7 @@ class Adoption:
         self._forget(waiting)
 
     def _content(self, path: Path) -> bytes | None:
-        """A part's bytes; None where they are not those that were written. FileNotFoundError where it is gone."""
+        """Read a part; None where it is damaged. FileNotFoundError where it is gone."""
         if self._copies is None:
             content = read(path)
             return content if sound(path, content) else None
@@ -104,11 +106,11 @@ class Adoption:
             content = self._copies.of(path).read_bytes()
             if sound(path, content):
                 return content
-            self._copies.forget([path])  # What broke on the way here may be whole where it is stored.
+            self._copies.forget([path])  # A broken download, perhaps.
         return None
 
     def _caps(self, tables: Iterable[pa.Table]) -> dict[_Key, int]:
-        """Greatest cap of every sample held of the problems in `tables`, by SAMPLE_KEY."""
+        """Find the greatest cap held of each SAMPLE_KEY, for the problems in `tables`."""
         problems = {problem for table in tables for problem in table["problem_id"].to_pylist()}
         wanted = pa.array(sorted(problems), pa.string())
         held = pa.concat_tables(
@@ -120,7 +122,7 @@ class Adoption:
         return caps
 
     def _take_in(self, path: Path, table: pa.Table, held: dict[_Key, int]) -> None:
-        """Make the rows of a part that are news the newest part of samples, and enter them in `held`."""
+        """Append the rows of a part that `held` lacks to samples, and enter them there."""
         content = self._content(path)
         assert content is not None, "a part never changes"
         fresh = []
@@ -141,7 +143,7 @@ class Adoption:
         self._told(f"{path} was damaged: moved to {DAMAGED}/; what this sweep needs of its rows is made anew")
 
     def _forget(self, paths: Sequence[Path]) -> None:
-        """Let go of parts that are not there any more, and of their shards' folders, where these are empty."""
+        """Drop the copies of parts that are gone, and their shards' folders where these are empty."""
         if self._copies is not None:
             self._copies.forget(paths)
         elif paths:
@@ -155,6 +157,6 @@ def _name(path: Path) -> tuple[str, str]:
 
 
 def _rows(table: pa.Table) -> Iterator[tuple[_Key, int]]:
-    """(SAMPLE_KEY, length_cap) of each row."""
+    """Yield (SAMPLE_KEY, length_cap) of each row."""
     for *key, cap in zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True):
         yield tuple(key), cap

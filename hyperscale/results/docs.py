@@ -1,4 +1,4 @@
-"""docs/results.md, made from the schema: `python -m hyperscale.results.docs > docs/results.md`."""
+"""Make docs/results.md from the schema: `python -m hyperscale.results.docs > docs/results.md`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pyarrow as pa
 
 from hyperscale.results.schema import (
     GRADE_KEY,
-    OLDEST_VERSION,
     OUTCOME_KEY,
     POINT_KEY,
     SAMPLE_KEY,
@@ -56,8 +55,7 @@ problem has the same accuracy a bootstrap has no width; Clopper and Pearson's ex
 A single problem has the interval [0, 1]. The exact interval is wider than the bootstrap's beside it: the upper end for
 0 of 40 problems can exceed that for a few of 40.
 
-Schema version {SCHEMA_VERSION}. Results of versions {OLDEST_VERSION} to {SCHEMA_VERSION - 1} are migrated when a sweep
-opens their folder, whole or not at all; those of other versions are refused.
+Schema version {SCHEMA_VERSION}. A folder of another version is refused.
 """
 
 _TABLES = {
@@ -71,7 +69,7 @@ _TABLES = {
 
 
 def render() -> str:
-    """The whole of docs/results.md."""
+    """Render docs/results.md."""
     return "\n".join([_OPENING, *(_table(name, columns) for name, columns in TABLES.items())])
 
 

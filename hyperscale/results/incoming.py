@@ -1,7 +1,7 @@
-"""What workers on other machines store beside the table of samples, for the sweep's own process to take in.
+"""Parts that workers on other machines store beside the table of samples, for the driver to adopt.
 
-A worker has no lock and needs none: each part gets a name of its own, `incoming/SHARD/RANDOM-DIGEST.parquet`, written
-whole or not at all. So two attempts of one shard, of which one was taken for dead, never touch each other's parts.
+A worker needs no lock: each part gets a name of its own, `incoming/SHARD/RANDOM-DIGEST.parquet`, written whole or not
+at all. So two attempts of one shard, of which one was taken for dead, never touch each other's parts.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ SCHEMA = pa.schema([(field.name, field.type) for field in arrow_schema("samples"
 
 
 def incoming_parts(folder: Path, shard: str | None = None) -> list[Path]:
-    """Parts that wait in a results folder, of one shard or of all, by shard and name."""
+    """List the parts that wait in a results folder, of one shard or of all, by shard and name."""
     return [part for of in _shards(folder, shard) for part in listed(of)]
 
 
 def incoming_part(folder: Path, shard: str, name: str) -> Path:
-    """Where a part of a shard lies in a results folder."""
+    """Return the path of a shard's part."""
     return folder / INCOMING / shard / name
 
 
 class IncomingWriter:
-    """Stores a shard's samples in a results folder, from any machine that reaches it."""
+    """Store a shard's samples in a results folder, from any machine that reaches it."""
 
     def __init__(self, folder: Path, shard: str) -> None:
         self._root = folder
         self._folder = folder / INCOMING / shard
 
     def append(self, rows: Sequence[dict[str, Any]]) -> Path:
-        """Store rows of samples as one part: where it is. Whole or not at all; durable on return.
+        """Store rows of samples as one part and return its path. Whole or not at all; durable on return.
 
         ValueError where it cannot be written, or this machine does not see the results folder.
         """
@@ -65,7 +65,7 @@ class IncomingWriter:
                 write(path, content)
                 return path
             except (OSError, ValueError) as error:
-                # The sweep's process deletes a shard's folder once it has taken in all that was there.
+                # The driver deletes a shard's folder once it has adopted all that was there.
                 if not isinstance(error, FileNotFoundError) and not isinstance(error.__cause__, FileNotFoundError):
                     raise
         raise ValueError(
@@ -74,11 +74,11 @@ class IncomingWriter:
         )
 
     def done(self) -> tuple[set[tuple[str, int]], list[str]]:
-        """(problem, thread) of every sample that sound parts of the shard hold, and the names of these parts."""
+        """Return (problem, thread) of every sample in the shard's sound parts, and the names of these parts."""
         threads: set[tuple[str, int]] = set()
         names = []
         for part in listed(self._folder):
-            with suppress(OSError):  # Taken in meanwhile, or not to be read: whatever it held is made again.
+            with suppress(OSError):  # Adopted meanwhile, or unreadable: its rows are generated again.
                 content = read(part)
                 if sound(part, content):
                     problems, numbers = columns_of(content, ["problem_id", "thread"]).columns
@@ -97,7 +97,7 @@ def _shards(folder: Path, shard: str | None) -> list[Path]:
 
 
 def sound(path: Path, content: bytes) -> bool:
-    """Whether these are the bytes that a part's name says, and hold samples."""
+    """Tell whether the bytes have the digest in the part's name, and hold samples."""
     named = _NAME.fullmatch(path.name)
     if named is None or digest_of(content) != named[1]:
         return False
@@ -108,5 +108,5 @@ def sound(path: Path, content: bytes) -> bool:
 
 
 def columns_of(content: bytes, columns: Sequence[str]) -> pa.Table:
-    """`columns` of a sound part, in that order."""
+    """Read `columns` of a sound part, in that order."""
     return pq.read_table(pa.BufferReader(content), columns=list(columns)).select(list(columns))

@@ -1,4 +1,4 @@
-"""manifest.json: what the experiment in a results folder is, and what it ran on."""
+"""manifest.json: the experiment of a results folder, and the hardware and versions that it ran on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hyperscale.results.schema import OLDEST_VERSION, SCHEMA_VERSION
+from hyperscale.results.schema import SCHEMA_VERSION
 from hyperscale.storage.files import read, write
 
 _VERSION = "schema_version"
@@ -14,29 +14,16 @@ _ABSENT = "(absent)"
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write `manifest` (JSON types) and the version of the results' schema, atomically."""
+    """Write `manifest` (JSON types) and the schema version, atomically."""
     text = json.dumps({_VERSION: SCHEMA_VERSION, **manifest}, indent=2, ensure_ascii=False, allow_nan=False)
     write(folder / "manifest.json", f"{text}\n".encode())
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest, or None where the folder has none yet.
+    """Read the manifest; None where the folder has none yet.
 
-    ValueError where it cannot be read or was written under a version of the results' schema that is not known.
+    ValueError where it cannot be read or is of another schema version.
     """
-    manifest = _read(folder)
-    if manifest is not None:
-        del manifest[_VERSION]
-    return manifest
-
-
-def schema_version(folder: Path) -> int | None:
-    """Version of the schema that the folder's results are in; None without a manifest. ValueError as above."""
-    manifest = _read(folder)
-    return None if manifest is None else int(manifest[_VERSION])
-
-
-def _read(folder: Path) -> dict[str, Any] | None:
     path = folder / "manifest.json"
     try:
         content = read(path)
@@ -49,19 +36,18 @@ def _read(folder: Path) -> dict[str, Any] | None:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): restore it, or choose another --output-dir") from error
     version = manifest.get(_VERSION) if isinstance(manifest, dict) else None
-    if type(version) is not int or not OLDEST_VERSION <= version <= SCHEMA_VERSION:
+    if type(version) is not int or version != SCHEMA_VERSION:
         raise ValueError(
-            f"{folder} holds results of schema version {version}; this hyperscale reads versions {OLDEST_VERSION} to "
-            f"{SCHEMA_VERSION}: use the hyperscale that wrote it, or choose another --output-dir"
+            f"{folder} holds results of schema version {version}; this hyperscale reads version {SCHEMA_VERSION}: "
+            "use the hyperscale that wrote it, or choose another --output-dir"
         )
-    return dict(manifest)
+    return {name: value for name, value in manifest.items() if name != _VERSION}
 
 
 def check_identity(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """ValueError with a `key: old -> new` line a difference, where two identities differ.
+    """Compare two identities; ValueError with a line `key: old -> new` for each difference.
 
-    An identity is what must not change within a folder, as (nested) JSON; key order, tuple or list do not
-    matter.
+    An identity is what must not change within a folder, as nested JSON. Key order, and tuple or list, do not matter.
     """
     before, after = _flat(json.loads(json.dumps(old))), _flat(json.loads(json.dumps(new)))
     lines = [
@@ -78,7 +64,7 @@ def check_identity(old: dict[str, Any], new: dict[str, Any]) -> None:
 
 
 def _flat(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:
-    """Nested dicts as {path of keys: JSON of the leaf}."""
+    """Flatten nested dicts to {path of keys: JSON of the leaf}."""
     if not isinstance(value, dict) or not value:
         return {path: json.dumps(value, ensure_ascii=False)}
     leaves: dict[tuple[str, ...], str] = {}

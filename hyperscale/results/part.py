@@ -1,4 +1,4 @@
-"""One part file: its name, which carries the digest of its bytes, and how its columns are written."""
+"""One part file: its name, with the digest of its bytes, and the encodings of its columns."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ import pyarrow.parquet as pq
 
 from hyperscale.storage.files import read
 
-_NAME = re.compile(r"part-(\d{8,})-(\d{8,})(?:-([0-9a-f]{16}))?\.parquet")
+_NAME = re.compile(r"part-(\d{8,})-(\d{8,})-([0-9a-f]{16})\.parquet")
 
 
 class Part(NamedTuple):
-    """One part file, the range of appends it holds, and the digest of its bytes."""
+    """Name a part file, the range of appends it holds, and the digest of its bytes."""
 
     path: Path
     first: int
     last: int
-    digest: str | None
-    """None only in folders that schema version 3 left."""
+    digest: str
 
 
 def parse_name(path: Path) -> Part:
-    """The part that a file is; ValueError where its name is none of a part."""
+    """Parse a part's file name; ValueError where it is no part's."""
     match = _NAME.fullmatch(path.name)
     if match is None:
         raise ValueError(f"{path} is no part file of hyperscale: move it out of the results folder")
@@ -34,21 +33,21 @@ def parse_name(path: Path) -> Part:
 
 
 def named(folder: Path, first: int, last: int, content: bytes) -> Part:
-    """The part that these bytes are in `folder`."""
+    """Name the part of these bytes in `folder`."""
     digest = digest_of(content)
     return Part(folder / f"part-{first:08d}-{last:08d}-{digest}.parquet", first, last, digest)
 
 
 def sound_bytes(part: Part) -> bytes:
-    """A part's bytes; OSError where they cannot be read or are not those that were written."""
+    """Read a part; OSError where it cannot be read or has another digest."""
     content = read(part.path)
-    if part.digest is not None and digest_of(content) != part.digest:
+    if digest_of(content) != part.digest:
         raise OSError("its bytes are not those that were written")
     return content
 
 
 def encoded(table: pa.Table) -> bytes:
-    """The bytes of a part that holds `table`."""
+    """Encode a table as the bytes of a part."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", **_encodings(table.schema))
     content: bytes = sink.getvalue().to_pybytes()
@@ -56,12 +55,12 @@ def encoded(table: pa.Table) -> bytes:
 
 
 def digest_of(content: bytes) -> str:
-    """What a file's name says of its bytes: BLAKE2b of 8 bytes, in hexadecimal digits."""
+    """Hash bytes for a file's name: BLAKE2b of 8 bytes, hexadecimal."""
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def _encodings(schema: pa.Schema) -> dict[str, object]:
-    """How columns are written: lists of integers as deltas, so that evenly growing counts are nearly free.
+    """Choose parquet encodings: lists of integers as deltas, so that evenly growing counts are nearly free.
 
     Bytes a token, 4096-token chains: reads and pages 0.01 (dictionary: 0.93 and 0.02), text_ends 0.4 (2.4),
     microseconds 1.4 (1.4). Token ids have no order: splitting their bytes takes 1.0 where a dictionary takes

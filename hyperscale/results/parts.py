@@ -1,13 +1,13 @@
 """An append-only table: a folder of parquet part files, each written once, whole or not at all.
 
 A part is named after the appends it holds and the digest of its bytes, `part-FIRST-LAST-DIGEST.parquet`. Merging
-parts 3, 4 and 5 writes `part-3-5` and then deletes the three: its rename alone is the commit, because whoever opens
-the folder next sees that the range 3-5 covers the leftovers and deletes them. Every part is compared with its digest
-when the folder is opened, and again when it is read whole.
+parts 3, 4 and 5 writes `part-3-5` and then deletes the three. The rename is the commit: the next to open the folder
+sees that the range 3-5 covers the leftovers and deletes them. Every part is compared with its digest when the folder is
+opened, and again when it is read whole.
 
-Behind a URL a part is put instead of renamed, and read once: a copy on this machine's disk serves until the folder is
-closed. Two parts of one range, which a merge or a writer that had lost the folder left, stand side by side until they
-are merged: of a key that both hold the rules of the store choose one.
+Behind a URL a part is put instead of renamed, and downloaded once, to a copy on this machine's disk. Two parts of one
+range, left by a merge or by a writer that had lost its lock, stay until they are merged; of a key in both, the rules of
+the store choose one row.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _MERGED_BYTES = 32 << 20
 
 
 class Parts:
-    """The parts of one table, oldest first. The caller holds the folder's lock."""
+    """Read and append the parts of one table, oldest first. The caller holds the folder's lock."""
 
     def __init__(self, folder: Path, schema: pa.Schema, *, tolerant: bool = False) -> None:
-        """Open or make `folder`, clearing away what a killed writer left.
+        """Open or make `folder`, and delete the leftovers of killed writers.
 
         ValueError where a part is damaged; with `tolerant` it is left out instead, for `set_damaged_aside`.
         """
@@ -47,20 +47,13 @@ class Parts:
         covered: list[Part] = []
         for part in self._sound(tolerant):
             last = self._parts[-1] if self._parts else None
-            if last is not None and part[1:3] == last[1:3]:
-                # A migration leaves a part beside its successor.
-                older = [self._is_older(one) for one in (last, part)]
-                if older == [True, False]:
-                    covered.append(self._parts.pop())
-                (covered if older == [False, True] else self._parts).append(part)
-            elif last is not None and part.last <= last.last:
-                covered.append(part)
-            elif last is not None and part.first <= last.last:
-                raise ValueError(f"{part.path} and {last.path.name} overlap: move one of them away")
-            else:
+            if last is None or part.first > last.last or part[1:3] == last[1:3]:
                 self._parts.append(part)
+            elif part.last <= last.last:
+                covered.append(part)
+            else:
+                raise ValueError(f"{part.path} and {last.path.name} overlap: move one of them away")
         self._remove(covered)
-        self._parts = list(dict.fromkeys(part if part.digest else self._signed(part) for part in self._parts))
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -69,7 +62,7 @@ class Parts:
         return iter(self._parts)
 
     def empty(self, columns: Sequence[str]) -> pa.Table:
-        """No rows of `columns`."""
+        """Return `columns` without rows."""
         return pa.schema([self.schema.field(name) for name in columns]).empty_table()
 
     def append(self, table: pa.Table) -> None:
@@ -77,9 +70,9 @@ class Parts:
         self._parts.append(self._write(table, self._next(), self._next()))
 
     def take_in(self, path: Path, content: bytes) -> None:
-        """Make a file that holds rows of this table its newest part, by moving it; `content` are its bytes.
+        """Move a file, whose bytes are `content`, to be the newest part.
 
-        Killed within, it leaves the file in one of the two places, or behind a URL in both.
+        A kill leaves the file in one of the two places, or behind a URL in both.
         """
         part = named(self._folder, self._next(), self._next(), content)
         move(path, part.path)
@@ -87,7 +80,7 @@ class Parts:
         self._parts.append(part)
 
     def read(self, part: Part, columns: Sequence[str]) -> pa.Table:
-        """`columns` of a part, in that order; ValueError naming the file where it is damaged."""
+        """Read `columns` of a part, in that order; ValueError naming the file where it is damaged."""
         whole = list(columns) == self.schema.names
         try:
             with pq.ParquetFile(pa.BufferReader(self._content(part)) if whole else self._file(part)) as file:
@@ -98,7 +91,7 @@ class Parts:
             raise _damage(part.path, error) from error
 
     def remembered(self, part: Part, columns: Sequence[str]) -> pa.Table:
-        """The same, kept in memory while the part is there: for short columns that are asked for again and again."""
+        """Read as `read` does and keep the columns in memory, while the part exists."""
         known = self._known.setdefault(part, {})
         lacking = [name for name in columns if name not in known]
         if lacking:
@@ -106,7 +99,7 @@ class Parts:
         return pa.table([known[name] for name in columns], schema=self.empty(columns).schema)
 
     def set_damaged_aside(self, folder: Path) -> list[Path]:
-        """Move the damaged parts into `folder`, where no reader takes them for parts; where they are then."""
+        """Move the damaged parts into `folder`, which no reader opens; return their paths there."""
         moved = [folder / f"{self._folder.name}-{path.name}" for path in self.damaged]
         if moved:
             make(folder)
@@ -118,8 +111,8 @@ class Parts:
     def merge(self, keep: Sequence[NDArray[np.bool_]]) -> None:
         """Drop every row that `keep` (a mask for each part) leaves out, and join neighbouring small parts.
 
-        Crash-safe: rows that `keep` holds are on disk at every moment. `keep` may drop a row only if that
-        stays right when no other part is rewritten.
+        Crash-safe: kept rows are on disk at every moment. `keep` may drop a row only if that stays right when no other
+        part is rewritten.
         """
         assert len(keep) == len(self._parts)
         before = list(self._parts)
@@ -142,20 +135,15 @@ class Parts:
         self._parts = []
 
     def _sound(self, tolerant: bool) -> list[Part]:
-        """The parts on disk that are whole, in their order; of one range first the one with a digest."""
-        found = sorted(
-            map(parse_name, listed(self._folder)),
-            key=lambda part: (part.first, -part.last, not part.digest, part.path.name),
-        )
+        """List the undamaged parts by range, a wider one before those that it covers."""
+        found = sorted(map(parse_name, listed(self._folder)), key=lambda part: (part.first, -part.last, part.path.name))
         if self._copies is not None:
             self._copies.fetch([part.path for part in found])
         sound = []
         for part in found:
             try:
-                content = self._content(part)
-                if not part.digest:
-                    pq.read_table(pa.BufferReader(content))
-            except (pa.ArrowException, OSError) as error:
+                self._content(part)
+            except OSError as error:
                 if not tolerant:
                     raise _damage(part.path, error) from error
                 self.damaged.append(part.path)
@@ -163,22 +151,8 @@ class Parts:
                 sound.append(part)
         return sound
 
-    def _is_older(self, part: Part) -> bool:
-        """Whether a part has other columns than this version's."""
-        return not pq.read_schema(self._file(part)).equals(self.schema)
-
-    def _signed(self, part: Part) -> Part:
-        """A part of a version without digests under its new name, unless its columns are others."""
-        if self._is_older(part):
-            return part
-        content = self._content(part)
-        signed = named(self._folder, part.first, part.last, content)
-        move(part.path, signed.path)
-        self._keep(signed, content)
-        return signed
-
     def _groups(self) -> list[slice]:
-        """Neighbours that together stay small, so that merging needs little memory and rewrites little."""
+        """Group neighbours that together stay small, so that merging needs little memory and rewrites little."""
         groups: list[slice] = []
         total = 0
         for index, part in enumerate(self._parts):
@@ -210,17 +184,17 @@ class Parts:
             self._copies.forget([part.path for part in parts])
 
     def _file(self, part: Part) -> Path:
-        """Where this machine can read a part."""
+        """Return a local file of a part."""
         return part.path if self._copies is None else self._copies.of(part.path)
 
     def _content(self, part: Part) -> bytes:
-        """A part's bytes; OSError where they cannot be read or are not those that were written."""
+        """Read a part; OSError where it cannot be read or has another digest."""
         try:
             return sound_bytes(part._replace(path=self._file(part)))
         except OSError:
             if self._copies is None:
                 raise
-            # What broke on the way here may be whole where it is stored.
+            # A broken download, perhaps.
             self._copies.forget([part.path])
             return sound_bytes(part._replace(path=self._file(part)))
 

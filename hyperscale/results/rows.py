@@ -1,4 +1,4 @@
-"""Rows that fit the schema: the only way into a table."""
+"""Check rows against the schema: the only way into a table."""
 
 from __future__ import annotations
 
@@ -12,23 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike
 
-from hyperscale.results.schema import ACCOUNTINGS, GRADE_KEY, NEW_COLUMNS, SAMPLE_KEY, arrow_schema
+from hyperscale.results.schema import ACCOUNTINGS, GRADE_KEY, SAMPLE_KEY, STEP_COLUMNS, STEP_THREADS, arrow_schema
 
 KEYS: dict[str, tuple[str, ...]] = {"samples": SAMPLE_KEY, "grades": GRADE_KEY}
-"""The tables that grow by appending, each with the columns that name a row."""
-
-STEP_COLUMNS = ("step_reads", "step_live", "step_pages", "step_micros")
-STEP_THREADS = "step_threads"
-"""Another such column, null where nobody knows: of servers, and in older rows."""
+"""Tables that grow by appending -> columns that name a row."""
 
 
 def chain_digest(tokens: ArrayLike) -> str:
-    """Digest of a chain's generated tokens: equal for equal tokens, 16 hexadecimal digits."""
+    """Hash a chain's generated tokens: BLAKE2b of 8 bytes, hexadecimal."""
     return hashlib.blake2b(np.asarray(tokens, dtype="<i4").tobytes(), digest_size=8).hexdigest()
 
 
 def rows_to_arrow(table: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
-    """Rows in arrow, in the schema of `table`; ValueError naming a column that is missing, extra or wrong."""
+    """Convert rows to `table`'s arrow schema; ValueError naming a column that is missing, extra or wrong."""
     schema = arrow_schema(table)
     for row in rows:
         _check_columns(table, row.keys())
@@ -48,19 +44,13 @@ def rows_to_arrow(table: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
 
 
 def frame_to_arrow(table: str, frame: pd.DataFrame) -> pa.Table:
-    """A data frame as an arrow table of `table`'s schema, NaN as null; ValueError as in `rows_to_arrow`."""
+    """Convert a data frame to `table`'s arrow schema, NaN to null; ValueError as in `rows_to_arrow`."""
     _check_columns(table, frame.columns)
     schema = arrow_schema(table)
     try:
         return pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{table} does not fit its schema: {error}") from error
-
-
-def completed(table: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame that an older version wrote, with the columns that came later, null."""
-    lacking = [name for name in NEW_COLUMNS.get(table, ()) if name not in frame]
-    return frame.assign(**dict.fromkeys(lacking)) if lacking else frame
 
 
 def _check_columns(table: str, names: Iterable[str]) -> None:
@@ -72,7 +62,7 @@ def _check_columns(table: str, names: Iterable[str]) -> None:
 
 
 def _check_chains(samples: pa.Table) -> None:
-    """What holds for every chain, so that an engine's mistake never reaches the folder."""
+    """Assert the invariants of a chain, so that an engine's mistake never reaches the folder."""
     generated = samples["generated_tokens"]
     for name in ("tokens", "text_ends", *STEP_COLUMNS):
         steps = pc.list_value_length(samples[name])
@@ -82,7 +72,7 @@ def _check_chains(samples: pa.Table) -> None:
     reach = np.add(samples["prompt_tokens"].to_numpy(), generated.to_numpy())
     fits = (reach <= samples["length_cap"].to_numpy()) | (generated.to_numpy() == 0)
     assert fits.all(), "a chain is longer than its length_cap"
-    assert set(samples["accounting"].to_pylist()) <= {*ACCOUNTINGS, None}, "unknown accounting"
+    assert set(samples["accounting"].to_pylist()) <= set(ACCOUNTINGS), "unknown accounting"
     assert set(samples["finish_reason"].to_pylist()) <= {"stop", "length"}, "unknown finish_reason"
     digests = [chain_digest(tokens.values.to_numpy()) for chunk in samples["tokens"].chunks for tokens in chunk]
     assert samples["chain"].to_pylist() == digests, "samples.chain is not the digest of its tokens"

@@ -1,4 +1,4 @@
-"""Rows of the samples table: from a chain, from a prompt that fills its cap, and back from disk."""
+"""Make rows of the samples table: from a chain, from a prompt that fills its cap, and back from disk."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 from hyperscale.engines.base import Chain
 from hyperscale.kvcache.shape import CacheShape
 from hyperscale.results.rows import chain_digest
+from hyperscale.results.schema import ROOFLINE_COLUMNS, STEP_COLUMNS
 from hyperscale.tasks.task import Problem
 
 if TYPE_CHECKING:
@@ -17,17 +18,12 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-_STEP_COLUMNS = ("step_reads", "step_live", "step_pages", "step_micros")
-
-
-_CEILING = ("weight_bytes", "token_flops", "head_flops", "read_flops", "peak_flops", "peak_bandwidth")
-
 
 def sample_row(
     problem: Problem, chain: Chain, text: str, text_ends: list[int], shape: CacheShape, ceiling: Ceiling | None
 ) -> Row:
-    """The row of a generated chain, but for what is constant in a run."""
-    known = dict.fromkeys(_CEILING) if ceiling is None else asdict(ceiling)
+    """Make the row of a generated chain, without the columns that are constant in a run."""
+    known = dict.fromkeys(ROOFLINE_COLUMNS) if ceiling is None else asdict(ceiling)
     return {
         **_of_problem(problem, shape),
         "thread": chain.thread,
@@ -39,7 +35,7 @@ def sample_row(
         "chain": chain_digest(chain.tokens),
         "text": text,
         "text_ends": text_ends,
-        **{name: getattr(chain, name) for name in _STEP_COLUMNS},
+        **{name: getattr(chain, name) for name in STEP_COLUMNS},
         "row_live": chain.row_live,
         "page_shared": chain.page_shared,
         "prefill_seconds": chain.prefill_seconds,
@@ -47,12 +43,12 @@ def sample_row(
         "step_threads": chain.step_threads,
         "accounting": chain.accounting,
         "device_bytes": chain.device_bytes,
-        **{name: known[name] for name in _CEILING},
+        **{name: known[name] for name in ROOFLINE_COLUMNS},
     }
 
 
 def empty_row(problem: Problem, thread: int, length_cap: int, prompt_tokens: int, shape: CacheShape) -> Row:
-    """The row of a thread whose prompt alone reaches its cap: cut off before its first token."""
+    """Make the row of a thread whose prompt alone reaches its cap: cut off before its first token."""
     return {
         **_of_problem(problem, shape),
         "thread": thread,
@@ -64,21 +60,21 @@ def empty_row(problem: Problem, thread: int, length_cap: int, prompt_tokens: int
         "chain": chain_digest([]),
         "text": "",
         "text_ends": [],
-        **{name: [] for name in _STEP_COLUMNS},
+        **{name: [] for name in STEP_COLUMNS},
         "row_live": [],
         "page_shared": [],
         "prefill_seconds": 0.0,
         "batch_threads": 0.0,
         "step_threads": [],
-        # Nothing ran: what is exact is exact, and there is no time to compare with a roofline.
+        # Nothing ran: the counts are exact, and there is no time to compare with a roofline.
         "accounting": "measured",
         "device_bytes": None,
-        **dict.fromkeys(_CEILING),
+        **dict.fromkeys(ROOFLINE_COLUMNS),
     }
 
 
 def records(frame: pd.DataFrame) -> list[Row]:
-    """Rows of a frame as plain dicts; whatever pandas made of a null is None again."""
+    """Convert a frame to plain dicts, with None where pandas has its own nulls."""
 
     def plain(value: Any) -> Any:
         return None if pd.api.types.is_scalar(value) and pd.isna(value) else value

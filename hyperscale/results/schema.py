@@ -12,17 +12,20 @@ from typing import NamedTuple
 import pyarrow as pa
 
 SCHEMA_VERSION = 5
-OLDEST_VERSION = 3
-"""Results from this version on are migrated when a sweep opens them."""
+"""Folders of another version are refused."""
 
 
 class Column(NamedTuple):
-    """One column of a table."""
+    """Describe one column of a table."""
 
     name: str
     type: pa.DataType
     unit: str
     meaning: str
+
+
+def _names(columns: list[Column]) -> tuple[str, ...]:
+    return tuple(column.name for column in columns)
 
 
 _RUN_KEYS = [
@@ -32,6 +35,27 @@ _RUN_KEYS = [
     Column("compression_ratio", pa.float64(), "", "Nominal compression ratio (CR); 1 for vanilla; null where a budget B is given, and CR = L / B follows from each L."),
     Column("task", pa.string(), "", "Task."),
 ]
+
+_STEPS = [
+    Column("step_reads", pa.list_(pa.int64()), "tokens", "KV tokens attended at each decode step, summed over layers and KV heads."),
+    Column("step_live", pa.list_(pa.int64()), "tokens", "KV tokens held after each decode step, summed over layers and KV heads, prompt included."),
+    Column("step_pages", pa.list_(pa.int64()), "pages", "Pages held after each decode step by this thread alone, all layers and KV heads."),
+    Column("step_micros", pa.list_(pa.int64()), "microseconds", "Wall-clock time of each decode step divided by the threads that ran in it. The first also bears the time lost where the thread was preempted: gates kept more than was expected, and the memory ran out."),
+]
+STEP_COLUMNS = _names(_STEPS)
+STEP_THREADS = "step_threads"
+"""One more list with an entry a decode step, null where the engine does not tell."""
+
+_ROOFLINE = [
+    Column("weight_bytes", pa.int64(), "bytes", "Weights that a decode step reads, for all its threads together. This and the next five are the roofline's constants; null where the model or the device is not known."),
+    Column("token_flops", pa.float64(), "FLOPs", "Operations that a token takes in a decode step, attention over the cache left out."),
+    Column("head_flops", pa.float64(), "FLOPs", "Of these, operations of the unembedding, which a prompt's tokens but the last can spare."),
+    Column("read_flops", pa.float64(), "FLOPs", "Operations of attending one KV token in every layer."),
+    Column("peak_flops", pa.float64(), "FLOPs/s", "What the devices can compute in a second in this number type: a preset's, or measured. Of whole devices, also where --gpus-per-shard lends a shard a part of one."),
+    Column("peak_bandwidth", pa.float64(), "bytes/s", "What the devices can read in a second: a preset's, or measured. Of whole devices, as above."),
+]
+ROOFLINE_COLUMNS = _names(_ROOFLINE)
+"""The fields of `hardware.roofline.Ceiling`."""
 
 SAMPLES = [
     *_RUN_KEYS,
@@ -48,28 +72,20 @@ SAMPLES = [
     Column("text", pa.string(), "", "The generated tokens decoded, special tokens left out."),
     Column("text_ends", pa.list_(pa.int32()), "characters", "Characters of `text` that stand after each token: where a cut at L cuts the text."),
     Column("permutation", pa.list_(pa.int8()), "", "Order in which a multiple-choice problem shows its choices (dataset's index of A, B, ...); null elsewhere."),
-    Column("step_reads", pa.list_(pa.int64()), "tokens", "KV tokens attended at each decode step, summed over layers and KV heads."),
-    Column("step_live", pa.list_(pa.int64()), "tokens", "KV tokens held after each decode step, summed over layers and KV heads, prompt included."),
-    Column("step_pages", pa.list_(pa.int64()), "pages", "Pages held after each decode step by this thread alone, all layers and KV heads."),
-    Column("step_micros", pa.list_(pa.int64()), "microseconds", "Wall-clock time of each decode step divided by the threads that ran in it. The first also bears what was spent on the thread in vain, where gates kept more than was expected, the memory ran out and the thread was begun again."),
+    *_STEPS,
     Column("row_live", pa.list_(pa.int64()), "tokens", "KV tokens that each row held after the last decode step, layer by layer and KV head by KV head: sequence length over these is the compression reached by layer and head."),
     Column("page_shared", pa.list_(pa.int64()), "steps", "For each page of the prefilled prompt, layer by layer and KV head by KV head: after how many of the thread's decode steps the prompt's threads still held it together; the next step wrote to it, and the thread has a copy of its own since."),
     Column("prefill_seconds", pa.float64(), "seconds", "Wall-clock time of the problem's prefill, shared by its threads."),
     Column("batch_threads", pa.float64(), "threads", "Threads that ran together, mean over this thread's decode steps."),
-    Column("step_threads", pa.list_(pa.int64()), "threads", "Threads that ran together in each decode step. Null where that is not known (a server elsewhere, older rows)."),
+    Column(STEP_THREADS, pa.list_(pa.int64()), "threads", "Threads that ran together in each decode step. Null where that is not known (a server elsewhere)."),
     Column("layers", pa.int32(), "", "Layers of the model."),
     Column("kv_heads", pa.int32(), "", "KV heads a layer."),
     Column("token_bytes", pa.int64(), "bytes", "Bytes of one KV token of one KV head of one layer."),
     Column("page_bytes", pa.int64(), "bytes", "Bytes of one page (of one KV head of one layer), with what the backend keeps beside it (bounds of keys, under quest)."),
-    Column("engine", pa.string(), "", "Who generated: `torch`, `vllm` or `openai`; null in rows that are older than the choice (all torch's)."),
-    Column("accounting", pa.string(), "", "Where the `step_*` counts come from: `measured`, counted where attention ran; `from_lengths`, what a vanilla cache reads and holds at these lengths, by the same meter; `from_text`, the same where a server gave no token ids and its text was tokenized again. Null in older rows (all measured)."),
-    Column("device_bytes", pa.int64(), "bytes", "Most memory of its devices that the engine's processes had held by the end of the thread, weights and cache and all. `torch`: since the engine was made; on a GPU what torch's allocator had reserved (the CUDA context, some hundred MB, is not in it), on a CPU the peak of the process's resident memory. `vllm`: on GPUs what NVML says of its processes, on a CPU the sum of their peaks. Null where it is not known (a server elsewhere, older rows)."),
-    Column("weight_bytes", pa.int64(), "bytes", "Weights that a decode step reads, for all its threads together. This and the next five are the roofline's constants; null where the model or the device is not known."),
-    Column("token_flops", pa.float64(), "FLOPs", "Operations that a token takes in a decode step, attention over the cache left out."),
-    Column("head_flops", pa.float64(), "FLOPs", "Of these, operations of the unembedding, which a prompt's tokens but the last can spare."),
-    Column("read_flops", pa.float64(), "FLOPs", "Operations of attending one KV token in every layer."),
-    Column("peak_flops", pa.float64(), "FLOPs/s", "What the devices can compute in a second in this number type: a preset's, or measured. Of whole devices, also where --gpus-per-shard lends a shard a part of one."),
-    Column("peak_bandwidth", pa.float64(), "bytes/s", "What the devices can read in a second: a preset's, or measured. Of whole devices, as above."),
+    Column("engine", pa.string(), "", "Engine that generated: `torch`, `vllm` or `openai`."),
+    Column("accounting", pa.string(), "", "Where the `step_*` counts come from: `measured`, counted where attention ran; `from_lengths`, what a vanilla cache reads and holds at these lengths, by the same meter; `from_text`, the same where a server gave no token ids and its text was tokenized again."),
+    Column("device_bytes", pa.int64(), "bytes", "Most memory of its devices that the engine's processes had held by the end of the thread, weights and cache and all. `torch`: since the engine was made; on a GPU what torch's allocator had reserved (the CUDA context, some hundred MB, is not in it), on a CPU the peak of the process's resident memory. `vllm`: on GPUs what NVML says of its processes, on a CPU the sum of their peaks. Null where it is not known (a server elsewhere)."),
+    *_ROOFLINE,
 ]
 SAMPLE_KEY = ("run_id", "task", "problem_id", "thread")
 
@@ -100,7 +116,7 @@ _POINT_KEYS = [
     Column("length", pa.int64(), "tokens", "L: cap on a thread's sequence, prompt included."),
 ]
 
-POINT_KEY = tuple(column.name for column in _POINT_KEYS)
+POINT_KEY = _names(_POINT_KEYS)
 
 OUTCOMES = [
     *_POINT_KEYS,
@@ -116,7 +132,7 @@ OUTCOMES = [
     Column("realised_ratio", pa.float64(), "", "Tokens seen / tokens live after the last step, mean over threads: the compression reached; null where the prompt leaves L no room."),
     Column("batch_threads", pa.float64(), "threads", "Threads that ran together, mean over the pool."),
     Column("pool", pa.int32(), "threads", "Threads the subsets were drawn from."),
-    Column("roofline_seconds", pa.float64(), "seconds", "The least that `seconds` could be on the devices, as if all threads of a batch were alike: the paper's Appendix I, for the prompt and every step at the reads and the batch that it had (`step_threads`; older rows: their mean batch). A sum of each thread's greater of arithmetic and traffic, it can exceed the greater of their sums where threads differ. What a bound backend feeds of its prompt one by one counts as steps of one thread; of vLLM's prefill, which is within its steps, counts W / pool, as in `seconds`. Quest's page bounds are left out, unless its `count_metadata_reads` counts them (`hyperscale plan` has them). Null where the roofline is not known."),
+    Column("roofline_seconds", pa.float64(), "seconds", "The least that `seconds` could be on the devices, as if all threads of a batch were alike: the paper's Appendix I, for the prompt and every step at the reads and the batch that it had (`step_threads`; where that is null, their mean batch). A sum of each thread's greater of arithmetic and traffic, it can exceed the greater of their sums where threads differ. What a bound backend feeds of its prompt one by one counts as steps of one thread; of vLLM's prefill, which is within its steps, counts W / pool, as in `seconds`. Quest's page bounds are left out, unless its `count_metadata_reads` counts them (`hyperscale plan` has them). Null where the roofline is not known."),
     Column("device_bytes", pa.float64(), "bytes", "Most over the pool; see samples."),
     Column("engine", pa.string(), "", "See samples."),
     Column("accounting", pa.string(), "", "See samples; the least exact of the pool's."),
@@ -183,21 +199,10 @@ TABLES: dict[str, list[Column]] = {
 ACCOUNTINGS = ("measured", "from_lengths", "from_text")
 """Kinds of accounting, the most exact first."""
 
-NEW_COLUMNS: dict[str, tuple[str, ...]] = {
-    "grades": ("strict", "official", "graders_differ"),
-    "samples": (
-        "step_threads", "engine", "accounting", "device_bytes",
-        "weight_bytes", "token_flops", "head_flops", "read_flops", "peak_flops", "peak_bandwidth",
-    ),
-    "outcomes": ("roofline_seconds", "device_bytes", "engine", "accounting"),
-    "points": ("roofline_share", "device_bytes", "engine", "accounting"),
-}  # fmt: skip
-"""Columns that came after OLDEST_VERSION; null in rows that are older."""
-
 
 @cache
 def arrow_schema(table: str) -> pa.Schema:
-    """Arrow schema of a table of TABLES, each field carrying its unit and meaning as metadata."""
+    """Make the arrow schema of a table of TABLES, with units and meanings as metadata."""
     return pa.schema(
         [pa.field(c.name, c.type, metadata={"unit": c.unit, "meaning": c.meaning}) for c in TABLES[table]],
         metadata={"hyperscale_schema": str(SCHEMA_VERSION)},

@@ -1,4 +1,4 @@
-"""The results folder: the experiment on disk (docs/results.md)."""
+"""The results folder: the experiment on a disk or behind a URL (docs/results.md)."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ from numpy.typing import NDArray
 
 from hyperscale.results import manifest
 from hyperscale.results.adoption import DAMAGED, Adoption
-from hyperscale.results.migrate import migrate
 from hyperscale.results.parts import Parts
 from hyperscale.results.rows import KEYS, frame_to_arrow, rows_to_arrow
 from hyperscale.results.schema import SAMPLE_KEY, TABLES, arrow_schema
 from hyperscale.storage.files import remove, remove_leftovers, write
-from hyperscale.storage.lease import hold
+from hyperscale.storage.lock import hold
 from hyperscale.storage.remote import is_local, to_place
 
 _CHAIN_KEY = [*SAMPLE_KEY, "chain"]
 
 
 class Store:
-    """One results folder, on a disk or behind a URL, made where it is missing and locked while the store is open.
+    """Open a results folder, made where it is missing and locked until `close`.
 
-    A key may be appended more than once. Of a sample the row with the greatest `length_cap` counts, then the
-    latest; of a grade the latest that was given to the chain its sample now holds. `read` and `keys` see only
-    rows that count; `compact` deletes the others.
+    A key may be appended more than once. Of a sample the row with the greatest `length_cap` counts, then the latest; of
+    a grade the latest of the chain that its sample now holds. `read` and `keys` see only rows that count; `compact`
+    deletes the others.
 
-    A folder of an older schema version is migrated, which `told` gets a line about. ValueError where the folder cannot
-    be written, another process holds it, its version is not known, or a part of it is damaged; with `tolerant` damaged
-    parts are left out, and `set_damaged_aside` is to be called before anything is written.
+    `told` gets a line about each incoming part that is damaged. ValueError where the folder cannot be written, another
+    process holds it, it is of another schema version, or a part of it is damaged; with `tolerant` damaged parts are
+    left out, and `set_damaged_aside` is to be called before anything is written.
     """
 
     def __init__(self, folder: Path, told: Callable[[str], None] | None = None, *, tolerant: bool = False) -> None:
@@ -50,8 +49,7 @@ class Store:
             raise _unwritable(self.folder, error) from error
         try:
             remove_leftovers(self.folder)
-            if done := migrate(self.folder):
-                told(done)
+            manifest.read_manifest(self.folder)  # Refuses another schema version before anything is read or cleared.
             self._parts = {table: Parts(self.folder / table, arrow_schema(table), tolerant=tolerant) for table in KEYS}
             self._adoption = Adoption(self.folder, self._parts["samples"], told)
         except OSError as error:
@@ -75,11 +73,11 @@ class Store:
 
     @property
     def damaged(self) -> list[Path]:
-        """Parts that a tolerant store left out."""
+        """List the parts that a tolerant store left out."""
         return [path for parts in self._parts.values() for path in parts.damaged]
 
     def set_damaged_aside(self) -> list[str]:
-        """Move the damaged parts to `damaged/`; a line on each, for the user."""
+        """Move the damaged parts to `damaged/`; return a line on each, for the user."""
         lines = [
             f"{path} was damaged: moved to {DAMAGED}/; what this sweep needs of its rows is made anew"
             for path in self.damaged
@@ -95,12 +93,12 @@ class Store:
             self._parts[table].append(rows_to_arrow(table, rows))
 
     def keys(self, table: str) -> set[tuple[Any, ...]]:
-        """Keys (SAMPLE_KEY or GRADE_KEY) of the rows that count."""
+        """Return the keys (SAMPLE_KEY or GRADE_KEY) of the rows that count."""
         alive = self._alive(table, self._rows(table))
         return set(zip(*(alive[name].tolist() for name in KEYS[table]), strict=True))
 
     def read(self, table: str, columns: list[str] | None = None, *, run_id: str | None = None) -> pd.DataFrame:
-        """The rows of `samples` or `grades` that count, oldest first; only `columns` and of one run if given."""
+        """Read the rows of `samples` or `grades` that count, oldest first; only `columns` and one run if given."""
         parts = self._parts[table]
         names = columns or parts.schema.names
         unknown = set(names) - set(parts.schema.names)
@@ -111,14 +109,15 @@ class Store:
             for part, mask in zip(parts, self._masks(table, run_id), strict=True)
             if mask.any()
         ]
-        return pa.concat_tables([*tables, parts.empty(names)]).to_pandas()
+        frame: pd.DataFrame = pa.concat_tables([*tables, parts.empty(names)]).to_pandas()
+        return frame
 
     def raise_caps(self, caps: Mapping[tuple[Any, ...], int]) -> None:
-        """Give chains that ended by themselves a greater `length_cap` ({SAMPLE_KEY: cap}); generate nothing.
+        """Raise the `length_cap` of chains that ended by themselves ({SAMPLE_KEY: cap}), without generating.
 
-        A thread is in the pool of L only up to its cap, whether or not it stopped before: pools that took the
-        early stoppers of a small cap and not its cut chains would be biased. So a sweep that extends L raises
-        the caps of those that stopped and generates only the others again. Grades stay valid.
+        A thread is in the pool of L only up to its cap, even if it stopped before: a pool with the early stoppers of a
+        small cap but without its cut chains would be biased. So a sweep that extends L raises the caps of chains that
+        stopped and generates only the others again. Grades stay valid.
         """
         if not caps:
             return
@@ -138,31 +137,31 @@ class Store:
             parts.append(table.set_column(table.column_names.index("length_cap"), "length_cap", raised))
 
     def incoming(self) -> list[Path]:
-        """Sound parts that workers stored (IncomingWriter) and that were not adopted yet."""
+        """List the sound parts that workers stored (IncomingWriter) and that are not adopted yet."""
         return self._adoption.sound_parts()
 
     def read_incoming(self, path: Path, columns: list[str]) -> pd.DataFrame:
-        """`columns` of a part that a worker stored; no rows where it is damaged or gone."""
+        """Read `columns` of a part that a worker stored; no rows where it is damaged or gone."""
         return self._adoption.read(path, columns)
 
     def adopt(self, paths: Sequence[Path]) -> None:
-        """Take parts that workers stored into `samples`, in the order in which they were first read.
+        """Move parts that workers stored into `samples`, in the order in which they were first read.
 
-        Of a key that is held already only a greater cap is news: what counts, and was graded, goes on to count. Damaged
-        parts are moved to `damaged/`, which `told` gets a line about.
+        A row whose key is held is dropped unless its cap is greater, so a graded row goes on to count. Damaged parts
+        are moved to `damaged/`, with a line to `told`.
         """
         self._lock.check()
         self._adoption.adopt(paths)
 
     def adopt_all(self) -> None:
-        """Adopt every part that waits, such as those that an earlier process did not live to take in."""
+        """Adopt every part that waits, also those of an earlier process that was killed."""
         self._lock.check()
         self._adoption.adopt_all()
 
     def compact(self) -> None:
-        """Merge small parts and drop rows that no longer count: each folder read plainly is then right.
+        """Merge small parts and drop rows that no longer count, so that plain readers of a folder are right.
 
-        Parts that wait are adopted first, as grades of their samples would else be dropped.
+        Waiting parts are adopted first; otherwise the grades of their samples would be dropped.
         """
         self.adopt_all()
         for table, parts in self._parts.items():
@@ -177,16 +176,16 @@ class Store:
         write(self.folder / f"{table}.parquet", sink.getvalue().to_pybytes())
 
     def write_manifest(self, content: dict[str, Any]) -> None:
-        """Write manifest.json, atomically; the schema's version is added."""
+        """Write manifest.json with the schema version, atomically."""
         self._lock.check()
         manifest.write_manifest(self.folder, content)
 
     def read_manifest(self) -> dict[str, Any] | None:
-        """manifest.json as it was written, or None in a new folder."""
+        """Read manifest.json; None in a new folder."""
         return manifest.read_manifest(self.folder)
 
     def clear(self) -> None:
-        """Delete every result; the manifest last, as what an interrupted clear leaves is still its run."""
+        """Delete every result; the manifest last, so that an interrupted clear leaves an identified folder."""
         remove([self.folder / f"{table}.parquet" for table in TABLES.keys() - KEYS.keys()])
         for parts in self._parts.values():
             parts.clear()
@@ -194,7 +193,7 @@ class Store:
         remove([self.folder / "manifest.json"])
 
     def _masks(self, table: str, run_id: str | None = None) -> list[NDArray[np.bool_]]:
-        """For each part, which of its rows count and, if one is given, belong to a run."""
+        """Mask, for each part, the rows that count and belong to `run_id` if given."""
         rows = self._rows(table)
         alive = np.zeros(len(rows), dtype=bool)
         alive[self._alive(table, rows).index] = True
@@ -204,7 +203,7 @@ class Store:
         return np.split(alive, np.cumsum(counts)[:-1]) if len(counts) else []
 
     def _alive(self, table: str, rows: pd.DataFrame) -> pd.DataFrame:
-        """Those of `_rows(table)` that count, oldest first."""
+        """Select the rows of `_rows(table)` that count, oldest first."""
         if table == "samples":
             rows = rows.sort_values("length_cap", kind="stable")
         else:
@@ -214,11 +213,11 @@ class Store:
         return rows.drop_duplicates(list(KEYS[table]), keep="last").sort_index()
 
     def _rows(self, table: str) -> pd.DataFrame:
-        """What decides which rows count, of every row on disk, oldest first; `part` is its part's index."""
+        """Read of every row, oldest first, the columns that decide whether it counts; `part` is its part's index."""
         parts = self._parts[table]
         names = [*KEYS[table], "chain", *(["length_cap"] if table == "samples" else [])]
         tables = [parts.remembered(part, names) for part in parts]
-        frame = pa.concat_tables([*tables, parts.empty(names)]).to_pandas()
+        frame: pd.DataFrame = pa.concat_tables([*tables, parts.empty(names)]).to_pandas()
         frame["part"] = np.repeat(np.arange(len(tables)), [rows.num_rows for rows in tables])
         return frame
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whatever kills the process that writes them: on a disk, or behind a URL."""
+"""Read and write files, on a disk or behind a URL; a file is whole or absent, even if its writer is killed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from hyperscale.storage.remote import is_local
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a hidden path beside `path`, on a disk, to write to; on a clean exit it becomes `path`, durably.
+    """Yield a hidden path beside a local `path` to write to; on a clean exit rename it to `path`, durably.
 
-    One writer at a time: the hidden name is fixed, so that a dead process's leftover is found again. ValueError where
-    the disk refuses (it is full, the folder is gone): `path` is then as it was.
+    One writer at a time: the hidden name is fixed, so that a leftover is found again. ValueError where the disk refuses
+    (it is full, the folder is gone): `path` is then as it was.
     """
     aside = path.with_name(f".{path.name}.tmp")
     with _refusals(path):
@@ -41,25 +41,25 @@ def write(path: Path, content: bytes) -> None:
 
 
 def read(path: Path) -> bytes:
-    """A file's bytes. FileNotFoundError where there is none; ValueError where a URL's storage cannot be asked."""
+    """Read a file. FileNotFoundError where there is none; ValueError where a URL's storage does not answer."""
     return path.read_bytes() if is_local(path) else remote.get(path)
 
 
 def listed(folder: Path, suffix: str = ".parquet") -> list[Path]:
-    """The files of a folder whose names end so, hidden ones left out; none where there is no folder."""
+    """List a folder's files that end in `suffix`, without hidden ones; none where there is no folder."""
     paths = folder.glob(f"*{suffix}") if is_local(folder) else remote.listed(folder)
     return sorted(path for path in paths if path.name.endswith(suffix) and not path.name.startswith("."))
 
 
 def make(folder: Path) -> None:
-    """Make a folder within one that is there, durably. Behind a URL there is nothing to make."""
+    """Make a folder within an existing one, durably. Behind a URL there is nothing to make."""
     if is_local(folder) and not folder.is_dir():
         folder.mkdir(exist_ok=True)
         _sync(folder.parent)
 
 
 def move(path: Path, target: Path) -> None:
-    """Rename a file, durably, into a folder that is there. Behind a URL: copied, then deleted."""
+    """Rename a file into an existing folder, durably. Behind a URL: copy, then delete."""
     if not is_local(path):
         remote.copy(path, target)
         remote.delete([path])
@@ -85,14 +85,14 @@ def remove(paths: Sequence[Path]) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed writers left aside in `folder`. Call it only while no writer can be at work."""
+    """Delete the hidden files of killed writers. Call it only while no writer can be at work."""
     if is_local(folder):
         remove(sorted(folder.glob(".*.tmp")))
 
 
 @contextmanager
 def _refusals(path: Path) -> Iterator[None]:
-    """What the disk refuses as one line for the user."""
+    """Turn an OSError into one line for the user."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""One writer for a results folder."""
+"""One writer for a results folder: flock on a disk, an object that is created once behind a URL (lock_object.py)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,49 @@ import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
+from hyperscale.storage import lock_object, remote
+
 _ENDING_SECONDS = 5.0
-"""How long what a dead process has just begun to start may hold its lock, until it gets as far as to let go."""
+"""Grace period: a child forked by a dead owner may still hold the inherited flock."""
+
+
+class Lock(Protocol):
+    """Keep other writers away from a folder."""
+
+    def check(self) -> None:
+        """ValueError if the folder is not this process's any more."""
+        ...
+
+    def release(self) -> None:
+        """Unlock the folder. Releasing twice is fine."""
+        ...
+
+
+def hold(folder: Path) -> Lock:
+    """Lock a folder. ValueError, naming the holder, where another process has it."""
+    return FolderLock(folder) if remote.is_local(folder) else lock_object.LockObject(folder)
+
+
+def unlock(folder: Path, *, force: bool = False) -> str:
+    """Remove the lock of a dead process; return what was done, in one line.
+
+    ValueError where the holder runs on this machine, or on another and `force` does not say that it is dead.
+    """
+    if remote.is_local(folder):
+        return f"{folder} is a local folder, whose lock ends with its process: nothing to remove"
+    holder = lock_object.unlock(folder, force=force)
+    return f"{folder} is not locked" if holder is None else f"removed the lock of {holder} from {folder}"
 
 
 class FolderLock:
-    """Holds `folder`/.lock until `release` or the end of the process, however it ends.
+    """Hold `folder`/.lock until `release` or the end of the process, however it ends.
 
-    ValueError, naming the process that holds it, where the folder is locked already. The kernel keeps
-    the lock (flock), so a dead process never blocks; the file's text only tells who holds it.
+    ValueError, naming the holder, where the folder is locked already. The kernel keeps the lock (flock), so a dead
+    process never blocks; the file's text only names the holder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,7 +76,7 @@ class FolderLock:
                 f"cannot lock {folder} ({error.strerror}): choose an --output-dir whose file system has locks"
             ) from error
         self._descriptor = descriptor
-        with suppress(OSError):  # A full disk has no room to tell who holds the lock, which holds all the same.
+        with suppress(OSError):  # On a full disk the lock holds without the holder's name.
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         # A forked worker shares the lock and could outlive this process, so it lets go of it at once.
@@ -66,9 +97,9 @@ class FolderLock:
             )
 
     def release(self) -> None:
-        """Give the folder free. Releasing twice is fine."""
+        """Unlock the folder. Releasing twice is fine."""
         if self._descriptor is not None:
-            with suppress(OSError):  # What stands in the file counts only while it is locked.
+            with suppress(OSError):  # The text counts only while the file is locked.
                 os.ftruncate(self._descriptor, 0)
         self._close()
 
@@ -87,7 +118,7 @@ def _locked(descriptor: int) -> bool:
 
 
 def _is_dead(owner: str) -> bool:
-    """Whether the process that a lock names ran on this machine, and is not there any more."""
+    """Tell whether the process that a lock names ran on this machine and has ended."""
     named = re.fullmatch(r"process (\d+) on (.*)", owner)
     if named is None or named[2] != socket.gethostname():
         return False

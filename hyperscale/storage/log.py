@@ -1,4 +1,4 @@
-"""log.parquet of a training run: a row a step (or every so many), replaced whole."""
+"""log.parquet of a training run: a row for each logged step, replaced whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 
 def read_log(folder: Path, last_step: int) -> list[Row]:
-    """Rows up to a step: what was logged beyond the state that a run goes on from will be logged again."""
+    """Read the rows up to `last_step`, from which a run resumes; later steps are logged again."""
     path = folder / LOG
     if not path.exists():
         return []

@@ -1,37 +1,40 @@
-"""Results behind a URL: what an fsspec file system is asked for, and in which words it refuses.
+"""Files behind a URL, through fsspec; each refusal is one line for the user.
 
-On an object store (S3, Google Cloud Storage, ...) a file is put whole or not at all, and nothing is renamed. Such paths
-are universal_pathlib's; they offer what this package needs of pathlib's, and are called Path throughout.
+An object store (S3, Google Cloud Storage, ...) puts a file whole or not at all, and renames nothing. Such paths are
+universal_pathlib's; they offer what this package needs of pathlib's, and are called Path throughout.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from datetime import datetime
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, cast
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
-"""Protocols, and the extra of this package that brings what they need."""
+"""Protocol -> extra of this package that installs its file system."""
 
 _BUCKETS = {*EXTRAS, "az", "abfs", "abfss"}
-"""Protocols whose first part of a path is a bucket, which nobody makes by the way."""
+"""Protocols whose paths begin with a bucket, which is not made on the way."""
+
+
+_CREATING = threading.Lock()
 
 
 def is_local(path: Path) -> bool:
-    """Whether a path is on this machine's disks, or what they mount."""
+    """Tell whether a path is on a disk of this machine, or mounted there."""
     return isinstance(path, Path)
 
 
 def to_place(place: str | Path) -> Path:
-    """The folder that a user names: a path, or a URL. file:// is the local path.
+    """Turn a path or URL into a Path; file:// is the local path.
 
-    ValueError where nothing knows the URL's protocol, or the package that does is not installed.
+    ValueError where the protocol is unknown, or its package is not installed.
     """
     text = str(place)
     protocol, mark, rest = text.partition("://")
@@ -47,7 +50,7 @@ def to_place(place: str | Path) -> Path:
 
     options = getattr(place, "storage_options", {})
     with warnings.catch_warnings():
-        # That nobody tried universal_pathlib with a protocol is nothing that the user can change.
+        # A protocol that universal_pathlib was not tried with is no concern of the user's.
         warnings.simplefilter("ignore", UserWarning)
         # Others write beside this process: a remembered listing is wrong.
         return cast(Path, UPath(f"{protocol}://{rest}", **{**options, "use_listings_cache": False}))
@@ -66,10 +69,12 @@ def _require(protocol: str, text: str) -> None:
 
 
 def put(path: Path, content: bytes, *, create: bool = False) -> None:
-    """Make or replace a file. With `create` FileExistsError where it is there, and of several writers one succeeds."""
+    """Make or replace a file. With `create`: FileExistsError where it exists; of several writers one succeeds."""
     system, name = _of(path)
     mode = "create" if create else "overwrite"
-    with _refusals("write", path):
+    # fsspec's memory looks and then writes; it is shared by the threads of one process alone.
+    alone = _CREATING if create and _protocol(path) == "memory" else nullcontext()
+    with alone, _refusals("write", path):
         try:
             system.pipe_file(name, content, mode=mode)
         except FileNotFoundError:
@@ -80,14 +85,14 @@ def put(path: Path, content: bytes, *, create: bool = False) -> None:
 
 
 def get(path: Path) -> bytes:
-    """A file's bytes; FileNotFoundError where there is none."""
+    """Read a file; FileNotFoundError where there is none."""
     system, name = _of(path)
     with _refusals("read", path, FileNotFoundError):
         return bytes(system.cat_file(name))
 
 
 def copy(path: Path, target: Path) -> None:
-    """Copy a file within a file system; the bytes do not come here."""
+    """Copy a file within a file system, without a download."""
     system, name = _of(path)
     with _refusals("write", target):
         system.cp_file(name, _of(target)[1])
@@ -102,7 +107,7 @@ def delete(paths: Sequence[Path]) -> None:
 
 
 def listed(folder: Path) -> list[Path]:
-    """The files of a folder; none where there is no folder."""
+    """List a folder's files; none where there is no folder."""
     system, name = _of(folder)
     with _refusals("read", folder):
         try:
@@ -114,37 +119,27 @@ def listed(folder: Path) -> list[Path]:
 
 
 def walked(folder: Path) -> list[str]:
-    """The files of a folder and of those in it, by their paths within it."""
+    """List the files below a folder, by their paths within it."""
     system, name = _of(folder)
     with _refusals("read", folder):
         found = system.find(name)
     return sorted(of.strip("/").removeprefix(name.strip("/") + "/") for of in found)
 
 
-def modified(path: Path) -> datetime | None:
-    """When a file was written, by its storage's clock; None where that keeps no times."""
-    system, name = _of(path)
-    with _refusals("read", path, FileNotFoundError):
-        try:
-            return cast(datetime, system.modified(name))
-        except NotImplementedError:
-            return None
-
-
 class Copies:
-    """Local copies of files that never change: each is read once while this object lives."""
+    """Keep local copies of files that never change: each is downloaded once."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="hyperscale-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
     def of(self, path: Path) -> Path:
-        """The copy of a file; FileNotFoundError where the file is not there."""
+        """Return the copy of a file; FileNotFoundError where the file is not there."""
         self.fetch([path])
         return self._folder / path.name
 
     def fetch(self, paths: Sequence[Path]) -> None:
-        """Copy what is not yet here, side by side. FileNotFoundError where one is not there."""
+        """Download what is not here yet, concurrently. FileNotFoundError where one is not there."""
         lacking = [path for path in paths if not (self._folder / path.name).exists()]
         if lacking:
             system, _ = _of(lacking[0])
@@ -152,7 +147,7 @@ class Copies:
                 system.get([_of(path)[1] for path in lacking], [str(self._folder / path.name) for path in lacking])
 
     def keep(self, path: Path, content: bytes) -> None:
-        """Take down the bytes of a file that were written or read otherwise."""
+        """Store bytes that were written or read otherwise as a file's copy."""
         (self._folder / path.name).write_bytes(content)
 
     def forget(self, paths: Sequence[Path]) -> None:
@@ -174,9 +169,9 @@ def _protocol(path: Path) -> str:
 
 @contextmanager
 def _refusals(verb: str, path: Path, *plain: type[Exception]) -> Iterator[None]:
-    """What a storage refuses as one line for the user, whatever the kind of its exception, but for the `plain` ones.
+    """Turn an exception into one line for the user; FileExistsError and the `plain` ones pass.
 
-    Each of these packages has exceptions of its own, and those of what lies below them.
+    Every file system raises exceptions of its own and of its HTTP client, so all are caught.
     """
     try:
         yield

@@ -6,8 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hyperscale.config import SweepConfig, stable_hash
+from hyperscale.backends import backend_origin
+from hyperscale.config import stable_hash
 from hyperscale.grading.registry import GRADERS
+from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
 from hyperscale.process.provenance import now
 from hyperscale.results.manifest import check_identity
@@ -21,19 +23,25 @@ GRADING_VERSION = 1
 """Raised when a release changes a grader's verdicts: stored grades are then refused, not mixed with new ones."""
 
 
-def run_id(config: SweepConfig, task: Task, run: Run) -> str:
+def run_id(plan: Plan, task: Task, run: Run) -> str:
     """Hash of all that decides what a run draws: model, sampling, backend and ratio, task prompt."""
     return stable_hash(
         {
-            **config.identity(),
+            **plan.identity,
             "task": task.name,
             "prompt": task.prompt_sha,
             "backend": run.backend,
             "compression_ratio": run.compression_ratio,
             "cache_budget": run.cache_budget,
-            "options": dict(run.options),
+            "options": _settings(run),
         }
     )
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """A run's options; of a plugin's backend also where it comes from, with its source's hash."""
+    origin = backend_origin(run.source)
+    return dict(run.options) if origin is None else {**dict(run.options), "plugin": asdict(origin)}
 
 
 def describe_task(
@@ -85,7 +93,7 @@ def _pools(runs: Sequence[Run]) -> dict[str, int]:
 
 def opened(
     old: Manifest | None,
-    config: SweepConfig,
+    plan: Plan,
     tasks: Mapping[str, dict[str, Any]],
     session: dict[str, Any],
     sampled: Collection[tuple[str, str]],
@@ -101,7 +109,7 @@ def opened(
     known = old["identity"].get("model", {})
     held = {name: task for name, task in old["tasks"].items() if any(name == of for of, _ in sampled)}
     used = {name: of for name, of in old.get("backends", {}).items() if any(name == of for _, of in sampled)}
-    options = {name: config.options_of(name) for name in config.backends}
+    options = {run.backend: _settings(run) for run in plan.runs}
     checkpoints = old["identity"].get("checkpoints", {})
     both = held.keys() & tasks.keys()
     if old["identity"]:
@@ -113,7 +121,7 @@ def opened(
                 "backends": {name: used[name] for name in shared},
             },
             {
-                "config": config.identity(),
+                "config": plan.identity,
                 "tasks": {name: tasks[name]["identity"] for name in both},
                 "backends": {name: options[name] for name in shared},
             },
@@ -124,11 +132,11 @@ def opened(
     return {
         "created": old["created"],
         "identity": {
-            "config": config.identity(),
+            "config": plan.identity,
             "model": known,
             "checkpoints": {name: of for name, of in checkpoints.items() if name.split()[0] in used},
         },
-        "config": config.model_dump(mode="json", exclude={"output_dir", "data"}),
+        "config": plan.config.model_dump(mode="json", exclude={"output_dir", "data"}),
         "partial": any(task["partial"] for task in tasks.values()),
         "tasks": {**held, **merged},
         "backends": {**used, **options},

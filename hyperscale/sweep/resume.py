@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperscale.storage import remote
-from hyperscale.storage.lease import hold
+from hyperscale.storage.lock import hold
 from hyperscale.storage.remote import is_local
 
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 from hyperscale.config import SweepConfig
 from hyperscale.grading import GradingPool
 from hyperscale.grading.code import CodeGrader
-from hyperscale.plan.problems import PARTIAL, Source, load_sources
+from hyperscale.plan.problems import PARTIAL, LoadedTask, load_tasks
 from hyperscale.plan.resolve import Plan
 from hyperscale.process.interrupt import Interrupt
 from hyperscale.results.store import Store
 from hyperscale.sandbox import open_sandbox
+from hyperscale.sweep.folder import open_folder
 from hyperscale.sweep.judge import Judge
 from hyperscale.sweep.progress import Progress
 from hyperscale.sweep.resume import set_aside
@@ -32,18 +33,18 @@ def sweep(plan: Plan, load: Load, progress: Progress, command: Sequence[str] = (
     """
     for line in plan.left_out:
         progress.say(f"left out: {line}")
-    sources = load_sources(plan.config)
-    if any(source.loaded.partial for source in sources):
+    tasks = load_tasks(plan.config)
+    if any(loaded.problems.partial for loaded in tasks):
         progress.say(PARTIAL)
     with ExitStack() as stack:
-        programs = _code_grader(plan.config, sources, progress)
+        programs = _code_grader(plan.config, tasks, progress)
         if programs is not None:
             stack.callback(programs.close)
         if force:
             # Once the folder has moved, `.` and what else is relative to it would lead into the old one.
-            folder = plan.config.output_dir.resolve()
-            plan = replace(plan, config=plan.config.model_copy(update={"output_dir": folder}))
-            if moved := set_aside(folder):
+            old = plan.config.output_dir.resolve()
+            plan = replace(plan, config=plan.config.model_copy(update={"output_dir": old}))
+            if moved := set_aside(old):
                 progress.say(f"moved the old results to {moved}")
         store = stack.enter_context(Store(plan.config.output_dir, progress.say, tolerant=True))
         # What workers stored and an earlier driver did not live to take in.
@@ -51,17 +52,17 @@ def sweep(plan: Plan, load: Load, progress: Progress, command: Sequence[str] = (
         interrupt = stack.enter_context(Interrupt())
         pool = stack.enter_context(GradingPool(programs=programs))
         judge = stack.enter_context(Judge(plan.config.seed, pool))
-        work = Session(plan, sources, store, judge, interrupt, progress, load, command)
-        work.note_sandbox(programs)
-        parts = [work.prepare(source, run) for source in sources for run in plan.runs]
-        work.check_prompts(parts)
-        work.generate(parts)
+        folder = open_folder(plan, tasks, store, programs, command, progress.say)
+        work = Session(plan, folder, judge, interrupt, progress, load)
+        pending = [work.prepare(loaded, run) for loaded in tasks for run in plan.runs]
+        work.check_prompts(pending)
+        work.generate(pending)
         return work.finish()
 
 
-def _code_grader(config: SweepConfig, sources: Sequence[Source], progress: Progress) -> CodeGrader | None:
+def _code_grader(config: SweepConfig, tasks: Sequence[LoadedTask], progress: Progress) -> CodeGrader | None:
     """What judges programs, where a task asks for them; ValueError where this machine cannot run them safely."""
-    if all(source.task.grader != "code" for source in sources):
+    if all(loaded.task.grader != "code" for loaded in tasks):
         return None
     sandbox = open_sandbox(config.sandbox, confirm_unsafe=config.confirm_run_unsafe_code)
     if not sandbox.isolates:

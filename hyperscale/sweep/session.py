@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +10,16 @@ import pandas as pd
 
 from hyperscale.engines.base import Job
 from hyperscale.executors.base import Assignment, Delivery, Executor
-from hyperscale.grading.code import CodeGrader
-from hyperscale.plan.problems import Source
+from hyperscale.plan.problems import LoadedTask
 from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
-from hyperscale.process import provenance
 from hyperscale.process.interrupt import Interrupt
 from hyperscale.results.sample import Row, records
-from hyperscale.results.store import Store
 from hyperscale.sweep import manifest
+from hyperscale.sweep.folder import OpenFolder
 from hyperscale.sweep.judge import CASE_COLUMNS, Case, Judge
 from hyperscale.sweep.progress import Board, Progress
 from hyperscale.sweep.resume import keep_what_all_have, missing
-from hyperscale.sweep.tables import Tables
 from hyperscale.tasks.task import Problem, Task
 
 Load = Callable[[Plan], Executor]
@@ -42,7 +38,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Part:
+class PendingRun:
     """One run of one task: what it still lacks, and the problems whose pools are not yet full."""
 
     run: Run
@@ -58,12 +54,10 @@ class Session:
     """One process's work on a folder."""
 
     def __init__(
-        self, plan: Plan, sources: list[Source], store: Store, judge: Judge,
-        interrupt: Interrupt, progress: Progress, load: Load, command: Sequence[str],
-    ) -> None:  # fmt: skip
+        self, plan: Plan, folder: OpenFolder, judge: Judge, interrupt: Interrupt, progress: Progress, load: Load
+    ) -> None:
         self.plan, self.config = plan, plan.config
-        config, runs = plan.config, plan.runs
-        self.store = store
+        self.folder, self.store = folder, folder.store
         self.judge = judge
         self.interrupt = interrupt
         self.progress = progress
@@ -71,57 +65,30 @@ class Session:
         self._executor: Executor | None = None
         self._boards: dict[str, Board] = {}
         self._prompts: dict[tuple[str, str], tuple[int, ...]] = {}
-        self._began = time.monotonic()
-        self._record = provenance.new_session(command)
-        tasks = {
-            source.task.name: manifest.describe_task(source.task, source.loaded, runs, config.code_grader)
-            for source in sources
-        }
-        # A folder without a sample, as a failed start leaves it, is nobody's yet; a damaged part may have held any.
-        sampled = set(store.read("samples", ["task", "backend"]).itertuples(index=False, name=None))
-        old = store.read_manifest() if sampled or store.damaged else None
-        if store.damaged and old is not None:
-            sampled |= manifest.named(old)
-        if (sampled or store.damaged) and old is None:
-            raise ValueError(
-                f"{config.output_dir} holds samples but no manifest.json, which tells how they were drawn: "
-                "restore it, or choose another --output-dir"
-            )
-        # On disk only once the loaded model is checked too: a refused sweep leaves the folder as it was.
-        self._manifest = manifest.opened(old, config, tasks, self._record, sampled)
-        for line in store.set_damaged_aside():
-            progress.say(line)
-        keys = [(task, run.backend, ratio) for task in tasks for run in runs for ratio in run.ratios]
-        self._tables = Tables(store, keys)
 
-    def note_sandbox(self, programs: CodeGrader | None) -> None:
-        """Enter what programs are run in, where any are."""
-        if programs is not None:
-            self._record["sandbox"] = programs.describe()
-
-    def prepare(self, source: Source, run: Run) -> Part:
+    def prepare(self, loaded: LoadedTask, run: Run) -> PendingRun:
         """Find out what a run of a task lacks, and have the problems judged that lack nothing."""
-        run_id = manifest.run_id(self.config, source.task, run)
-        problems = {problem.id: problem for problem in source.loaded.problems}
-        cases = self._stored_cases(source, run, run_id)
+        run_id = manifest.run_id(self.plan, loaded.task, run)
+        problems = {problem.id: problem for problem in loaded.problems.problems}
+        cases = self._stored_cases(loaded, run, run_id)
         stored = [row for case in cases.values() for row in case.samples]
         todo = missing(problems, run.length_caps, stored)
-        self.store.raise_caps({(run_id, source.task.name, *thread): cap for thread, cap in todo.raised.items()})
+        self.store.raise_caps({(run_id, loaded.task.name, *thread): cap for thread, cap in todo.raised.items()})
         for row in stored:
             row["length_cap"] = todo.raised.get((row["problem_id"], row["thread"]), row["length_cap"])
         keep_what_all_have([case.samples for case in cases.values()], run.length_caps)
-        board = self._boards[run_id] = Board(_title(source.task, run), run, len(problems))
+        board = self._boards[run_id] = Board(_title(loaded.task, run), run, len(problems))
         for problem_id in problems:
             lacking = todo.generate.get(problem_id, {})
             for thread in set(range(len(run.length_caps))) - lacking.keys():
                 board.found(thread)
             if not lacking:
                 self._submit(cases.pop(problem_id))
-        return Part(run, run_id, problems, todo.generate, cases, board)
+        return PendingRun(run, run_id, problems, todo.generate, cases, board)
 
-    def check_prompts(self, parts: Sequence[Part]) -> None:
+    def check_prompts(self, pending: Sequence[PendingRun]) -> None:
         """ValueError if a prompt still to run does not suit its backend: told before the first part generates."""
-        for part in parts:
+        for part in pending:
             run = part.run
             for problem_id, caps in part.lacking.items():
                 if self.interrupt.requested:
@@ -133,24 +100,24 @@ class Session:
                     except ValueError as error:
                         raise ValueError(f"{part.problems[problem_id].task} {problem_id}: {error}") from None
 
-    def generate(self, parts: Sequence[Part]) -> None:
-        """Generate what parts lack while nobody interrupts; each chain is on disk before it counts."""
-        if not any(part.lacking for part in parts):
-            for part in parts:
+    def generate(self, pending: Sequence[PendingRun]) -> None:
+        """Generate what pending lack while nobody interrupts; each chain is on disk before it counts."""
+        if not any(part.lacking for part in pending):
+            for part in pending:
                 self.progress.start(part.board)
             return
         executor = self._loaded()
-        for group in [parts] if executor.concurrent else [[part] for part in parts]:
+        for group in [pending] if executor.concurrent else [[part] for part in pending]:
             self._generate(executor, group)
-        lacking = sum(len(caps) for part in parts for caps in part.lacking.values())
+        lacking = sum(len(caps) for part in pending for caps in part.lacking.values())
         if lacking and not self.interrupt.requested:
             raise ValueError(
                 f"{lacking} samples did not arrive whole: run the same command again, which makes them anew"
             )
 
-    def _generate(self, executor: Executor, parts: Sequence[Part]) -> None:
-        lacking = {part.run_id: part for part in parts if part.lacking}
-        for part in parts:
+    def _generate(self, executor: Executor, pending: Sequence[PendingRun]) -> None:
+        lacking = {part.run_id: part for part in pending if part.lacking}
+        for part in pending:
             if not part.lacking or not executor.concurrent:
                 self.progress.start(part.board)
         if not lacking or self.interrupt.requested:
@@ -158,12 +125,12 @@ class Session:
         with self.interrupt.breakable():
             of_runs = {part.run_id: executor.run_identity(part.run) for part in lacking.values()}
         for run_id, found in of_runs.items():
-            manifest.identify_run(self._manifest, lacking[run_id].run, found)
-        self.store.write_manifest(self._manifest)
+            manifest.identify_run(self.folder.manifest, lacking[run_id].run, found)
+        self.store.write_manifest(self.folder.manifest)
         assignments = [self._assignment(part) for part in lacking.values()]
         for part in lacking.values():
             part.board.restart()
-        shown: Part | None = None if executor.concurrent else next(iter(lacking.values()))
+        shown: PendingRun | None = None if executor.concurrent else next(iter(lacking.values()))
         for delivery in self.interrupt.take(executor.generate(assignments)):
             part = lacking[delivery.run_id]
             if part is not shown:
@@ -171,7 +138,7 @@ class Session:
                 shown = part
             self._keep(part, delivery)
 
-    def _assignment(self, part: Part) -> Assignment:
+    def _assignment(self, part: PendingRun) -> Assignment:
         """What a part lacks; problems whose prompts fill the cap of some thread are named, in one line."""
         jobs, cut = [], []
         filled: dict[str, int] = {}
@@ -191,7 +158,7 @@ class Session:
             "compression_ratio": part.run.compression_ratio,
             "cache_budget": part.run.cache_budget,
             "seed": self.config.seed,
-            "engine": self.config.engine,
+            "engine": self.plan.engine_name,
         }
         problems = {problem_id: part.problems[problem_id] for problem_id in part.lacking}
         return Assignment(part.run, part.run_id, problems, tuple(jobs), tuple(cut), columns)
@@ -199,22 +166,22 @@ class Session:
     def finish(self) -> Report:
         """Wait for the last verdicts, write the tables and close the session."""
         self._harvest(wait=True)
-        self._tables.write(self._manifest["tasks"])
+        self.folder.tables.write(self.folder.manifest["tasks"])
         self.store.compact()
-        self._save_record()
+        self.folder.save()
         return Report(
             self.config.output_dir,
-            self._tables.points,
-            self._tables.frontiers,
-            self._record["generated_samples"],
-            self._record["generated_tokens"],
+            self.folder.tables.points,
+            self.folder.tables.frontiers,
+            self.folder.record["generated_samples"],
+            self.folder.record["generated_tokens"],
             self.interrupt.requested,
         )
 
-    def _stored_cases(self, source: Source, run: Run, run_id: str) -> dict[str, Case]:
+    def _stored_cases(self, loaded: LoadedTask, run: Run, run_id: str) -> dict[str, Case]:
         cases = {
-            problem.id: Case(source.task.grader_ref, source.task.aggregate, problem.gold, run.points)
-            for problem in source.loaded.problems
+            problem.id: Case(loaded.task.grader_ref, loaded.task.aggregate, problem.gold, run.points)
+            for problem in loaded.problems.problems
         }
         for table, columns in (("samples", CASE_COLUMNS), ("grades", None)):
             frame = self.store.read(table, columns, run_id=run_id)
@@ -222,7 +189,7 @@ class Session:
                 getattr(cases[row["problem_id"]], table).append(row)
         return cases
 
-    def _tell_filled(self, part: Part, filled: dict[str, int]) -> None:
+    def _tell_filled(self, part: PendingRun, filled: dict[str, int]) -> None:
         """Name the problems whose prompts fill the cap of some thread, in one line."""
         if not filled:
             return
@@ -234,7 +201,7 @@ class Session:
             "under their cap; recorded as cut off, with nothing generated"
         )
 
-    def _keep(self, part: Part, delivery: Delivery) -> None:
+    def _keep(self, part: PendingRun, delivery: Delivery) -> None:
         """Samples of a part: on disk before they count, those of a delivery at once."""
         if delivery.closed:
             self.store.adopt(delivery.closed)
@@ -251,9 +218,9 @@ class Session:
         self._harvest()
         self.progress.update()
 
-    def _count(self, part: Part, row: Row) -> None:
-        self._record["generated_samples"] += 1
-        self._record["generated_tokens"] += row["generated_tokens"]
+    def _count(self, part: PendingRun, row: Row) -> None:
+        self.folder.record["generated_samples"] += 1
+        self.folder.record["generated_tokens"] += row["generated_tokens"]
         part.board.generated(row["thread"], row["generated_tokens"])
         problem_id, thread = row["problem_id"], row["thread"]
         samples = part.cases[problem_id].samples
@@ -270,9 +237,9 @@ class Session:
                 executor = self._load(self._pinned())
                 identity, hardware = executor.identity(), executor.hardware()
             self._executor = executor
-            manifest.identify(self._manifest, identity)
-            self._record["hardware"] = hardware
-            self.store.write_manifest(self._manifest)
+            manifest.identify(self.folder.manifest, identity)
+            self.folder.record["hardware"] = hardware
+            self.store.write_manifest(self.folder.manifest)
         return self._executor
 
     def _prompt(self, problem: Problem) -> tuple[int, ...]:
@@ -283,11 +250,11 @@ class Session:
 
     def _pinned(self) -> Plan:
         """The plan at the revision that the folder's samples come from: a branch may have moved since."""
-        known = self._manifest["identity"]["model"].get("resolved_revision")
+        known = self.folder.manifest["identity"]["model"].get("resolved_revision")
         return self.plan.at_revision(self.config.revision or known)
 
     def _submit(self, case: Case) -> None:
-        self.judge.submit(case, self._manifest["identity"]["model"].get("answer_prefix", ""))
+        self.judge.submit(case, self.folder.manifest["identity"]["model"].get("answer_prefix", ""))
 
     def _harvest(self, *, wait: bool = False) -> None:
         for judged in self.judge.done(wait=wait):
@@ -295,14 +262,9 @@ class Session:
                 continue  # The signal may have ended the grading processes, too: the next session judges it.
             self.store.append("grades", judged.grades)
             self._boards[judged.run_id].judged(judged.outcomes)
-            self._tables.add(judged.outcomes)
-        if self._tables.write_if_due(self._manifest["tasks"]):
-            self._save_record()
-
-    def _save_record(self) -> None:
-        self._record["finished"] = provenance.now()
-        self._record["wall_seconds"] = round(time.monotonic() - self._began, 3)
-        self.store.write_manifest(self._manifest)
+            self.folder.tables.add(judged.outcomes)
+        if self.folder.tables.write_if_due(self.folder.manifest["tasks"]):
+            self.folder.save()
 
 
 def _title(task: Task, run: Run) -> str:

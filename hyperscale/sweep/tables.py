@@ -13,16 +13,13 @@ import pyarrow as pa
 from hyperscale.analysis.gain import gains
 from hyperscale.analysis.pareto import frontiers
 from hyperscale.analysis.points import TaskPlan, points
-from hyperscale.results.rows import completed
+from hyperscale.results.schema import OUTCOME_KEY
 from hyperscale.results.store import Store
 from hyperscale.storage.files import read
 
 WRITE_SECONDS = 60.0
 WRITE_SHARE = 0.05
 """Tables are rewritten each minute, but never for more than this part of the time."""
-
-_ORDER = ["model", "task", "backend", "compression_ratio", "width", "length", "problem_id"]
-"""Order of outcomes on disk, so that intervals, which resample rows, do not depend on who finished first."""
 
 _RUN = ["task", "backend", "compression_ratio"]
 RunKey = tuple[str, str, float]
@@ -36,10 +33,15 @@ class Tables:
     name, are kept as they are. ValueError where they cannot be read.
     """
 
-    def __init__(self, store: Store, runs: Sequence[RunKey], clock: Callable[[], float] = time.monotonic) -> None:
+    @classmethod
+    def of_folder(cls, store: Store, runs: Sequence[RunKey], clock: Callable[[], float] = time.monotonic) -> Tables:
+        """Read what the folder's tables hold beside `runs`."""
+        return cls(store, _others(store, runs), clock)
+
+    def __init__(self, store: Store, others: pd.DataFrame, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
-        self._frames = [_others(store, runs)]
+        self._frames = [others]
         self._next_write = clock() + WRITE_SECONDS
         self.points = pd.DataFrame()
         self.frontiers = pd.DataFrame()
@@ -56,7 +58,8 @@ class Tables:
         began = self._clock()
         frames = [frame for frame in self._frames if len(frame)]
         if frames:
-            outcomes = pd.concat(frames, ignore_index=True).sort_values(_ORDER, ignore_index=True)
+            # Intervals resample rows: their order must not depend on which run finished first.
+            outcomes = pd.concat(frames, ignore_index=True).sort_values(list(OUTCOME_KEY), ignore_index=True)
             self._frames = [outcomes]
             self.points = pd.concat(
                 [_points(of_task, str(task), tasks[str(task)]) for task, of_task in outcomes.groupby("task")],
@@ -93,7 +96,7 @@ def _others(store: Store, runs: Sequence[RunKey]) -> pd.DataFrame:
         return pd.DataFrame()
     samples = store.read("samples", [*_RUN, "problem_id", "cache_budget", "length_cap"])
     try:
-        frame = completed("outcomes", pd.read_parquet(BytesIO(content), page_checksum_verification=True))
+        frame = pd.read_parquet(BytesIO(content), page_checksum_verification=True)
         kept = _held(frame, samples) >= frame["pool"]
         named = pd.MultiIndex.from_frame(frame[_RUN]).isin(list(runs))
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:

@@ -16,7 +16,7 @@ _SUFFIXES = (".jsonl", ".parquet")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-class Source(NamedTuple):
+class Dataset(NamedTuple):
     """Rows, where they come from (for messages), and the revision that pins them."""
 
     name: str
@@ -24,7 +24,7 @@ class Source(NamedTuple):
     revision: str
 
 
-def read_rows(task: Task, data: Path | None) -> Source:
+def read_rows(task: Task, data: Path | None) -> Dataset:
     """Rows of the task: generated or its own file; else from the folder `data` where given; else from the hub."""
     if task.generator is not None:
         return _generate(task, task.generator)
@@ -33,7 +33,7 @@ def read_rows(task: Task, data: Path | None) -> Source:
     return _read_hub(task) if data is None else _read_file(_find(task, data))
 
 
-def _generate(task: Task, name: str) -> Source:
+def _generate(task: Task, name: str) -> Dataset:
     from hyperscale.tasks.generators import GENERATORS, fixed_set
 
     assert task.problems is not None, "a generator comes with a number of problems"
@@ -43,7 +43,7 @@ def _generate(task: Task, name: str) -> Source:
         for index, puzzle in drawn.items()
     ]
     content = "".join(json.dumps(row) + "\n" for row in rows)
-    return Source(f"generator {name}", rows, _sha(content.encode()))
+    return Dataset(f"generator {name}", rows, _sha(content.encode()))
 
 
 def _find(task: Task, data: Path) -> Path:
@@ -59,19 +59,19 @@ def _find(task: Task, data: Path) -> Path:
     raise ValueError(f"no data for task {task.name}: none of {', '.join(map(str, paths))} exists")
 
 
-def _read_file(path: Path) -> Source:
+def _read_file(path: Path) -> Dataset:
     if not path.is_file():
         raise ValueError(f"data file {path} does not exist")
     content = path.read_bytes()
     revision = _sha(content)
     if path.suffix == ".jsonl":
-        return Source(str(path), _parse_lines(path, content), revision)
+        return Dataset(str(path), _parse_lines(path, content), revision)
     if path.suffix == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            return Source(str(path), pq.read_table(path).to_pylist(), revision)
+            return Dataset(str(path), pq.read_table(path).to_pylist(), revision)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{path}: not a readable parquet file: {' '.join(str(error).split())}") from None
     raise ValueError(f"{path}: rows are read from .jsonl or .parquet, not from {path.suffix or 'such a file'}")
@@ -96,7 +96,7 @@ def _parse_lines(path: Path, content: bytes) -> list[Mapping[str, Any]]:
     return rows
 
 
-def _read_hub(task: Task) -> Source:
+def _read_hub(task: Task) -> Dataset:
     import datasets
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
@@ -118,7 +118,7 @@ def _read_hub(task: Task) -> Source:
         raise ValueError(
             f"{where}, split {task.split!r}, cannot be loaded ({reason}): check the network, {local}"
         ) from error
-    return Source(f"{where}, split {task.split!r}", list(rows), commit)
+    return Dataset(f"{where}, split {task.split!r}", list(rows), commit)
 
 
 def _resolve(task: Task) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hyperscale.plugins import Registry
 from hyperscale.tasks.checks import check_task, hint
-from hyperscale.tasks.data import Source
+from hyperscale.tasks.data import Dataset
 from hyperscale.tasks.task import LETTERS, Problem, Task
 
 
@@ -28,9 +29,20 @@ class LoadedProblems:
     partial: bool
 
 
+def _accept(found: object) -> Path:
+    if not isinstance(found, str | Path) or not str(found).endswith(".toml"):
+        raise ValueError(f"expected the path of a task's TOML file, got {found!r}")
+    return Path(found)
+
+
+TASKS: Registry[Path] = Registry(kind="task", builtins={}, group="hyperscale.tasks", accept=_accept)
+"""Tasks of installed packages: an entry point names a variable that holds the path of a TOML file."""
+
+
 def task_names() -> list[str]:
-    """Names of the tasks that come with hyperscale."""
-    return sorted(path.stem for path in _task_folder().glob("*.toml"))
+    """List the tasks that come with hyperscale, then those of plugins; loads none of them."""
+    own = sorted(path.stem for path in _task_folder().glob("*.toml"))
+    return [*own, *(name for name in TASKS.names() if name not in own)]
 
 
 def load_task(name_or_path: str) -> Task:
@@ -40,9 +52,10 @@ def load_task(name_or_path: str) -> Task:
         if not path.is_file():
             raise ValueError(f"task file {path} does not exist")
     else:
-        path = _task_folder() / f"{name_or_path}.toml"
         if name_or_path not in (names := task_names()):
             raise ValueError(f"no task {name_or_path!r}{hint(name_or_path, names)}; tasks: {', '.join(names)}")
+        own = _task_folder() / f"{name_or_path}.toml"
+        path = own if own.is_file() else TASKS.load(name_or_path)
     try:
         task = Task.model_validate({**tomllib.loads(path.read_text(encoding="utf-8")), "folder": path.parent})
         check_task(task)
@@ -92,7 +105,7 @@ def load_problems(
 
 def _read(
     task: Task, data: Path | None, seed: int, task_options: Sequence[tuple[str, str, str]]
-) -> tuple[Source, list[Problem]]:
+) -> tuple[Dataset, list[Problem]]:
     from hyperscale.tasks.data import read_rows
 
     if task.adapter is None:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperscale.analysis.outcomes import SAMPLE_COLUMNS, outcomes
-from hyperscale.results.rows import STEP_COLUMNS, STEP_THREADS, frame_to_arrow, rows_to_arrow
-from hyperscale.results.schema import arrow_schema
+from hyperscale.results.rows import frame_to_arrow, rows_to_arrow
+from hyperscale.results.schema import STEP_COLUMNS, STEP_THREADS, arrow_schema
 from tests.reference import outcomes as reference
 from tests.results.rows import grade_row, sample_row
 
@@ -64,7 +64,7 @@ def tables(draw: st.DrawFn, backend: str, engine: str) -> tuple[Rows, Rows]:
             batch_threads=draw(st.floats(1, 8)),
             weight_bytes=draw(st.integers(0, 10**9)),
             device_bytes=draw(st.none() | st.integers(0, 10**12)),
-            accounting=draw(st.sampled_from(["measured", "from_lengths", "from_text", None])),
+            accounting=draw(st.sampled_from(["measured", "from_lengths", "from_text"])),
             peak_flops=draw(st.sampled_from([1e6, 1e9, 1e12] * 5 + [None])),
             **steps,
         )

@@ -51,7 +51,7 @@ def test_logits_of_every_step_are_those_of_the_merged_sequence(merging: tuple[Ga
 def test_the_engines_tokens_are_those_of_the_merged_sequence(merging: tuple[GatedQwen3, Model], batch: int) -> None:
     reference, model = merging
     engine = TorchEngine(
-        replace(model, eos_ids=frozenset()), backend="dmc", sampling=Sampling(temperature=0.0), length_cap=40,
+        replace(model, eos_ids=frozenset()), policy=DMC, sampling=Sampling(temperature=0.0), length_cap=40,
         max_batch=batch, memory_budget=2**26,
     )  # fmt: skip
     prompts = {"short": TOKENS[:3], "long": TOKENS[:25]}

@@ -98,7 +98,7 @@ def test_tokens_do_not_depend_on_the_batch_in_bfloat16(tmp_path: Path) -> None:
     tokens = []
     for batch in (1, 4):
         engine = TorchEngine(
-            model, backend="dms", sampling=Sampling(temperature=1.0), length_cap=40, max_batch=batch,
+            model, policy=DMS, sampling=Sampling(temperature=1.0), length_cap=40, max_batch=batch,
             memory_budget=2**26, batch_invariant=True,
         )  # fmt: skip
         chains = engine.generate([Job("task", "p", tuple(TOKENS[:9].tolist()), dict.fromkeys(range(5), 40))])
@@ -113,7 +113,7 @@ def test_the_engines_tokens_are_those_of_the_masked_sequence(gated: tuple[GatedQ
     reference, model = gated
     model = replace(model, eos_ids=frozenset())
     engine = TorchEngine(
-        model, backend="dms", sampling=Sampling(temperature=0.0), length_cap=40, max_batch=batch, memory_budget=2**26
+        model, policy=DMS, sampling=Sampling(temperature=0.0), length_cap=40, max_batch=batch, memory_budget=2**26
     )
     prompts = {"short": TOKENS[:3], "long": TOKENS[:25]}
     jobs = [Job("task", name, tuple(prompt.tolist()), {0: 40, 1: 34}) for name, prompt in prompts.items()]
@@ -130,7 +130,7 @@ def test_the_engines_tokens_are_those_of_the_masked_sequence(gated: tuple[GatedQ
 def test_a_checkpoint_without_gates_is_refused(tmp_path: Path) -> None:
     model = load_model(str(write_tiny_model(tmp_path / "plain", "qwen3")), device="cpu")
     with pytest.raises(ValueError, match=r"this checkpoint has no gates: use one retrofitted with DMS.*gates.json"):
-        TorchEngine(model, backend="dms", sampling=Sampling(), length_cap=40, memory_budget=2**26)
+        TorchEngine(model, policy=DMS, sampling=Sampling(), length_cap=40, memory_budget=2**26)
     with pytest.raises(ValueError, match="has the gates of DMC"):
         DMS.check_gates(GateSpec("dmc"))
     DMS.check_gates(GateSpec("linear"))

@@ -229,7 +229,7 @@ def test_a_budget_that_covers_the_cap_gives_vanillas_tokens_and_reads(model):
     job = Job("task", "p", tuple(range(20, 60)), dict.fromkeys(range(3), 90))
     vanilla = TorchEngine(model, **options).generate([job])
     for ours, theirs in zip(
-        TorchEngine(model, backend="quest", cache_budget=96, **options).generate([job]), vanilla, strict=True
+        TorchEngine(model, policy=Quest, cache_budget=96, **options).generate([job]), vanilla, strict=True
     ):
         assert ours.tokens.tolist() == theirs.tokens.tolist()
         assert ours.step_reads.tolist() == theirs.step_reads.tolist()
@@ -238,7 +238,7 @@ def test_a_budget_that_covers_the_cap_gives_vanillas_tokens_and_reads(model):
 def test_bytes_include_the_bounds_and_tokens_do_not(model):
     options: dict[str, Any] = {"sampling": Sampling(temperature=0.0), "length_cap": 90, "memory_budget": 2**26}
     vanilla = TorchEngine(model, **options)
-    quest = TorchEngine(model, backend="quest", cache_budget=32, **options)
+    quest = TorchEngine(model, policy=Quest, cache_budget=32, **options)
     assert quest.cache_shape.token_bytes == vanilla.cache_shape.token_bytes
     assert quest.cache_shape.page_bytes == 17 * quest.cache_shape.token_bytes
     assert vanilla.cache_shape.page_bytes == 16 * quest.cache_shape.token_bytes

@@ -35,7 +35,7 @@ def outcome(
 
 def least_exact(samples: list[dict[str, Any]]) -> str:
     """The accounting of a pool."""
-    kinds = {sample["accounting"] or "measured" for sample in samples}
+    kinds = {sample["accounting"] for sample in samples}
     return next(kind for kind in ("from_text", "from_lengths", "measured") if kind in kinds)
 
 

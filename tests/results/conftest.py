@@ -6,27 +6,12 @@ from pathlib import Path
 import pytest
 
 from hyperscale.results.store import Store
-from tests.results.places import new_place, serve_s3
-
-KINDS = ["local", "memory", "s3"]
+from tests.results.places import new_place
 
 
-@pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
-    yield from serve_s3()
-
-
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["local", "memory"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A new results folder on a disk, in fsspec's memory and on S3."""
-    if request.param == "s3":
-        request.getfixturevalue("s3")
-    return new_place(request.param, tmp_path)
-
-
-@pytest.fixture(params=["memory", "s3"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A new results folder behind a URL."""
+    """A new results folder on a disk and in fsspec's memory, or on S3 where a test's parameter says so."""
     if request.param == "s3":
         request.getfixturevalue("s3")
     return new_place(request.param, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -14,12 +15,13 @@ import fsspec
 import pytest
 
 from hyperscale.results.store import Store
-from hyperscale.storage import lease, remote
+from hyperscale.storage import remote
 from hyperscale.storage.files import read
-from hyperscale.storage.lease import Lease
 from hyperscale.storage.remote import is_local, to_place
 
 BUCKET = "bucket"
+NOBODY = 999_999_999
+"""A process number that no system gives."""
 
 
 def serve_s3() -> Iterator[str]:
@@ -93,20 +95,18 @@ def damage(path: Path) -> None:
         remote.put(path, content[:-1] + bytes([content[-1] ^ 1]))
 
 
+def bury(folder: Path, **changes: object) -> None:
+    """Let the process that holds a folder behind a URL be a dead one of this machine, or another as `changes` say."""
+    for lock in remote.listed(folder / ".lock"):
+        remote.put(lock, json.dumps(json.loads(remote.get(lock)) | {"pid": NOBODY} | changes).encode())
+
+
 def abandon(store: Store) -> None:
-    """What the death of a store's process would do to its lock: a disk's is gone, a lease's is not renewed any more."""
-    lock: Any = store._lock
-    if isinstance(lock, Lease):
-        lock._ended.set()
-        content = lock._content().replace(f'"process": {os.getpid()}'.encode(), b'"process": 999999999')
-        remote.put(lock._file(lock._number), content)
+    """Do to a store's lock what the death of its process would do."""
+    if is_local(store.folder):
+        store.close()
     else:
-        lock._close()
-
-
-def fast_leases(patched: pytest.MonkeyPatch, renew: float, stale: float, expiry: float) -> None:
-    for name, seconds in (("RENEW", renew), ("STALE", stale), ("EXPIRY", expiry)):
-        patched.setattr(lease, f"{name}_SECONDS", seconds)
+        bury(store.folder)
 
 
 class Killed(BaseException):

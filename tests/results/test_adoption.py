@@ -12,17 +12,11 @@ from hypothesis import strategies as st
 
 from hyperscale.results.incoming import IncomingWriter, incoming_parts
 from hyperscale.results.store import Store
-from tests.results.places import Killed, abandon, download, fast_leases, kill_at, new_place, parts
+from tests.results.places import Killed, abandon, download, kill_at, new_place, parts
 from tests.results.rows import caps, grade_row, sample_row
 from tests.results.test_incoming import another, texts
 
 Row = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def still_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No renewal within a test that counts changes."""
-    fast_leases(monkeypatch, renew=1000, stale=1000, expiry=2000)
 
 
 def test_a_worker_killed_at_every_moment_stores_a_part_or_none(place: Path) -> None:
@@ -50,6 +44,7 @@ def test_a_worker_killed_at_every_moment_stores_a_part_or_none(place: Path) -> N
         assert len(caps(store)) == held
 
 
+@pytest.mark.parametrize("place", ["local", "memory", "s3"], indirect=True)
 def test_a_driver_killed_at_every_moment_of_adoption_loses_and_doubles_nothing(
     request: pytest.FixtureRequest, tmp_path: Path, place: Path
 ) -> None:

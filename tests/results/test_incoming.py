@@ -34,6 +34,7 @@ def texts(store: Store) -> dict[int, str]:
     return dict(zip(frame["thread"], frame["text"], strict=True))
 
 
+@pytest.mark.parametrize("place", ["local", "memory", "s3"], indirect=True)
 def test_parts_come_from_workers_into_the_table(store: Store) -> None:
     rows = [sample_row("p", thread, cache_budget=8, permutation=[1, 0]) for thread in range(3)]
     first = IncomingWriter(store.folder, "shard-a").append(rows[:2])

@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from hyperscale.figures.data import load
 from hyperscale.results.manifest import check_identity
-from hyperscale.results.schema import OLDEST_VERSION, SCHEMA_VERSION
+from hyperscale.results.schema import SCHEMA_VERSION
 from hyperscale.results.store import Store
+from tests.fakes import write_task
+from tests.faults.command import swept
+from tests.results.places import stored
 
 IDENTITY = {"model": "tiny", "sampling": {"temperature": 0.6, "top_p": 0.95}, "grid": [[1, 64], [2, 32]]}
 
@@ -30,11 +34,21 @@ def test_what_is_no_json_is_refused_and_the_old_manifest_stays(tmp_path: Path) -
         assert not list(tmp_path.glob(".*.tmp"))
 
 
-@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, OLDEST_VERSION - 1, None, "4", True])
-def test_another_schema_version_is_refused(tmp_path: Path, version: object) -> None:
-    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": version}))
-    with pytest.raises(ValueError, match=f"schema version {version}; this hyperscale reads .* {SCHEMA_VERSION}:"):
-        Store(tmp_path)
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, SCHEMA_VERSION - 1, None, str(SCHEMA_VERSION), True])
+def test_another_schema_version_is_refused_and_left_alone(tmp_path: Path, version: object) -> None:
+    folder, task = tmp_path / "out", write_task(tmp_path, problems=2)
+    assert swept(folder, task).code == 0
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": version}))
+    (folder / "samples" / ".half.tmp").write_bytes(b"")
+    before = stored(folder)
+    line = f"{folder} holds results of schema version {version}; this hyperscale reads version {SCHEMA_VERSION}: use"
+    ended = swept(folder, task)
+    assert ended.code == 2
+    assert line in ended.error
+    with pytest.raises(ValueError, match=line):
+        load(folder)
+    assert stored(folder) == before
 
 
 def test_the_same_identity_passes_whatever_its_spelling() -> None:

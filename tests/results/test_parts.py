@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hyperscale.results.part import encoded, named
 from hyperscale.results.store import Store
 from hyperscale.storage.files import read
 from tests.results.places import download, parts
 from tests.results.rows import caps, sample_row
 
 
+@pytest.mark.parametrize("place", ["local", "memory", "s3"], indirect=True)
 def test_a_compacted_folder_read_plainly_is_right(store: Store, tmp_path: Path) -> None:
     for thread in range(5):
         store.append("samples", [sample_row("p", thread, 64), sample_row("q", thread, 64)])
@@ -142,29 +145,38 @@ def test_damage_inside_the_columns_is_noticed(local_store: Store) -> None:
         store.read("samples")
 
 
+def strange_part(folder: Path, first: int, last: int) -> Path:
+    """A whole part of a column that no table has."""
+    content = encoded(pa.table({"x": [1]}))
+    path = named(folder, first, last, content).path
+    path.write_bytes(content)
+    return path
+
+
 def test_parts_of_other_columns_and_strange_files_are_refused(local_store: Store) -> None:
     store = local_store
-    part = store.folder / "samples" / "part-00000001-00000001.parquet"
-    pd.DataFrame({"x": [1]}).to_parquet(part)
+    part = strange_part(store.folder / "samples", 1, 1)
     store.close()
     with Store(store.folder) as again, pytest.raises(ValueError, match="other columns"):
         again.read("samples")
-    part.rename(part.with_name("mine.parquet"))
-    with pytest.raises(ValueError, match=r"mine\.parquet is no part file"):
-        Store(store.folder)
+    for name in ("mine.parquet", "part-00000001-00000001.parquet"):
+        strange = part.rename(part.with_name(name))
+        with pytest.raises(ValueError, match=f"{name} is no part file"):
+            Store(store.folder)
+        strange.rename(part)
 
 
 def test_overlapping_parts_are_refused(local_store: Store) -> None:
     store = local_store
-    for name in ("part-00000001-00000003.parquet", "part-00000002-00000004.parquet"):
-        pd.DataFrame({"x": [1]}).to_parquet(store.folder / "samples" / name)
+    strange_part(store.folder / "samples", 1, 3)
+    strange_part(store.folder / "samples", 2, 4)
     store.close()
     with pytest.raises(ValueError, match="overlap"):
         Store(store.folder)
 
 
 def test_parts_of_one_range_stand_side_by_side_until_they_are_merged(local_store: Store) -> None:
-    """As a writer leaves them that had lost its lease: neither deletes the other's rows."""
+    """As a writer leaves them whose lock was forced away: neither deletes the other's rows."""
     store, folder = local_store, local_store.folder
     store.append("samples", [sample_row("p", 0), sample_row("p", 1, text="first67")])
     [mine] = parts(folder)

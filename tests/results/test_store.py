@@ -17,6 +17,7 @@ from tests.results.places import files, parts
 from tests.results.rows import caps, grade_row, sample_row
 
 
+@pytest.mark.parametrize("place", ["local", "memory", "s3"], indirect=True)
 def test_rows_come_back_as_they_were_given(store: Store) -> None:
     row = sample_row("p", 3, text="naïve ∑\n", permutation=[2, 0, 1, 3], cache_budget=128)
     store.append("samples", [row])
@@ -154,6 +155,7 @@ def test_tables_written_at_once(store: Store) -> None:
     assert files(store.folder) == ["frontiers.parquet"]
 
 
+@pytest.mark.parametrize("place", ["local", "memory", "s3"], indirect=True)
 def test_clear_leaves_an_empty_store(store: Store) -> None:
     row = sample_row()
     store.append("samples", [row])

@@ -23,8 +23,8 @@ from tests.processes import PROCESSES
 from tests.results.places import (
     Killed,
     abandon,
+    bury,
     download,
-    fast_leases,
     files,
     kill_at,
     new_place,
@@ -51,15 +51,11 @@ def expected(tmp_path: Path, task: Path) -> Path:
 
 
 @pytest.mark.parametrize("action", [grow, extend, shrink, describe])
-def test_every_change_before_which_a_writer_can_die(
-    url: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch,
-    action: Callable[[Store], None],
-) -> None:  # fmt: skip
+def test_every_change_before_which_a_writer_can_die(tmp_path: Path, action: Callable[[Store], None]) -> None:
     """As on a disk (test_kill.py): what was there before is there after, and the folder read plainly is right."""
-    fast_leases(monkeypatch, renew=1000, stale=1000, expiry=2000)
     order = ["problem_id", "thread"]
     for count in range(20):
-        folder = new_place(request.node.callspec.params["url"], tmp_path)
+        folder = new_place("memory", tmp_path)
         store = Store(folder)
         for thread in range(4):
             store.append("samples", [sample_row("p", thread, 64), sample_row("q", thread, 64)])
@@ -91,10 +87,10 @@ def test_every_change_before_which_a_writer_can_die(
     assert count >= 1
 
 
+@pytest.mark.parametrize("url", ["memory", "s3"], indirect=True)
 def test_force_killed_at_every_moment_loses_nothing(
-    url: Path, task: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    url: Path, task: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    fast_leases(monkeypatch, renew=1000, stale=1000, expiry=0)
     kind = request.node.callspec.params["url"]
     config = fake_config(url, task, grid=GRID)
     run_fake(config)
@@ -109,6 +105,7 @@ def test_force_killed_at_every_moment_loses_nothing(
                 survived = set_aside(folder) is not None
             except Killed:
                 survived = False
+        bury(folder)
         backups = [folder.with_name(f"{folder.name}.bak-{number}") for number in (1, 2)]
         found = stored(backups[0])
         assert "manifest.json" not in found or found == old, "a backup with a manifest is whole"
@@ -124,42 +121,8 @@ def test_force_killed_at_every_moment_loses_nothing(
     assert survived
 
 
-def test_an_older_folder_is_migrated_behind_a_url_killed_at_every_moment(
-    url: Path, task: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from tests.faults.test_migrate import as_version, assert_migrated
-
-    kind = request.node.callspec.params["url"]
-    fast_leases(monkeypatch, renew=1000, stale=1000, expiry=2000)
-    monkeypatch.setattr("hyperscale.results.parts._MERGED_BYTES", 1)
-    run_fake(fake_config(tmp_path / "current" / "out", task, grid=((1, 16),)))
-    download(tmp_path / "current" / "out", tmp_path / "old")
-    as_version(4, tmp_path / "old")
-    for count in range(0, 60, STRIDE[kind]):
-        folder = new_place(kind, tmp_path)
-        for name, content in stored(tmp_path / "old").items():
-            remote.put(folder / name, content)
-        with pytest.MonkeyPatch.context() as patched:
-            kill_at(patched, folder, count)
-            try:
-                Store(folder, Silent().say).close()
-                survived = True
-            except Killed:
-                survived = False
-        for lock in remote.listed(folder / ".lock"):
-            remote.delete([lock])
-        Store(folder, Silent().say).close()
-        assert_migrated(download(folder, tmp_path / f"migrated-{count}"), tmp_path / "current", 4)
-        if survived:
-            break
-    assert survived
-
-
-def test_a_sweep_killed_at_any_change_goes_on(
-    url: Path, task: Path, tmp_path: Path, expected: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sweep_killed_at_any_change_goes_on(url: Path, task: Path, tmp_path: Path, expected: Path) -> None:
     """The process dies at ever later changes of one folder, each time before the next one."""
-    fast_leases(monkeypatch, renew=1000, stale=1000, expiry=2000)
     log, config = tmp_path / "log", fake_config(url, task)
     survived = False
     for count in [*range(4, 40, 3), 10_000]:
@@ -172,8 +135,7 @@ def test_a_sweep_killed_at_any_change_goes_on(
             except Killed:
                 survived = False
         assert len(remote.walked(url / "samples")) >= min(1, before)
-        for lock in remote.listed(url / ".lock"):
-            remote.delete([lock])
+        bury(url)
         if survived:
             break
     assert survived

@@ -101,20 +101,20 @@ def test_the_rows_hold_what_the_mask_shows(evicting: Model, settings: DMSSetting
     lag = RelaxedAttention(gates, Layout.of(padded([[0]])), None, 0.1).lag
     decided = list(seen)
     backend = new_backend(evicting, "dms", settings)
-    slot = backend.rows.open()
-    backend.begin(slot, 0)
+    seq = backend.table.open()
+    backend.begin(seq, 0)
     evicted = 0
     for t in range(len(TOKENS)):
         with torch.inference_mode():
             evicting.decoder.hidden(
                 TOKENS[t : t + 1],
                 torch.tensor([t]),
-                lambda layer, *x: backend.decode(layer, np.array([slot]), *x),
+                lambda layer, *x: backend.decode(layer, np.array([seq]), *x),
                 True,
             )
         for layer, (k_nkd, logits_nk) in enumerate(decided):
             for head in range(evicting.spec.kv_heads):
-                held, _ = backend.rows.gather(layer, slot, head)
+                held, _ = backend.table.gather(layer, seq, head)
                 found = torch.cdist(held, k_nkd[: t + 1, head]).argmin(-1).tolist()
                 shown = {
                     s

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from hyperscale.config import SweepConfig
+from hyperscale.plan.resolve import Plan, resolve
 from hyperscale.plan.runs import Run
 from hyperscale.sweep.manifest import Manifest, describe_task, opened
 from hyperscale.sweep.run import sweep
 from hyperscale.tasks.load import load_problems, load_task
 from hyperscale.tasks.task import Problem
-from tests.fakes import FakeEngine, FakeExecutor, Silent, fake_config, fake_plan, run_fake, write_task
+from tests.fakes import FakeEngine, FakeExecutor, Silent, fake_config, fake_plan, no_spec, run_fake, write_task
 from tests.test_config import make
 
 TASK = {"identity": {"prompt_sha": "a"}, "pools": {"64": 2}, "partial": False}
@@ -27,17 +27,18 @@ def _fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hyperscale.storage.files._sync", lambda path: None)
 
 
-def config(*backends: str, options: tuple[tuple[str, str, int], ...] = ()) -> SweepConfig:
-    return make(backends=backends, compression_ratios=(2,), backend_options=options)
+def plan(*backends: str, options: tuple[tuple[str, str, int], ...] = (), seed: int = 0) -> Plan:
+    config = make(backends=backends, compression_ratios=(2,), backend_options=options, seed=seed)
+    return resolve(config, no_spec)
 
 
 def first(*tasks: str) -> Manifest:
     """Manifest of a sweep of vanilla and TOVA with 2 sinks."""
-    return opened(None, config("vanilla", "tova", options=SINKS), dict.fromkeys(tasks, TASK), {}, ())
+    return opened(None, plan("vanilla", "tova", options=SINKS), dict.fromkeys(tasks, TASK), {}, ())
 
 
 def test_a_setting_that_no_sample_was_drawn_with_can_be_corrected() -> None:
-    corrected = config("vanilla", "tova")
+    corrected = plan("vanilla", "tova")
     manifest = opened(first("toy"), corrected, {"toy": TASK}, {}, {("toy", "vanilla")})
     assert manifest["backends"] == {"vanilla": {}, "tova": {}}
     with pytest.raises(ValueError, match=r"backends\.tova\.sink_tokens: 2 -> \(absent\)"):
@@ -46,14 +47,14 @@ def test_a_setting_that_no_sample_was_drawn_with_can_be_corrected() -> None:
 
 def test_a_task_that_has_no_sample_can_be_corrected() -> None:
     tasks = {"toy": TASK, "toy2": CHANGED}
-    both = config("vanilla", "tova", options=SINKS)
+    both = plan("vanilla", "tova", options=SINKS)
     assert opened(first("toy", "toy2"), both, tasks, {}, {("toy", "vanilla")})["tasks"] == tasks
     with pytest.raises(ValueError, match=r'tasks\.toy2\.prompt_sha: "a" -> "b"'):
         opened(first("toy", "toy2"), both, tasks, {}, {("toy", "vanilla"), ("toy2", "vanilla")})
 
 
 def test_what_has_samples_is_kept_and_what_has_none_is_forgotten() -> None:
-    manifest = opened(first("toy", "toy2"), config("h2o"), {"toy3": TASK}, {}, {("toy2", "tova")})
+    manifest = opened(first("toy", "toy2"), plan("h2o"), {"toy3": TASK}, {}, {("toy2", "tova")})
     assert manifest["tasks"].keys() == {"toy2", "toy3"}
     assert manifest["backends"] == {"tova": {"sink_tokens": 2}, "h2o": {}}
     assert len(manifest["sessions"]) == 2
@@ -61,14 +62,14 @@ def test_what_has_samples_is_kept_and_what_has_none_is_forgotten() -> None:
 
 @pytest.mark.parametrize("name", ["tova", "vanilla", "config", "tasks", "backends", "model"])
 def test_a_task_s_name_hides_no_difference(name: str) -> None:
-    same = config("vanilla", "tova", options=SINKS)
+    same = plan("vanilla", "tova", options=SINKS)
     sampled = {(name, "vanilla"), (name, "tova")}
     opened(first(name), same, {name: TASK}, {}, sampled)
     with pytest.raises(ValueError, match=rf"tasks\.{name}\.prompt_sha"):
         opened(first(name), same, {name: CHANGED}, {}, sampled)
     with pytest.raises(ValueError, match=r"backends\.tova\.sink_tokens"):
-        opened(first(name), config("vanilla", "tova"), {name: TASK}, {}, sampled)
-    seeded = same.model_copy(update={"seed": 1})
+        opened(first(name), plan("vanilla", "tova"), {name: TASK}, {}, sampled)
+    seeded = plan("vanilla", "tova", options=SINKS, seed=1)
     with pytest.raises(ValueError, match=r"config\.seed: 0 -> 1"):
         opened(first(name), seeded, {name: TASK}, {}, sampled)
 

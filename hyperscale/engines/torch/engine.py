@@ -52,7 +52,8 @@ class TorchEngine:
     ) -> None:  # fmt: skip
         """Allocate the cache for jobs whose caps are at most `length_cap`.
 
-        `memory_budget` is in bytes of KV cache (default: free memory); `settings` are the policy's (None: its defaults), `cache_budget` is B in tokens a row where it has one.
+        `memory_budget` is in bytes of KV cache (default: free memory); `settings` are the policy's (default: its own);
+        `cache_budget` is B in tokens a row, for a policy that has one.
 
         Raises ValueError if the budget does not hold one thread, or the model does not reach `length_cap`.
         """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel
 
-from hyperscale.tasks.data import Source
+from hyperscale.tasks.data import Dataset
 
 if TYPE_CHECKING:
     from hyperscale.tasks.task import Task
@@ -38,7 +38,7 @@ class Adapter(ABC):
 
     @classmethod
     @abstractmethod
-    def read(cls, task: Task, options: Any, data: Path | None) -> Source:
+    def read(cls, task: Task, options: Any, data: Path | None) -> Dataset:
         """The rows that the options choose. Their revision is the same for all options; ValueError if there are none.
 
         `options` is an `Options`, `data` the folder of --data.

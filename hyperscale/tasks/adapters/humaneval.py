@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from hyperscale.grading.code.gold import Check
 from hyperscale.tasks.adapters.base import Adapter, Question
-from hyperscale.tasks.data import Source, read_rows
+from hyperscale.tasks.data import Dataset, read_rows
 
 if TYPE_CHECKING:
     from hyperscale.tasks.task import Task
@@ -26,7 +26,7 @@ class HumanEval(Adapter):
     Options = HumanEvalOptions
 
     @classmethod
-    def read(cls, task: Task, options: HumanEvalOptions, data: Path | None) -> Source:
+    def read(cls, task: Task, options: HumanEvalOptions, data: Path | None) -> Dataset:
         """All rows."""
         return read_rows(task, data)
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from hyperscale.grading.code.gold import Cases
 from hyperscale.tasks.adapters.base import Adapter, Question
-from hyperscale.tasks.data import Source
+from hyperscale.tasks.data import Dataset
 
 if TYPE_CHECKING:
     from hyperscale.tasks.task import Task
@@ -74,7 +74,7 @@ class LiveCodeBench(Adapter):
     Options = LiveCodeBenchOptions
 
     @classmethod
-    def read(cls, task: Task, options: LiveCodeBenchOptions, data: Path | None) -> Source:
+    def read(cls, task: Task, options: LiveCodeBenchOptions, data: Path | None) -> Dataset:
         """Rows of the release between the dates, in the dataset's order."""
         paths, revision = _on_hub(task, options) if data is None else _in_folder(task, options, data)
         rows = [row for path in paths for row in _rows(path, options)]
@@ -82,7 +82,7 @@ class LiveCodeBench(Adapter):
             raise ValueError(
                 f"{paths[0].parent}: no problem of {options.release} between {options.start} and {options.end}"
             )
-        return Source(str(paths[0].parent), rows, revision)
+        return Dataset(str(paths[0].parent), rows, revision)
 
     @classmethod
     def question(cls, row: Mapping[str, Any], index: int, source: str, options: LiveCodeBenchOptions) -> Question:

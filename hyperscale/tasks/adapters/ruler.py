@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, Field
 
 from hyperscale.tasks.adapters.base import Adapter, Question
-from hyperscale.tasks.data import Source
+from hyperscale.tasks.data import Dataset
 
 if TYPE_CHECKING:
     from hyperscale.tasks.task import Task
@@ -57,12 +57,12 @@ class Ruler(Adapter):
     generates = True
 
     @classmethod
-    def read(cls, task: Task, options: Any, data: Path | None) -> Source:
+    def read(cls, task: Task, options: Any, data: Path | None) -> Dataset:
         """A row for each problem, those of one index side by side: --limit keeps all lengths alike."""
         rows: list[Mapping[str, Any]] = [
             {"length": length, "index": index} for index in range(options.problems) for length in options.lengths
         ]
-        return Source(f"adapter {task.adapter}", rows, cls.revision())
+        return Dataset(f"adapter {task.adapter}", rows, cls.revision())
 
     @classmethod
     def revision(cls) -> str:

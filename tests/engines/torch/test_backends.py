@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -25,11 +27,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return with_eos(load_model(str(folder), dtype="float32", device="cpu"), frozenset(range(2, 6)))
 
 
-def engine(model: Model, name: str, budget: int = BUDGET, **options) -> TorchEngine:
+def engine(
+    model: Model, name: str, budget: int = BUDGET, settings: dict[str, Any] | None = None, **options
+) -> TorchEngine:
     """Its budget binds: prompts have up to 50 tokens, chains 90."""
     bound = {"cache_budget": budget} if backend_class(name).knows_length else {}
     options = {"sampling": SAMPLING, "length_cap": CAP, "max_batch": 8, "memory_budget": 2**26, **bound, **options}
-    return TorchEngine(model, backend=name, **options)
+    policy = backend_class(name)
+    return TorchEngine(model, policy=policy, settings=policy.Settings(**(settings or {})), **options)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +112,7 @@ def test_a_small_memory_budget_never_runs_dry(model, chains, name, share):
 
 def test_a_protected_prompt_that_does_not_fit_is_refused(model):
     for name in ("tova", "h2o", "random"):
-        ours = engine(model, name, options={"protect_prompt": True})
+        ours = engine(model, name, settings={"protect_prompt": True})
         with pytest.raises(ValueError, match=r"protect_prompt: a prompt of (16|31) tokens"):
             list(ours.generate(jobs()))
         assert ours.blocks_in_use == 0

@@ -46,7 +46,12 @@ def keeping(gated, monkeypatch) -> None:
 
 def engine(backend: str, model: Model, memory_budget: int) -> TorchEngine:
     return TorchEngine(
-        model, backend=backend, sampling=SAMPLING, length_cap=CAP, max_batch=64, memory_budget=memory_budget
+        model,
+        policy=backend_class(backend),
+        sampling=SAMPLING,
+        length_cap=CAP,
+        max_batch=64,
+        memory_budget=memory_budget,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from hyperscale.tasks.adapters import ADAPTERS, Adapter, Question
-from hyperscale.tasks.data import Source, read_rows
+from hyperscale.tasks.data import Dataset, read_rows
 from hyperscale.tasks.task import Task
 
 
@@ -23,7 +23,7 @@ class Counting(Adapter):
         until: int | None = None
 
     @classmethod
-    def read(cls, task: Task, options: Any, data: Path | None) -> Source:
+    def read(cls, task: Task, options: Any, data: Path | None) -> Dataset:
         source = read_rows(task, data)
         return source._replace(rows=[row for row in source.rows if row["n"] >= options.first])
 
@@ -40,8 +40,8 @@ class Making(Counting):
     generates = True
 
     @classmethod
-    def read(cls, task: Task, options: Any, data: Path | None) -> Source:
-        return Source("making", [{"n": n} for n in range(options.first, 5)], "sha256:fixed")
+    def read(cls, task: Task, options: Any, data: Path | None) -> Dataset:
+        return Dataset("making", [{"n": n} for n in range(options.first, 5)], "sha256:fixed")
 
 
 def register(monkeypatch: pytest.MonkeyPatch) -> None:

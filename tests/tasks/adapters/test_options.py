@@ -9,7 +9,7 @@ import pytest
 
 from hyperscale.cli.main import run
 from hyperscale.cli.show_plan import count_problems
-from hyperscale.plan.problems import load_sources
+from hyperscale.plan.problems import load_tasks
 from hyperscale.sweep.manifest import describe_task
 from hyperscale.tasks.load import load_problems, load_task
 from hyperscale.tasks.options import make_options, parse_task_options, shown
@@ -121,7 +121,7 @@ def test_options_without_an_adapter_and_choices_with_one_are_refused(tmp_path: P
 )
 def test_a_sweep_and_a_plan_refuse_an_option_that_is_wrong(tmp_path: Path, text: str, message: str) -> None:
     config = make(tasks=(str(counting.write(tmp_path)), "arithmetic"), task_options=parse_task_options([text]))
-    for use in (load_sources, count_problems):
+    for use in (load_tasks, count_problems):
         with pytest.raises(ValueError) as error:
             use(config)
         assert str(error.value) == f"--task-option {message}"
@@ -129,7 +129,7 @@ def test_a_sweep_and_a_plan_refuse_an_option_that_is_wrong(tmp_path: Path, text:
 
 def test_a_task_without_options_names_itself(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--task-option first: arithmetic, trace has no options"):
-        load_sources(make(tasks=("arithmetic", "trace"), task_options=(("", "first", "1"),)))
+        load_tasks(make(tasks=("arithmetic", "trace"), task_options=(("", "first", "1"),)))
 
 
 def test_a_plan_counts_what_options_leave(tmp_path: Path) -> None:

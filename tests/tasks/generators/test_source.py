@@ -8,7 +8,7 @@ import pytest
 
 from hyperscale.cli.show_plan import count_problems
 from hyperscale.grading import gold_normal
-from hyperscale.plan.problems import load_sources
+from hyperscale.plan.problems import load_tasks
 from hyperscale.tasks.generators import GENERATORS, puzzle
 from hyperscale.tasks.load import load_problems, load_task
 from tests.test_config import make
@@ -43,7 +43,7 @@ def test_problems_can_be_chosen_and_limited() -> None:
 
 def test_a_sweep_takes_both_and_a_plan_counts_them() -> None:
     config = make(tasks=("countdown", "trace"), limit=3)
-    assert [len(source.loaded.problems) for source in load_sources(config)] == [3, 3]
+    assert [len(loaded.problems.problems) for loaded in load_tasks(config)] == [3, 3]
     assert count_problems(config) == {"countdown": 3, "trace": 3}
     assert count_problems(make(tasks=("countdown", "trace"))) == {"countdown": 200, "trace": 200}
 
