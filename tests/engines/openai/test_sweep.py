@@ -16,7 +16,7 @@ import pytest
 
 from hyperscale.cli.main import run
 from hyperscale.model.load import load_text
-from tests.engines.openai.client import hasty, no_threads_left
+from tests.engines.openai.client import clean_environment, no_threads_left
 from tests.engines.openai.server import FakeServer
 from tests.folders import rows, table
 from tests.sums import write_sums
@@ -38,7 +38,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(model: Path) -> Iterator[FakeServer]:
-    with hasty() as patch, FakeServer(load_text(str(model)).tokenizer, key=KEY) as started:
+    with clean_environment() as patch, FakeServer(load_text(str(model)).tokenizer, key=KEY) as started:
         patch.setenv("OPENAI_API_KEY", KEY)
         yield started
 
