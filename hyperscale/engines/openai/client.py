@@ -63,7 +63,7 @@ class Client(httpx.AsyncClient):
                     if sse.event == "error":
                         raise ServerError.of_event(event)
                     take(event)
-                    stream.allow(self._timing.silence)
+                    stream.silence = self._timing.silence
 
     @asynccontextmanager
     async def _exchange(
@@ -84,23 +84,21 @@ class Client(httpx.AsyncClient):
 
 
 class _Stream(httpx.AsyncByteStream):
-    """The bytes of a response; each chunk, a keep-alive comment too, moves the request's deadline."""
+    """The bytes of a response, at most `silence` seconds apart; keep-alive comments count."""
 
     def __init__(self, response: httpx.Response, limit: anyio.CancelScope, silence: float) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        self._bytes, self._limit = response.stream, limit
-        self.allow(silence)
-
-    def allow(self, silence: float) -> None:
-        """Wait at most so many seconds for the next chunk."""
-        self.silence = silence
-        self._limit.deadline = anyio.current_time() + silence
+        self._bytes, self._limit, self.silence = response.stream, limit, silence
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        self._wait()
         async for chunk in self._bytes:
-            self.allow(self.silence)
             # llama.cpp until 2025: a field of its own, which no parser of server-sent events knows.
             yield b"event: error\ndata:" + chunk[6:] if chunk.startswith(b"error:") else chunk
+            self._wait()
+
+    def _wait(self) -> None:
+        self._limit.deadline = anyio.current_time() + self.silence
 
     async def aclose(self) -> None:
         await self._bytes.aclose()

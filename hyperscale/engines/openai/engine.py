@@ -47,7 +47,7 @@ class OpenaiEngine:
             try:
                 self._served, self._protocol, self._ability = portal.call(self._probe)
             except ServerError as error:
-                raise error.explained(self._url, keyed=self._key is not None) from None
+                raise error.explained(self._url, self._key) from None
 
     @staticmethod
     def check(config: SweepConfig) -> None:
@@ -145,9 +145,7 @@ class OpenaiEngine:
         except ServerDown:
             raise
         except (ServerError, ValueError) as error:
-            reason = (
-                error.explained(self._url, keyed=self._key is not None) if isinstance(error, ServerError) else error
-            )
+            reason = error.explained(self._url, self._key) if isinstance(error, ServerError) else error
             raise ValueError(f"{job.task} {job.problem_id}, L = {cap} tokens: {reason}") from None
         spec = self._text.spec
         counts = from_lengths(prompt, len(drawn.tokens), spec.layers * spec.kv_heads)

@@ -63,11 +63,11 @@ class ServerError(Exception):
         """Whether the same request may succeed later."""
         return self.status is None or self.status in _BUSY or self.status >= 500
 
-    def explained(self, url: str, *, keyed: bool) -> ValueError:
+    def explained(self, url: str, key: str | None) -> ValueError:
         """Tell the user what a permanent refusal means. At 401 and 403 the server's own words may hold the key."""
         words = str(self)
         if self.status in (401, 403):
-            fault = "the key in OPENAI_API_KEY is refused" if keyed else "it wants a key: set OPENAI_API_KEY"
+            fault = "the key in OPENAI_API_KEY is refused" if key else "it wants a key: set OPENAI_API_KEY"
             words = f"{self.status}, {fault}"
         elif self.status is not None and 300 <= self.status < 400:
             words = f"the server {self.words}: give the place that it names as --base-url"

@@ -73,7 +73,7 @@ def _check_context(card: dict[str, Any], asked: int, name: str) -> None:
     context = next((length for length in told if isinstance(length, int) and length > 0), None)
     reserved = _RESERVED.get(owner, 0)
     if context is not None and context < asked + reserved:
-        unused = f", of which {owner} leaves {reserved} unused" if reserved else ""
+        unused = f" ({owner} leaves {reserved} of them unused)" if reserved else ""
         raise ValueError(
             f"L = {format_tokens(asked)} is beyond the {context:,} tokens of context of {name}{unused}: start it with "
             f"{asked + reserved} or more, or lower --lengths or --budget"

@@ -34,8 +34,8 @@ def request_seed(seed: int, task: str, problem_id: str, thread: int) -> int:
 def optional_fields(sampling: Sampling, eos_ids: Collection[int]) -> dict[str, Any]:
     """Fields beyond the core of OpenAI's protocol, each known to some servers and refused by others.
 
-    What is off is sent too: without it vLLM and SGLang sample by the model's generation_config.json (Qwen3's has top_k
-    20), and llama.cpp by its own defaults (top_k 40, min_p 0.05).
+    Options that are off are sent too: without them vLLM and SGLang sample by the model's generation_config.json
+    (Qwen3's has top_k 20), and llama.cpp by its own defaults (top_k 40, min_p 0.05).
     """
     return {
         "stream": True,
@@ -67,7 +67,7 @@ def other_prompt(counted: int, sent: int) -> str:
 
 @dataclass(frozen=True)
 class Ability:
-    """What the probe found the server to take."""
+    """Fields and forms that the server was found to take."""
 
     fields: frozenset[str]
     """Subset of `optional_fields`."""

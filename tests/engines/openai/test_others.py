@@ -88,7 +88,7 @@ def test_sglang_leaves_two_tokens_of_its_context_unused(server, text):
     server.owner, server.context = "sglang", LONGEST + 1
     with pytest.raises(
         ValueError,
-        match=r"L = 64 is beyond the 65 tokens of context of served at .*, of which sglang leaves 2 unused: .* with 66",
+        match=r"L = 64 is beyond the 65 tokens of context of served .* \(sglang leaves 2 of them unused\): .* with 66",
     ):
         engine_of(server, text)
     server.context = LONGEST + 2
