@@ -145,3 +145,11 @@ def test_ones_own_last_word_is_no_sign_of_others():
 
     with pytest.raises(ValueError, match=f"failed {ATTEMPTS} times"):
         call(retries, attempt)
+
+
+def test_a_result_ends_an_outage():
+    clock = Clock()
+    retries = clock.retries()
+    for began in (0.0, 1000.0):
+        clock.now = began
+        assert call(retries, outage(clock, 1)) == "there"
