@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from hyperscale.model.load import Text, load_text
-from tests.engines.openai.client import hasty
+from tests.engines.openai.client import clean_environment
 from tests.engines.openai.server import FakeServer
 from tests.tiny_models import write_tiny_model
 
@@ -19,5 +19,5 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Text:
 
 @pytest.fixture
 def server(text: Text) -> Iterator[FakeServer]:
-    with hasty(), FakeServer(text.tokenizer) as started:
+    with clean_environment(), FakeServer(text.tokenizer) as started:
         yield started

@@ -1,28 +1,30 @@
 """`--engine openai`: chains from a server that speaks OpenAI's protocol, such as vLLM's, SGLang's or llama.cpp's.
 
-A request a thread, of the very prompt tokens that the torch engine would prefill. The server's cache cannot be looked
-into: reads and peaks come from lengths, by the meter's own formula.
+A request a thread, of the very prompt tokens that the torch engine would prefill. The server's cache is hidden: reads
+and peaks follow from lengths, by the meter's own formula.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import anyio
 import numpy as np
+from anyio.from_thread import start_blocking_portal
 
 from hyperscale.config import SweepConfig
 from hyperscale.engines.base import Chain, Job
-from hyperscale.engines.openai.crew import Crew
-from hyperscale.engines.openai.http import Event, Server, ServerError
-from hyperscale.engines.openai.patience import GivenUp, Patience, explained
-from hyperscale.engines.openai.probe import Probe, find_served
-from hyperscale.engines.openai.protocol import Answer, Drawn, Protocol, request_seed
+from hyperscale.engines.openai.client import Client, Event
+from hyperscale.engines.openai.errors import ServerError
+from hyperscale.engines.openai.probe import Probe, Served, find_served
+from hyperscale.engines.openai.protocol import Ability, Answer, Drawn, Protocol, request_seed
+from hyperscale.engines.openai.retry import Retries, ServerDown
 from hyperscale.engines.openai.shares import Share, Shares
+from hyperscale.engines.openai.timing import DEFAULT, Timing
 from hyperscale.kvcache.meter import from_lengths
 from hyperscale.kvcache.shape import CacheShape
 
@@ -30,51 +32,26 @@ if TYPE_CHECKING:
     from hyperscale.model.load import Text
 
 KEY_VARIABLE = "OPENAI_API_KEY"
-
-START_PATIENCE = 10.0
-"""Seconds that a server gets to answer before the first chain: then its user still looks on."""
-START_SILENCE = 600.0
-"""Seconds that it gets, once it has been reached, for each tiny request: chains of others may be before it."""
-
-
-class _Asked(NamedTuple):
-    job: Job
-    thread: int
-
-
-@dataclass(frozen=True)
-class _Line:
-    """What the requests of one `generate` share."""
-
-    server: Server
-    patience: Patience
-    shares: Shares
-
-    def cut(self) -> None:
-        """End every request, and wake those that wait for their next attempt."""
-        self.patience.stop.set()
-        self.server.close()
+_THREAD = "openai-requests"
+"""Name of the thread with the event loop, which lives as long as a probe or a `generate`."""
 
 
 class OpenaiEngine:
-    """One server's model. ValueError where the server is not there, or not what the sweep needs."""
+    """One server's model. ValueError where the server is down, or does not take what the sweep needs."""
 
-    def __init__(self, config: SweepConfig, text: Text) -> None:
+    def __init__(self, config: SweepConfig, text: Text, timing: Timing = DEFAULT) -> None:
         self.check(config)
-        self._config, self._text = config, text
-        self._url, self._key = str(config.base_url), _key()
-        with closing(Server(self._url, self._key, silence=START_SILENCE)) as server:
-            patience = Patience(server.url, START_PATIENCE)
+        self._config, self._text, self._timing = config, text, timing
+        self._url, self._key = str(config.base_url).rstrip("/"), _key()
+        with start_blocking_portal(name=_THREAD) as portal:
             try:
-                self._served = find_served(server, patience, config)
-                self._protocol = Protocol(self._served.name, config.sampling(), text.eos_ids, text.tokenizer)
-                self._ability = Probe(server, patience, self._protocol).ability()
+                self._served, self._protocol, self._ability = portal.call(self._probe)
             except ServerError as error:
-                raise self._refused(error) from None
+                raise error.explained(self._url, self._key) from None
 
     @staticmethod
     def check(config: SweepConfig) -> None:
-        """ValueError if the base URL is none, or would show a secret wherever it is named."""
+        """ValueError if the base URL is not one, or would show a secret wherever it is named."""
         url = str(config.base_url)
         try:
             at = urlsplit(url)
@@ -91,7 +68,7 @@ class OpenaiEngine:
         _key()
 
     def identity(self) -> dict[str, Any]:
-        """The server's name of the model and of its weights; which numbers it computes in it does not tell."""
+        """The server's name of the model and of its weights; their dtype on the server is unknown."""
         return {**self._served.identity(), "resolved_dtype": "server", "gates": None}
 
     @property
@@ -107,45 +84,68 @@ class OpenaiEngine:
 
     @property
     def ceiling(self) -> None:
-        """Nobody says what the server runs on."""
+        """The server's devices are unknown."""
         return None
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Chain]:
-        """Every thread of every job once, as the server finishes them; requests in flight are dropped at the end."""
-        asked = [_Asked(job, thread) for job in jobs for thread in job.length_caps]
-        line = _Line(Server(self._url, self._key), Patience(self._url.rstrip("/")), Shares())
-        with Crew(lambda one: self._chain(one, line), asked, self._config.request_concurrency, line.cut) as crew:
-            yield from crew
+        """Yield every thread of every job once, as the server finishes them; cancel the other requests when closed."""
+        asked = [(job, thread) for job in jobs for thread in job.length_caps]
+        chains: SimpleQueue[Chain | None] = SimpleQueue()
+        with start_blocking_portal(name=_THREAD) as portal:
+            done = portal.start_task_soon(self._request_all, asked, chains.put)
+            done.add_done_callback(lambda _: chains.put(None))
+            yield from iter(chains.get, None)
+            done.result()
 
-    def _refused(self, error: ServerError) -> ValueError:
-        return explained(error, self._url.rstrip("/"), keyed=self._key is not None)
+    async def _probe(self) -> tuple[Served, Protocol, Ability]:
+        timing = self._timing.of_probe()
+        async with Client(self._url, self._key, timing) as client:
+            retries = Retries(self._url, timing)
+            served = await find_served(client, retries, self._config)
+            protocol = Protocol(served.name, self._config.sampling(), self._text.eos_ids, self._text.tokenizer)
+            return served, protocol, await Probe(client, retries, protocol).ability()
 
-    def _chain(self, asked: _Asked, line: _Line) -> Chain:
-        """One thread's chain, asked for until it is there. ValueError where that is hopeless."""
-        job, thread = asked
+    async def _request_all(self, asked: list[tuple[Job, int]], put: Callable[[Chain], None]) -> None:
+        """Hand every chain to `put`, `request_concurrency` requests at a time. The first error cancels the others."""
+        waiting, retries, shares = iter(asked), Retries(self._url, self._timing), Shares()
+
+        async def worker() -> None:
+            for job, thread in waiting:
+                put(await self._chain(job, thread, client, retries, shares))
+
+        async with Client(self._url, self._key, self._timing) as client:
+            try:
+                async with anyio.create_task_group() as group:
+                    for _ in range(min(self._config.request_concurrency, len(asked))):
+                        group.start_soon(worker)
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from None
+
+    async def _chain(self, job: Job, thread: int, client: Client, retries: Retries, shares: Shares) -> Chain:
+        """Request one thread's chain until it is whole. ValueError where that is hopeless."""
         prompt, cap = len(job.prompt_tokens), job.length_caps[thread]
         seed = request_seed(self._config.seed, job.task, job.problem_id, thread)
         body = self._protocol.body(self._ability, job.prompt_tokens, cap - prompt, seed)
         share = Share()
 
-        def attempt() -> Drawn:
+        async def attempt() -> Drawn:
             answer = Answer()
 
             def take(event: Event) -> None:
-                line.patience.alive()
+                retries.event()
                 answer.take(event)
 
-            with line.shares.attempt(share):
-                line.server.post("completions", body, take, line.patience.accepted)
+            with shares.attempt(share):
+                await client.complete(body, take, retries.accepted)
             self._protocol.check_prompt(answer, self._ability, job.prompt_tokens)
             return self._protocol.tokens_of(answer, cap - prompt)
 
         try:
-            drawn = line.patience.retry(attempt, seed)
-        except GivenUp:
+            drawn = await retries.call(attempt, seed)
+        except ServerDown:
             raise
         except (ServerError, ValueError) as error:
-            reason = self._refused(error) if isinstance(error, ServerError) else error
+            reason = error.explained(self._url, self._key) if isinstance(error, ServerError) else error
             raise ValueError(f"{job.task} {job.problem_id}, L = {cap} tokens: {reason}") from None
         spec = self._text.spec
         counts = from_lengths(prompt, len(drawn.tokens), spec.layers * spec.kv_heads)

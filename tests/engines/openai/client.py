@@ -5,30 +5,33 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.engines.base import Chain, Job
-from hyperscale.engines.openai import patience as openai_patience
 from hyperscale.engines.openai.engine import OpenaiEngine
+from hyperscale.engines.openai.protocol import request_seed
+from hyperscale.engines.openai.timing import Timing
+from hyperscale.model.load import Text
 from tests.engines.openai.server import FakeServer
 
 LONGEST = 64
 PROMPTS = [tuple(range(3, 3 + length)) for length in (1, 15, 16, 17)]
 JOBS = [Job("t", f"p{i}", prompt, {0: LONGEST, 1: 40, 5: len(prompt) + 2}) for i, prompt in enumerate(PROMPTS)]
 THREADS = 12
+QUICK = Timing(first_wait=0.01, longest_wait=0.1)
 
 
 @contextmanager
-def hasty() -> Iterator[pytest.MonkeyPatch]:
-    """Short waits between attempts, and no key or proxy of whoever runs the tests."""
+def clean_environment() -> Iterator[pytest.MonkeyPatch]:
+    """Hide the key and the proxies of the environment that the tests run in."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(openai_patience, "_FIRST_WAIT", 0.01)
-        patch.setattr(openai_patience, "_LONGEST_WAIT", 0.1)
-        for name in ("OPENAI_API_KEY", "http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        for name in ("OPENAI_API_KEY", "http_proxy", "all_proxy", "no_proxy"):
             patch.delenv(name, raising=False)
+            patch.delenv(name.upper(), raising=False)
         yield patch
 
 
@@ -38,6 +41,10 @@ def config_for(server: FakeServer, **fields: Any) -> SweepConfig:
         "temperature": 1.0, "top_p": 1.0, "seed": 7, "output_dir": "out",
     }  # fmt: skip
     return make_config(**known | fields)
+
+
+def engine_of(server: FakeServer, text: Text, timing: Timing = QUICK, **fields: Any) -> OpenaiEngine:
+    return OpenaiEngine(config_for(server, **fields), text, timing)
 
 
 def chains_of(engine: OpenaiEngine, jobs: list[Job] = JOBS) -> dict[tuple[str, int], Chain]:
@@ -60,6 +67,15 @@ def expected(server: FakeServer) -> dict[tuple[str, int], list[int]]:
     }
 
 
+def talkative(server: FakeServer) -> Job:
+    """A job of one thread, whose chain is long."""
+    return next(
+        replace(job, length_caps={0: LONGEST})
+        for job in JOBS
+        if len(server.whole(job.prompt_tokens, request_seed(7, "t", job.problem_id, 0))) > 40
+    )
+
+
 def no_threads_left() -> bool:
-    """Whether every thread of the engine's has ended."""
-    return not any(thread.name.startswith("request-") for thread in threading.enumerate())
+    """Whether the thread of the engine's event loop has ended."""
+    return not any(thread.name.startswith("openai-") for thread in threading.enumerate())

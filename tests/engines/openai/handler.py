@@ -105,6 +105,8 @@ class Handler(BaseHTTPRequestHandler):
             return None
         if fault == "told":
             return self._json({"error": {"message": "engine died"}})
+        if self.server_.raw is not None:
+            return self._send_raw(*self.server_.raw)
         tokens = self.server_.says(body)
         if fault == "word":
             tokens = tokens[: len(tokens) // 2 + 1]
@@ -144,14 +146,23 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(200, json.dumps(answer)[:-20].encode(), {})
         return self._json(answer)
 
-    def _stream(self, body: dict[str, Any], tokens: list[int], reason: str, fault: str | None) -> None:
+    def _begin_stream(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+
+    def _send_raw(self, data: bytes, apart: int) -> None:
+        self._begin_stream()
+        for at in range(0, len(data), apart):
+            self._chunk(data[at : at + apart])
+        self._chunk(b"")
+
+    def _stream(self, body: dict[str, Any], tokens: list[int], reason: str, fault: str | None) -> None:
+        self._begin_stream()
         self._chunk(b": a comment, as llama.cpp sends to keep connections open\n\n")
         if fault == "late":
-            time.sleep(self.server_.late)
+            self._pause()
         step = 3
         for at in range(0, len(tokens), step):
             if self.server_.seconds_a_token:
@@ -160,19 +171,31 @@ class Handler(BaseHTTPRequestHandler):
             if fault == "drop" and (at or last):
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
-            if fault in ("error", "refusal") and (at or last):
-                self._event({"error": {"message": "engine died", "code": 500 if fault == "error" else 400}})
+            if fault in ("error", "refusal", "error field", "refusal field") and (at or last):
+                error = {"message": "engine died", "code": 500 if fault.startswith("error") else 400}
+                if fault.endswith("field"):  # So llama.cpp did.
+                    self._chunk(f"error: {json.dumps(error)}\n\n".encode())
+                else:
+                    self._event({"error": error})
                 break
             more = {"error": None} if fault == "null" else {}
             choice = self._choice(body, tokens[at : at + step], reason if last else None, fault)
             self._event({"choices": [choice], **more})
             if fault == "stuck" and not at:
-                time.sleep(self.server_.late)
+                self._pause()
         if body.get("stream_options", {}).get("include_usage"):
             self._event({"choices": [], "usage": self._usage(body, tokens, fault)})
         self._land()
         self._chunk(b"data: [DONE]\n\n")
         self._chunk(b"")
+
+    def _pause(self) -> None:
+        """Send no event for a while; with `pings`, keep-alive comments."""
+        fake, end = self.server_, time.monotonic() + self.server_.late
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, fake.pings or left))
+            if fake.pings:
+                self._chunk(b": ping\n\n")
 
     def _event(self, event: dict[str, Any]) -> None:
         # Split in the middle of a line: an event need not come in one piece.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -58,6 +59,10 @@ class FakeServer:
     seconds_a_token: float = 0.0
     late: float = 0.0
     """Seconds that an answer stops for, at the faults "late" and "stuck"."""
+    pings: float = 0.0
+    """Seconds between the comments that keep such a connection open; 0: none."""
+    raw: tuple[bytes, int] | None = None
+    """Instead of an answer of its model: a stream, and how many bytes of it go into a chunk."""
     fault: Callable[[int, dict[str, Any]], str | None] = lambda number, body: None
     """Of the n-th request for a chain: what goes wrong."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -71,8 +76,8 @@ class FakeServer:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _port: int = 0
 
-    def start(self) -> Self:
-        """Listen; again at the same port after a `stop`."""
+    def start(self, secure: ssl.SSLContext | None = None) -> Self:
+        """Listen, by https where `secure`; again at the same port after a `stop`."""
         fake: FakeServer = self
 
         class Bound(Handler):
@@ -87,6 +92,8 @@ class FakeServer:
 
         self._sockets: set[socket.socket] = set()
         self._http = Quiet(("127.0.0.1", self._port), Bound)
+        if secure is not None:
+            self._http.socket = secure.wrap_socket(self._http.socket, server_side=True)
         self._port = self._http.server_port
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()

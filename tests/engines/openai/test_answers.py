@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hyperscale.config import Sampling
-from hyperscale.engines.openai.http import ServerError
+from hyperscale.engines.openai.errors import ServerError
 from hyperscale.engines.openai.protocol import Answer, Protocol
 from tests.tiny_models import tiny_tokenizer
 
@@ -94,4 +94,4 @@ def test_other_forms(event):
 
 def test_a_prompt_as_text():
     prompt = TOKENIZER("<|im_start|>user\nthe€")["input_ids"]
-    assert PROTOCOL._as_text(prompt, adds_bos=False) == "<|im_start|>user\nthe€"
+    assert PROTOCOL.as_text(prompt) == "<|im_start|>user\nthe€"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from typing import Any
 
 import pytest
 
-from hyperscale.engines.base import Job
-from hyperscale.engines.openai.engine import OpenaiEngine
+from hyperscale.engines.base import Chain, Job
 from hyperscale.kvcache.block_pool import BLOCK_SIZE
 from tests.engines.openai.client import (
     JOBS,
@@ -17,7 +17,7 @@ from tests.engines.openai.client import (
     PROMPTS,
     THREADS,
     chains_of,
-    config_for,
+    engine_of,
     expected,
     tokens_of,
 )
@@ -29,7 +29,7 @@ def test_chains_are_what_the_server_drew_and_counts_are_vanillas(server, text, s
     server.shows_end = shows_end
     if not streams:
         server.fields = {"return_token_ids", "seed"}
-    engine = OpenaiEngine(config_for(server), text)
+    engine = engine_of(server, text)
     chains = chains_of(engine)
     assert tokens_of(chains) == expected(server)
     shape = engine.cache_shape
@@ -55,9 +55,9 @@ def test_chains_are_what_the_server_drew_and_counts_are_vanillas(server, text, s
 
 
 def test_what_is_asked_for(server, text):
-    OpenaiEngine(config_for(server, top_k=20, min_p=0.1, temperature=0.6, top_p=0.95), text)
+    engine_of(server, text, top_k=20, min_p=0.1, temperature=0.6, top_p=0.95)
     assert not server.bodies, "a probe was taken for a chain"
-    chains_of(OpenaiEngine(config_for(server, top_k=20, min_p=0.1, temperature=0.6, top_p=0.95), text))
+    chains_of(engine_of(server, text, top_k=20, min_p=0.1, temperature=0.6, top_p=0.95))
     assert {tuple(body["prompt"]) for body in server.bodies} == set(PROMPTS)
     for body in server.bodies:
         assert body["model"] == "served"
@@ -70,7 +70,7 @@ def test_what_is_asked_for(server, text):
     assert not any("Authorization" in header for header in server.headers)
     before = [(body["prompt"], body["max_tokens"], body["seed"]) for body in server.bodies]
     server.bodies.clear()
-    chains_of(OpenaiEngine(config_for(server, request_concurrency=1), text))
+    chains_of(engine_of(server, text, request_concurrency=1))
     again = [(body["prompt"], body["max_tokens"], body["seed"]) for body in server.bodies]
     assert sorted(before) == sorted(again)
     assert [tuple(prompt) for prompt, _, _ in again] == [job.prompt_tokens for job in JOBS for _ in range(3)]
@@ -79,7 +79,7 @@ def test_what_is_asked_for(server, text):
 
 def test_text_is_tokenized_again_where_there_are_no_ids(server, text, caplog):
     server.gives_ids = False
-    chains = chains_of(OpenaiEngine(config_for(server), text))
+    chains = chains_of(engine_of(server, text))
     assert "no token ids" in caplog.text
     cut = 0
     for (problem, thread), tokens in expected(server).items():
@@ -99,7 +99,7 @@ def test_text_is_tokenized_again_where_there_are_no_ids(server, text, caplog):
 def test_prompts_go_as_text_where_ids_are_refused(server, text, caplog):
     server.token_prompts = False
     prompt = tuple(text.tokenizer("<|im_start|>user\nthe a<|im_end|>\n", add_special_tokens=False)["input_ids"])
-    chains = chains_of(OpenaiEngine(config_for(server), text), [Job("t", "p", prompt, {0: LONGEST})])
+    chains = chains_of(engine_of(server, text), [Job("t", "p", prompt, {0: LONGEST})])
     (body,) = server.bodies
     assert body["prompt"] == "<|im_start|>user\nthe a<|im_end|>\n"
     assert chains["p", 0].tokens.tolist() == server.whole(prompt, body["seed"])[: LONGEST - len(prompt)]
@@ -112,7 +112,7 @@ def test_a_token_that_the_server_puts_first_is_not_sent_to_it(server, text):
     bos, tokenizer.bos_token = tokenizer.bos_token, "<|endoftext|>"
     try:
         prompt = (tokenizer.bos_token_id, 5, 6)
-        chains_of(OpenaiEngine(config_for(server), text), [Job("t", "p", prompt, {0: LONGEST})])
+        chains_of(engine_of(server, text), [Job("t", "p", prompt, {0: LONGEST})])
         assert server.prompt_of(server.bodies[0]) == list(prompt)
     finally:
         tokenizer.bos_token = bos
@@ -120,7 +120,7 @@ def test_a_token_that_the_server_puts_first_is_not_sent_to_it(server, text):
 
 def test_a_strict_server_gets_every_field_that_it_takes(server, text, caplog):
     server.fields = {"stream", "top_k", "return_token_ids"}
-    chains = chains_of(OpenaiEngine(config_for(server, temperature=0), text))
+    chains = chains_of(engine_of(server, text, temperature=0))
     assert len(chains) == 12
     for body in server.bodies:
         assert body.keys() - {"model", "prompt", "max_tokens", "temperature", "top_p"} == server.fields
@@ -130,21 +130,21 @@ def test_a_strict_server_gets_every_field_that_it_takes(server, text, caplog):
 @pytest.mark.parametrize("honoured", [True, False])
 def test_a_server_that_draws_anew_for_the_same_seed_is_told(server, text, caplog, honoured):
     server.honours_seeds = honoured
-    OpenaiEngine(config_for(server), text)
+    engine_of(server, text)
     assert ("another sample for the same seed" in caplog.text) != honoured
 
 
 def test_threads_that_would_be_copies_are_told(server, text, caplog):
     server.fields = {"return_token_ids", "stream"}
-    OpenaiEngine(config_for(server), text)
+    engine_of(server, text)
     assert "same sample for two seeds" in caplog.text
 
 
 def test_sampling_that_the_server_does_not_know_is_no_sampling(server, text):
     server.fields = {"min_p", "seed"}
-    OpenaiEngine(config_for(server, min_p=0.1), text)
+    engine_of(server, text, min_p=0.1)
     with pytest.raises(ValueError, match=r"--top-k: .* refuses top_k"):
-        OpenaiEngine(config_for(server, top_k=5), text)
+        engine_of(server, text, top_k=5)
 
 
 @pytest.mark.parametrize("concurrency", [1, 4, 50])
@@ -156,7 +156,7 @@ def test_so_many_requests_at_a_time(server, text, concurrency):
         meeting.wait()
 
     server.fault = meet
-    chains = chains_of(OpenaiEngine(config_for(server, request_concurrency=concurrency), text))
+    chains = chains_of(engine_of(server, text, request_concurrency=concurrency))
     assert server.most_at_once == side_by_side
     assert all(1 <= chain.batch_threads <= side_by_side + 1e-9 for chain in chains.values())
 
@@ -164,7 +164,7 @@ def test_so_many_requests_at_a_time(server, text, concurrency):
 def test_time_is_divided_among_those_in_flight(server, text):
     server.seconds_a_token = 0.003
     server.fault = lambda number, body: "drop" if number == 2 else None
-    engine = OpenaiEngine(config_for(server, request_concurrency=4), text)
+    engine = engine_of(server, text, request_concurrency=4)
     began = time.monotonic()
     chains = chains_of(engine)
     wall = time.monotonic() - began
@@ -172,3 +172,12 @@ def test_time_is_divided_among_those_in_flight(server, text):
     # Less what lies between requests: until the first is sent, and after the last came in.
     assert 0.7 * wall < total < wall
     assert all((chain.step_micros >= 0).all() for chain in chains.values())
+
+
+def test_where_an_event_loop_runs_already(server, text):
+    """As in a notebook."""
+
+    async def cell() -> dict[tuple[str, int], Chain]:
+        return chains_of(engine_of(server, text))
+
+    assert tokens_of(asyncio.run(cell())) == expected(server)

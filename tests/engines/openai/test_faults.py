@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
-from hyperscale.engines.base import Job
-from hyperscale.engines.openai import http as openai_http
-from hyperscale.engines.openai import patience as openai_patience
-from hyperscale.engines.openai.crew import Crew
-from hyperscale.engines.openai.engine import OpenaiEngine
-from hyperscale.engines.openai.protocol import request_seed
+from hyperscale.engines.base import Chain, Job
 from tests.engines.openai.client import (
     JOBS,
     LONGEST,
+    QUICK,
     chains_of,
-    config_for,
+    engine_of,
     expected,
     no_threads_left,
+    talkative,
     tokens_of,
 )
 
 
 @pytest.mark.parametrize(
-    "fault", ["429 0.05", "429", "408", "500", "503", "drop", "hang up", "error", "miscount", "abort"]
+    "fault", ["429 0.05", "429", "408", "500", "503", "drop", "hang up", "error", "error field", "miscount", "abort"]
 )
 def test_what_fails_is_asked_for_again(server, text, fault):
     server.fault = lambda number, body: fault if number in (0, 3, 5) else None
-    chains = chains_of(OpenaiEngine(config_for(server, request_concurrency=3), text))
+    chains = chains_of(engine_of(server, text, request_concurrency=3))
     assert tokens_of(chains) == expected(server)
     assert len(server.bodies) == 12 + 3
     assert no_threads_left()
@@ -42,13 +38,13 @@ def test_what_fails_is_asked_for_again(server, text, fault):
 def test_half_an_answer_is_no_answer(server, text):
     server.fields = {"return_token_ids", "seed"}
     server.fault = lambda number, body: "truncate" if number == 1 else None
-    chains = chains_of(OpenaiEngine(config_for(server), text))
+    chains = chains_of(engine_of(server, text))
     assert tokens_of(chains) == expected(server)
 
 
 def test_retry_after_is_kept_to(server, text):
     server.fault = lambda number, body: "429 0.4" if number == 0 else None
-    engine = OpenaiEngine(config_for(server), text)
+    engine = engine_of(server, text)
     began = time.monotonic()
     (chain,) = chains_of(engine, [Job("t", "p", (3,), {0: 30})]).values()
     assert time.monotonic() - began > 0.4
@@ -62,7 +58,7 @@ def test_retry_after_is_kept_to(server, text):
 @pytest.mark.parametrize(("fault", "words"), [("500 out of memory", "500 out of memory"), ("drop", "broke")])
 def test_a_request_that_always_fails_ends_the_sweep(server, text, fault, words):
     server.fault = lambda number, body: fault if body["max_tokens"] == LONGEST - 16 else None
-    generated = OpenaiEngine(config_for(server), text).generate(JOBS)
+    generated = engine_of(server, text).generate(JOBS)
     found: list[str] = []
     with pytest.raises(ValueError, match=rf"t p2, L = 64 tokens: .* failed 8 times, at last with: .*{words}"):
         found.extend(chain.problem_id for chain in generated)
@@ -73,33 +69,37 @@ def test_a_request_that_always_fails_ends_the_sweep(server, text, fault, words):
 def test_one_that_is_dropped_unanswered_says_nothing_of_the_request(server, text):
     """So a tunnel does whose other end is away: for longer than a request may fail."""
     server.fault = lambda number, body: "hang up" if number < 10 else None
-    chains_of(OpenaiEngine(config_for(server), text), [Job("t", "p", (3,), {0: 30})])
-    assert len(server.bodies) == 11 > openai_patience.ATTEMPTS
+    chains_of(engine_of(server, text), [Job("t", "p", (3,), {0: 30})])
+    assert len(server.bodies) == 11 > QUICK.attempts
 
 
-def test_what_is_finished_comes_before_an_error():
-    order = [threading.Event() for _ in range(4)]
+def test_what_is_finished_comes_before_an_error(server, text):
+    """Three requests: one is finished before another is refused, the third is cancelled."""
+    engine = engine_of(server, text)
+    jobs = [Job("t", f"p{i}", (3, 4 + i), {0: LONGEST}) for i in range(3)]
+    taken, refused = threading.Event(), threading.Event()
 
-    def work(task: int) -> int:
-        order[task].wait()
-        order[task + 1].set()
-        if task == 1:
-            raise ValueError("no")
-        return task
+    def fault(number: int, body: dict[str, Any]) -> str | None:
+        if body["prompt"] == [3, 5]:
+            taken.wait(10)
+            return "400 no"
+        if body["prompt"] == [3, 6]:
+            refused.wait(10)
+        return None
 
-    with Crew(work, range(3), 3, lambda: None) as crew:
-        order[0].set()
-        order[3].wait()
-        time.sleep(0.05)
-        found: list[int] = []
-        with pytest.raises(ValueError, match="no"):
-            found.extend(crew)
-    assert found == [0, 2]
+    server.fault = fault
+    generated, found = engine.generate(jobs), list[Chain]()
+    found.append(next(generated))
+    taken.set()
+    with pytest.raises(ValueError, match=r"t p1, L = 64 tokens: .*400 no"):
+        found.extend(generated)
+    refused.set()
+    assert [chain.problem_id for chain in found] == ["p0"]
+    assert no_threads_left()
 
 
-def test_a_server_that_stays_away_ends_the_sweep(server, text, monkeypatch):
-    engine = OpenaiEngine(config_for(server, request_concurrency=2), text)
-    monkeypatch.setattr("hyperscale.engines.openai.engine.Patience", lambda url: openai_patience.Patience(url, 0.3))
+def test_a_server_that_stays_away_ends_the_sweep(server, text):
+    engine = engine_of(server, text, replace(QUICK, outage=0.3), request_concurrency=2)
     generated = engine.generate(JOBS)
     found = [next(generated), next(generated)]
     server.stop()
@@ -118,6 +118,7 @@ def test_a_server_that_stays_away_ends_the_sweep(server, text, monkeypatch):
         ("400 maximum context length is 32 tokens", r"t p\d, L = 64 tokens: .*400 maximum context length is 32"),
         ("filter", "finish_reason 'content_filter'"),
         ("refusal", "400 engine died"),
+        ("refusal field", "400 engine died"),
         ("word", "ended a chain at 'Question:'"),
         ("short", "cut a chain off after .* tokens of the .* asked for"),
         ("307 http://h/v2", "redirects to http://h/v2: give the place that it names as --base-url"),
@@ -125,7 +126,7 @@ def test_a_server_that_stays_away_ends_the_sweep(server, text, monkeypatch):
     ],
 )
 def test_what_no_retry_mends(server, text, fault, words):
-    engine = OpenaiEngine(config_for(server), text)
+    engine = engine_of(server, text)
     server.fault = lambda number, body: fault
     jobs = [Job("t", f"p{i}", (3, 4 + i), {0: LONGEST}) for i in range(6)]
     with pytest.raises(ValueError, match=words):
@@ -134,18 +135,22 @@ def test_what_no_retry_mends(server, text, fault, words):
     assert no_threads_left()
 
 
-def test_nobody_there(server, text, monkeypatch):
-    monkeypatch.setattr("hyperscale.engines.openai.engine.START_PATIENCE", 0.2)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_a_server_that_is_down(server, text, host):
     server.stop()
+    url = server.url.replace("127.0.0.1", host)
     try:
-        with pytest.raises(ValueError, match=r"no answer for .* no connection \(Connection refused\)"):
-            OpenaiEngine(config_for(server), text)
+        with pytest.raises(
+            ValueError, match=r"no answer for .* no connection \((Connection refused|Cannot assign .*)\)"
+        ):
+            engine_of(server, text, replace(QUICK, probe_outage=0.2), base_url=url)
+        assert no_threads_left()
     finally:
         server.start()
 
 
 def test_one_who_stops_listening_drops_what_is_in_flight(server, text):
-    engine = OpenaiEngine(config_for(server, request_concurrency=6), text)
+    engine = engine_of(server, text, request_concurrency=6)
     server.seconds_a_token = 0.05
     server.fault = lambda number, body: "429 20" if number == 1 else None  # One waits, the others stream.
     generated = engine.generate(JOBS)
@@ -161,71 +166,49 @@ def test_one_who_stops_listening_drops_what_is_in_flight(server, text):
     assert len(server.bodies) < 12  # One that was on its way may have come in after that.
 
 
-def test_a_silent_server_is_not_waited_for_forever(server, text, monkeypatch):
-    engine = OpenaiEngine(config_for(server), text)
-    monkeypatch.setattr(openai_http, "WHOLE_SILENCE", 0.2)
-    slow = threading.Event()
+def test_a_silent_server_is_not_waited_for_forever(server, text):
+    engine = engine_of(server, text, replace(QUICK, queue=0.3))
+    again = threading.Event()
 
     def silent(number: int, body: dict[str, Any]) -> None:
         if number == 0:
-            slow.wait(2)
+            again.wait(10)
+        elif body == server.bodies[0]:
+            again.set()
 
     server.fault = silent
     chains = chains_of(engine)
-    slow.set()
-    assert len(server.bodies) == 13
+    assert again.is_set(), "asked for once"
     assert tokens_of(chains) == expected(server)
 
 
-def test_an_outage_is_told_once(caplog):
-    clock = iter(np.arange(0, 1000, 2.0).tolist())
-    waits: list[float] = []
-    patience = openai_patience.Patience("http://h/v1", clock=lambda: next(clock), wait=waits.append)
-    errors = iter([openai_http.ServerError("no connection", away=True)] * 20)
-
-    def attempt() -> str:
-        for error in errors:
-            raise error
-        return "there"
-
-    with caplog.at_level(logging.WARNING):
-        assert patience.retry(attempt, seed=1) == "there"
-    assert [record.getMessage() for record in caplog.records] == [
-        "warning: http://h/v1: no connection; trying again for up to 300 s"
-    ]
-    longest = [min(30.0, 0.5 * 2**n) for n in range(20)]
-    assert all(0.5 * most <= wait <= most for wait, most in zip(waits, longest, strict=True))
-    again: list[float] = []
-    errors = iter([openai_http.ServerError("no connection", away=True)] * 20)
-    openai_patience.Patience("u", clock=lambda: 0.0, wait=again.append).retry(attempt, seed=1)
-    assert again == waits, "the jitter is drawn from the seed"
-
-
-def test_signs_of_life_keep_a_server_from_being_given_up():
-    now = 0.0
-    patience = openai_patience.Patience("u", clock=lambda: now, wait=lambda _: None)
-
-    def attempt(until: float, alive: bool) -> str:
-        nonlocal now
-        now += 100
-        if alive:
-            patience.alive()
-        if now < until:
-            raise openai_http.ServerError("busy", 503)
-        return "there"
-
-    assert patience.retry(lambda: attempt(5000, True)) == "there"
-    with pytest.raises(ValueError, match="u: no answer for 400 s, at last: 503 busy"):
-        patience.retry(lambda: attempt(10000, False))
-
-
-def test_one_request_is_refused_for_as_long_as_others_stream(server, text, monkeypatch):
-    engine = OpenaiEngine(config_for(server), text)
-    monkeypatch.setattr("hyperscale.engines.openai.engine.Patience", lambda url: openai_patience.Patience(url, 1.0))
+def test_one_request_is_refused_for_as_long_as_others_stream(server, text):
+    engine = engine_of(server, text, replace(QUICK, outage=1.0))
     server.seconds_a_token = 0.05
+    server.fault = busy_for(1.6)
+    chains_of(engine, [with_a_short_thread(talkative(server))])
+
+
+def test_one_request_is_refused_for_as_long_as_others_are_taken(server, text):
+    """A status is a sign of life, though the first event be seconds away."""
+    engine = engine_of(server, text, replace(QUICK, outage=1.0))
+    busy = busy_for(1.4)
+
+    def fault(number: int, body: dict[str, Any]) -> str | None:
+        if body["max_tokens"] == 2:
+            return busy(number, body)
+        time.sleep(0.6)
+        return "late"
+
+    server.fault, server.late = fault, 2.0
+    chains_of(engine, [with_a_short_thread(talkative(server))])
+
+
+def with_a_short_thread(job: Job) -> Job:
+    return replace(job, length_caps={**job.length_caps, 5: len(job.prompt_tokens) + 2})
+
+
+def busy_for(seconds: float) -> Callable[[int, dict[str, Any]], str | None]:
+    """Refuse requests for two tokens until so many seconds from now."""
     began = time.monotonic()
-    server.fault = lambda number, body: "503" if body["max_tokens"] == 2 and time.monotonic() - began < 1.6 else None
-    talkative = next(
-        job for job in JOBS if len(server.whole(job.prompt_tokens, request_seed(7, "t", job.problem_id, 0))) > 40
-    )
-    chains_of(engine, [replace(talkative, length_caps={0: LONGEST, 5: 2 + len(talkative.prompt_tokens)})])
+    return lambda number, body: "503" if body["max_tokens"] == 2 and time.monotonic() - began < seconds else None
