@@ -22,7 +22,6 @@ from ray._private.internal_api import node_stats
 
 from hyperscale.executors.ray import driver as executor
 from tests.executors.ray.fake_ray import FakeRay, run_fake_ray
-from tests.extent import extent
 from tests.fakes import fake_config, run_fake, write_task
 from tests.folders import assert_same_results, keys, table
 from tests.sums import sweep_tiny, write_sums
@@ -32,7 +31,7 @@ SLOW = pytest.mark.slow
 pytestmark = pytest.mark.usefixtures("cluster")
 
 PROBLEMS, THREADS = 9, 4
-SIGNALS = extent((signal.SIGKILL,), (signal.SIGKILL, signal.SIGINT))
+SIGNALS = (signal.SIGKILL, signal.SIGINT)
 TIMES = ["step_micros", "step_threads", "prefill_seconds", "batch_threads", "device_bytes"]
 TIMES += ["peak_flops", "peak_bandwidth"]
 """What a machine took, which no two runs share."""
