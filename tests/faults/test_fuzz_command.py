@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.faults.cases import FUZZ, MODEL, TEXT, VALUE, Case, assert_taken_or_refused, cases, command, write
+from tests.faults.cases import MODEL, TEXT, VALUE, Case, assert_taken_or_refused, cases, command, fuzz, write
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ TASKS = st.sampled_from(["gsm8k", "arithmetic", "gpqa_diamond", "gsm8k,aime24", 
 GOOD = ["plan", "--model", MODEL, "--tasks", "gsm8k", "--widths", "1,2", "--lengths", "1k"]
 
 
-@settings(FUZZ, max_examples=350)
+@fuzz(350)
 @given(
     st.sampled_from([["plan"], ["sweep", "--dry-run"]]),
     TASKS,
@@ -70,7 +70,7 @@ def test_flags(
     assert_taken_or_refused(*command([*arguments, *([more] if more else [])]))
 
 
-@settings(FUZZ, max_examples=60)
+@fuzz(60)
 @given(st.lists(TEXT | st.sampled_from([*FLAGS, "plan", "sweep", "tasks", "backends", "--help", "-h"]), max_size=4))
 def test_any_words(case: Case, words: list[str]) -> None:
     offline = [word for word in words if word not in ("models", "retrofit", "figures")]
@@ -80,7 +80,7 @@ def test_any_words(case: Case, words: list[str]) -> None:
     assert not code or not told or told.startswith("error: ")
 
 
-@settings(FUZZ, max_examples=60)
+@fuzz(60)
 @given(
     st.sampled_from([1, 2, 4, 16]), st.sampled_from(["64", "1k", "64,128", "1k,8k"]),
     st.sampled_from([[], ["--limit", "3"], ["--pool", "16"], ["--seed", str(2**63 - 1)], ["--top-k", "40"]]),
@@ -102,7 +102,7 @@ CONFIG = {"model": MODEL, "tasks": ["gsm8k"], "widths": [1, 2], "lengths": ["64"
 KEY = st.sampled_from([flag[2:] for flag in FLAGS] + ["model", "tasks", "batch-invariant", "quick", "Seed", "x"])
 
 
-@settings(FUZZ, max_examples=350)
+@fuzz(350)
 @given(st.dictionaries(KEY, VALUE | st.sampled_from(["64", "4,8", "vanilla", "tova"]), min_size=1, max_size=3))
 def test_config_files(case: Case, fields: dict[str, Any]) -> None:
     if isinstance(fields.get("model"), str) or fields.get("quick"):
@@ -111,7 +111,7 @@ def test_config_files(case: Case, fields: dict[str, Any]) -> None:
     assert_taken_or_refused(*command(["plan", "--config", "sweep.toml"]))
 
 
-@settings(FUZZ, max_examples=60)
+@fuzz(60)
 @given(
     st.binary(max_size=40)
     | st.just(b"seed = " + b"[" * 50_000)

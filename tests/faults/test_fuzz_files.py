@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.tasks.load import load_problems, load_task
-from tests.faults.cases import FUZZ, MODEL, TEXT, VALUE, Case, assert_taken_or_refused, cases, command, refused, write
+from tests.faults.cases import MODEL, TEXT, VALUE, Case, assert_taken_or_refused, cases, command, fuzz, refused, write
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ FITTING = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(FUZZ, max_examples=650)
+@fuzz(650)
 @given(st.dictionaries(FIELD, VALUE | FITTING, max_size=3), st.lists(FIELD, max_size=1))
 def test_task_files(case: Case, fields: dict[str, Any], missing: list[str]) -> None:
     write(case.toml, {key: value for key, value in (TASK | fields).items() if key not in missing})
@@ -86,7 +86,7 @@ def test_a_bad_data_file_is_a_bad_command(case: Case) -> None:
     assert "data.jsonl, line 1: not valid JSON" in told
 
 
-@settings(FUZZ, max_examples=500)
+@fuzz(500)
 @given(st.lists(LINE, max_size=4), st.sampled_from([{}, {"id": "n"}, {"answer_after": "#"}]))
 def test_data_files(case: Case, lines: list[bytes], columns: dict[str, str]) -> None:
     (case.root / "data.jsonl").write_bytes(b"\n".join(lines))
@@ -98,7 +98,7 @@ PARQUET = BytesIO()
 pq.write_table(pa.table({"q": ["?", "!"], "a": ["1", "2"], "n": [1, 2]}), PARQUET)
 
 
-@settings(FUZZ, max_examples=150)
+@fuzz(150)
 @given(st.integers(0, 10**6), st.integers(0, 255), st.booleans())
 def test_damaged_parquet_files(case: Case, place: int, byte: int, cut: bool) -> None:
     whole = PARQUET.getvalue()
@@ -112,7 +112,7 @@ ENTRY = st.sampled_from(sorted(SweepConfig.model_fields)) | st.just("x")
 BASE: dict[str, Any] = {"model": MODEL, "tasks": ("gsm8k",), "grid": ((1, 64),), "output_dir": "out"}
 
 
-@settings(FUZZ, max_examples=500)
+@fuzz(500)
 @given(st.dictionaries(ENTRY, VALUE | st.none() | st.just(((1, 2), (3, 4))), min_size=1, max_size=3))
 def test_configs(fields: dict[str, Any]) -> None:
     try:

@@ -1,4 +1,4 @@
-"""kill -9 of the whole process group, graders included, at thirty moments of one sweep."""
+"""kill -9 of the whole process group, graders included, at many moments of one sweep; and a second one beside it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hyperscale.config import make_config
 from hyperscale.plan.grid import length_caps
 from hyperscale.results.store import Store
+from tests.extent import extent
 from tests.fakes import fake_config, run_fake, write_task
 from tests.folders import assert_same_results, keys, rows, table
 from tests.processes import PROCESSES
 
 PROBLEMS, THREADS = 10, 8
 GRID = ((1, 64), (4, 32), (8, 16))
-KILLS, CLOSING = 30, 6
+FIRST_GRID = ((6, 16),)
+KILLS, CLOSING = extent((5, 2), (30, 6))
 """Of the kills so many fall after the last chain: while grades, tables and merged parts are written."""
 
 Thread = tuple[str, str, int]
@@ -61,14 +65,15 @@ def finished(folder: Path) -> set[Thread]:
     }
 
 
-def test_thirty_kills_lose_nothing_and_invent_nothing(tmp_path: Path) -> None:
+def test_kills_lose_nothing_and_invent_nothing(tmp_path: Path) -> None:
     rng = random.Random(30)
     folder, log = tmp_path / "out", tmp_path / "log"
     task = write_task(tmp_path, problems=PROBLEMS)
     task.write_text(task.read_text().replace('"integer"', '"math"'))  # whose graders are processes
     fields: dict[str, Any] = {"model": "fake", "tasks": [str(task)], "grid": GRID, "output_dir": str(folder)}
+    run_fake(fake_config(folder, task, grid=FIRST_GRID, limit=3))
     total, kills, code = PROBLEMS * THREADS, 0, None
-    before: set[Thread] = set()
+    before = finished(folder)
     while code != 0 or kills < KILLS:
         logged = len(keys(log))
         child = started(fields, log)
@@ -93,3 +98,18 @@ def test_thirty_kills_lose_nothing_and_invent_nothing(tmp_path: Path) -> None:
     run_fake(fake_config(tmp_path / "fresh", task, grid=GRID))
     assert len(table(folder, "samples")) == total
     assert_same_results(folder, tmp_path / "fresh")
+
+
+def test_a_second_process_on_the_folder_is_refused(tmp_path: Path) -> None:
+    folder, log, task = tmp_path / "out", tmp_path / "log", write_task(tmp_path)
+    child = started({"model": "fake", "tasks": [str(task)], "grid": GRID, "output_dir": str(folder)}, log)
+    try:
+        while child.is_alive() and not keys(log):
+            time.sleep(0.002)
+        with pytest.raises(ValueError, match=str(child.pid)):
+            run_fake(fake_config(folder, task, grid=GRID))
+        child.join(60)
+        assert child.exitcode == 0
+    finally:
+        child.kill()
+    assert len(table(folder, "samples")) == 6 * 8

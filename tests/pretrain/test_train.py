@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from hyperscale.pretrain.train import Training, train
 from hyperscale.tasks.generators import GENERATORS, example
 from hyperscale.tasks.generators.trace import recall
 from tests.pretrain.small import SMALL
+from tests.processes import PROCESSES
 
 
 def whole(folder: Path) -> Path:
@@ -39,7 +39,7 @@ def test_a_run_that_is_killed_ends_with_the_same_bits(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     try:
         reference = whole(tmp_path / "whole")
-        process = multiprocessing.get_context("spawn").Process(target=live, args=(str(tmp_path / "killed"), 0))
+        process = PROCESSES.Process(target=live, args=(str(tmp_path / "killed"), 0))
         process.start()
         state = tmp_path / "killed" / "state.pt"
         while not state.exists():

@@ -25,13 +25,16 @@ import hyperscale.grading.math
 import hyperscale.sweep.run  # noqa: F401
 from hyperscale.backends import backend_class, backend_names
 from hyperscale.cli.main import run
+from tests.extent import extent
 from tests.folders import KEY, rows, table
 from tests.gated_models import write_gated_model
 from tests.processes import PROCESSES
 from tests.sums import write_sums
 
+BACKENDS: tuple[str, ...] = extent(("tova", "dms", "dmc"), tuple(backend_names()))
+"""One that evicts by what it attends to, and those that a gate steers; in the whole suite all."""
 # A checkpoint has gates for one of DMS and DMC; the other backends do without.
-SWEEPS = {"ours-linear": tuple(name for name in backend_names() if name != "dmc"), "ours-dmc": ("dmc",)}
+SWEEPS = {"ours-linear": tuple(name for name in BACKENDS if name != "dmc"), "ours-dmc": ("dmc",)}
 PROBLEMS, WIDTH, KILLS = 3, 2, 3
 TIMED = ["step_micros", "step_threads", "prefill_seconds", "batch_threads", "device_bytes"]
 TIMED += ["peak_flops", "peak_bandwidth"]
@@ -113,7 +116,7 @@ def test_kills_came_in_the_midst_of_a_run(sweeps: dict[str, Killed]) -> None:
     assert partial
 
 
-@pytest.mark.parametrize("backend", backend_names())
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_killed_sweep_is_resumed_to_the_same_samples(sweeps: dict[str, Killed], backend: str) -> None:
     undisturbed, resumed = (
         of(backend, frame).drop(columns=TIMED) for frame in (sweeps[backend].undisturbed, sweeps[backend].resumed)

@@ -1,4 +1,4 @@
-"""A real Ray cluster of three nodes on this machine, one core each, shared by the tests that leave it whole."""
+"""A real Ray cluster on this machine: one node that runs three shards at once. Tests add the nodes that are to die."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def cluster() -> Iterator[object]:
     import ray
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 128 << 20})
-    for _ in range(2):
-        made.add_node(num_cpus=1, object_store_memory=128 << 20)
-    made.wait_for_nodes()
+    made = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 3, "object_store_memory": 128 << 20, "include_dashboard": False},
+    )
     ray.init(address=made.address, log_to_driver=False, logging_level=logging.ERROR)
     yield made
     ray.shutdown()

@@ -1,4 +1,4 @@
-"""Sweeps on a real Ray cluster of three nodes: dead workers, nodes and drivers lose nothing and double nothing."""
+"""Sweeps on a real Ray cluster: dead workers, nodes and drivers lose nothing and double nothing."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ from tests.folders import assert_same_results, keys, table
 from tests.sums import sweep_tiny, write_sums
 from tests.tiny_models import write_tiny_model
 
+SLOW = pytest.mark.slow
 pytestmark = pytest.mark.usefixtures("cluster")
 
 PROBLEMS, THREADS = 9, 4
+SIGNALS = (signal.SIGKILL, signal.SIGINT)
 TIMES = ["step_micros", "step_threads", "prefill_seconds", "batch_threads", "device_bytes"]
 TIMES += ["peak_flops", "peak_bandwidth"]
 """What a machine took, which no two runs share."""
@@ -74,10 +76,10 @@ def test_results_are_those_of_the_local_executor(tmp_path: Path, task: Path) -> 
     assert sorted(set(Counter(keys(tmp_path / "log")).values())) == [1]
     assert run_fake_ray(config_of(tmp_path / "out", task)).generated_samples == 0
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert [node["CPU"] for node in manifest["sessions"][0]["hardware"]["nodes"]] == [1.0, 1.0, 1.0]
     assert manifest["sessions"][0]["hardware"]["shards_at_once"] == 3
 
 
+@SLOW
 def test_prompts_that_fill_a_cap_are_recorded(tmp_path: Path) -> None:
     long = write_task(tmp_path, problems=3, words=20)
     run_fake_ray(config_of(tmp_path / "out", long))
@@ -111,7 +113,8 @@ def test_a_node_that_dies_within_a_shard_is_replaced(
     theirs: set[tuple[str, int]] = set()
 
     def kill() -> None:
-        until(lambda: set(made(tmp_path).get(node.node_id, ())) & waiting(tmp_path / "out"))
+        # A process starts on the new node first, and imports what is slow.
+        until(lambda: set(made(tmp_path).get(node.node_id, ())) & waiting(tmp_path / "out"), 150)
         theirs.update(made(tmp_path)[node.node_id])
         cluster.remove_node(node, allow_graceful=False)
 
@@ -126,6 +129,9 @@ def test_a_node_that_dies_within_a_shard_is_replaced(
     assert others >= {problem for problem, _ in theirs}, "the node died between two shards"
     assert_same_results(tmp_path / "out", expected(tmp_path, task))
     assert nothing_waits(tmp_path / "out")
+    hardware = json.loads((tmp_path / "out" / "manifest.json").read_text())["sessions"][0]["hardware"]
+    assert sorted(node["CPU"] for node in hardware["nodes"]) == [1.0, 3.0]
+    assert hardware["shards_at_once"] == 4
 
 
 def made(folder: Path) -> dict[str, list[tuple[str, int]]]:
@@ -154,7 +160,7 @@ def test_drivers_that_die_or_are_interrupted_lose_nothing(tmp_path: Path, task: 
     settings = tmp_path / "config.json"
     settings.write_text(config.model_dump_json())
     stored: list[set[tuple[str, int]]] = [set()]
-    for number in (signal.SIGKILL, signal.SIGINT):
+    for number in SIGNALS:
         driver = subprocess.Popen([sys.executable, "-m", "tests.executors.ray.fake_ray", str(settings)])
         until(lambda: len(waiting(tmp_path / "out") - stored[-1]) >= 6, 60)
         driver.send_signal(number)
@@ -163,9 +169,10 @@ def test_drivers_that_die_or_are_interrupted_lose_nothing(tmp_path: Path, task: 
         (tmp_path / "log").rename(tmp_path / f"log-{number}")
         (tmp_path / "log").touch()
     assert 0 < len(table(tmp_path / "out", "samples")) < PROBLEMS * THREADS
-    assert not stored[1] & threads_of(tmp_path / f"log-{signal.SIGINT}")
+    for earlier, number in zip(stored, SIGNALS, strict=False):
+        assert not earlier & threads_of(tmp_path / f"log-{number}")
     run_fake_ray(config)
-    assert not stored[2] & threads_of(tmp_path / "log")
+    assert not stored[-1] & threads_of(tmp_path / "log")
     assert_same_results(tmp_path / "out", expected(tmp_path, task))
     assert nothing_waits(tmp_path / "out")
 
@@ -187,8 +194,8 @@ def test_a_shard_that_ends_every_worker_is_given_up(
     ("mistake", "words"),
     [
         ("value", "^the model's logits are not finite$"),
-        ("permission", r"^PermissionError: \[Errno 13\] Permission denied: '/data'$"),
-        ("package", "^ModuleNotFoundError: No module named 'numba'$"),
+        pytest.param("permission", r"^PermissionError: \[Errno 13\] Permission denied: '/data'$", marks=SLOW),
+        pytest.param("package", "^ModuleNotFoundError: No module named 'numba'$", marks=SLOW),
     ],
 )
 def test_a_mistake_that_a_worker_finds_is_one_line(tmp_path: Path, task: Path, mistake: str, words: str) -> None:
@@ -208,22 +215,32 @@ def test_a_node_with_other_weights_is_refused(tmp_path: Path, task: Path, monkey
 
 def test_samples_do_not_go_through_ray(tmp_path: Path, task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What tasks are given, what they give back, and what object stores hold stay small, whatever the samples weigh."""
-    weights: dict[str, list[int]] = {"_submit": [], "_result": []}
-    for name, real in [("_submit", FakeRay._submit), ("_result", FakeRay._result)]:
+    given: list[int] = []
+    got: list[int] = []
+    get, remote = ray.get, ray.remote
 
-        def weighed(self: FakeRay, what: Any, name: str = name, real: Any = real) -> Any:
-            result = real(self, what)
-            weights[name].append(len(ray.cloudpickle.dumps(what if name == "_submit" else result)))
-            return result
+    class Weighed:
+        def __init__(self, task: Any) -> None:
+            self._task = task
 
-        monkeypatch.setattr(FakeRay, name, weighed)
+        def remote(self, *arguments: Any) -> Any:
+            given.append(len(ray.cloudpickle.dumps(arguments)))
+            return self._task.remote(*arguments)
+
+    def weighed_get(ref: Any) -> Any:
+        result = get(ref)
+        got.append(len(ray.cloudpickle.dumps(result)))
+        return result
+
+    monkeypatch.setattr(ray, "remote", lambda **needs: lambda function: Weighed(remote(**needs)(function)))
+    monkeypatch.setattr(ray, "get", weighed_get)
     (tmp_path / "heavy").write_text("200_000")
     before = bytes_ever_stored()
     run_fake_ray(config_of(tmp_path / "out", task))
     assert table(tmp_path / "out", "samples")["text"].str.len().sum() > PROBLEMS * THREADS * 200_000
-    assert min(map(len, weights.values())) >= PROBLEMS // 2
-    assert max(weights["_submit"]) < 8000
-    assert max(weights["_result"]) < 1000
+    assert min(len(given), len(got)) >= PROBLEMS // 2
+    assert max(given) < 16_000
+    assert max(got) < 1000
     assert bytes_ever_stored() - before < 100_000
     held = ray.put(os.urandom(500_000))
     assert bytes_ever_stored() - before > 500_000, "it would be seen"
