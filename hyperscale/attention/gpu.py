@@ -34,7 +34,7 @@ _TILE = 4096
 _SIXTEEN_BITS = (torch.bfloat16, torch.float16)
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator, unused-ignore]
 def _attend_splits(  # type: ignore[no-untyped-def]
     q, k, v, work, out, tops, totals, scores, scale, GROUP: tl.constexpr, GROUP_PAD: tl.constexpr, DIM: tl.constexpr,
     DIM_PAD: tl.constexpr, BLOCK: tl.constexpr, BLOCKS: tl.constexpr, WIDTH: tl.constexpr, TILE: tl.constexpr,
@@ -75,7 +75,7 @@ def _attend_splits(  # type: ignore[no-untyped-def]
     tl.store(totals + item * GROUP + g, total_g, mask=g < GROUP)
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator, unused-ignore]
 def _join_splits(  # type: ignore[no-untyped-def]
     bounds, out, tops, totals, joined, joined_tops, joined_totals, scale, GROUP: tl.constexpr, DIM: tl.constexpr,
     DIM_PAD: tl.constexpr, TILE: tl.constexpr,
@@ -105,7 +105,7 @@ def _join_splits(  # type: ignore[no-untyped-def]
     tl.store(joined_totals + row * GROUP + g, total)
 
 
-@triton.jit(do_not_specialize=["longest"])
+@triton.jit(do_not_specialize=["longest"])  # type: ignore[untyped-decorator, unused-ignore]
 def _weigh_places(  # type: ignore[no-untyped-def]
     work, scores, tops, totals, mass, scale, longest, GROUP: tl.constexpr, BLOCKS: tl.constexpr, WIDTH: tl.constexpr,
     SPLIT: tl.constexpr,
@@ -192,7 +192,7 @@ class GpuAttention:
         scores_igt = floats(items if weigh else 0, group, SPLIT)
         mass_nrt = floats(n, r, int(lengths_nr.max()) if weigh else 0).zero_()
         narrow = q_nhd.dtype in _SIXTEEN_BITS and table.dtype in _SIXTEEN_BITS
-        with torch.cuda.device_of(q_nhd):
+        with torch.cuda.device(q_nhd.get_device()):  # -1, no device, for a CPU tensor in the interpreter.
             _attend_splits[(items,)](
                 q_nhd.contiguous(), table.k_btd, table.v_btd, splits.work, parts_igd, tops_ig, totals_ig, scores_igt,
                 self._scale, GROUP=group, GROUP_PAD=max(triton.next_power_of_2(group), 16), DIM=dim, DIM_PAD=dim_pad,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from llvmlite import ir
 from numba import types
@@ -61,7 +61,7 @@ def _score(heads: int) -> Callable[..., Any]:
 
         return types.void(pool, *[types.intp] * 7), codegen
 
-    return score
+    return cast("Callable[..., Any]", score)
 
 
 def _mix(heads: int) -> Callable[..., Any]:
@@ -98,7 +98,7 @@ def _mix(heads: int) -> Callable[..., Any]:
 
         return types.void(pool, *[types.intp] * 7), codegen
 
-    return mix
+    return cast("Callable[..., Any]", mix)
 
 
 score1, score2, score3 = _score(1), _score(2), _score(3)

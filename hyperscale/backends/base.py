@@ -6,7 +6,7 @@ backend decides what is kept, overwritten and read, `attention/` computes, `kvca
 1. write `hyperscale/backends/<name>.py` with a subclass of `Backend` (of `Bounded`, with `score` alone, if it
    only scores tokens) and a frozen dataclass of its settings;
 2. add its line to `hyperscale/backends/__init__.py`, its masked reference as `tests/reference/cache_<name>.py` and
-   a case to `tests/backends/test_contract.py`;
+   a line to `tests/backends/test_contract.py` (a plugin calls `hyperscale.testing.check_backend` instead);
 3. run `tests/backends` and `tests/engines/torch/test_backends.py`, which cover every registered backend.
 
 A step: for each layer the engine calls `decode` with the new token's q, k, v of every running sequence. The policy puts

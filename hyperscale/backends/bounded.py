@@ -44,7 +44,7 @@ class Protection:
 
 
 class BoundedState(NamedTuple):
-    """One layer's state, as the compiled functions take it."""
+    """One layer's state. Compiled functions take it field by field, which numba dispatches faster than a struct."""
 
     lengths: NDArray[np.int32]
     """(seqs, kv_heads): KV tokens of each row."""
@@ -184,7 +184,7 @@ class Bounded(Backend):
     def put(self, layer: int, seqs: NDArray[np.int64], k_nkd: Tensor, v_nkd: Tensor) -> NDArray[np.int64]:
         """Store a token of each sequence, over the victim where a row is full. Returns places_nk."""
         places_nk = np.empty((len(seqs), self.table.kv_heads), np.int64)
-        _next_places(seqs, self.state[layer], places_nk)
+        _next_places(seqs, places_nk, *self.state[layer])
         self.table.put(layer, seqs, places_nk, k_nkd, v_nkd)
         return places_nk
 
@@ -213,8 +213,9 @@ class Bounded(Backend):
 
 
 @compiled()
-def _next_places(seqs, state, places_nk):  # type: ignore[no-untyped-def]
+def _next_places(seqs, places_nk, *fields):  # type: ignore[no-untyped-def]
     """Find the place of each row's next token, and record its position there."""
+    state = BoundedState(*fields)
     for i in range(seqs.shape[0]):
         s = seqs[i]
         for k in range(places_nk.shape[1]):

@@ -57,11 +57,12 @@ class WindowState(NamedTuple):
 
 
 @compiled()
-def _next_places(seqs, state, evict_nk, lag, places_nk):  # type: ignore[no-untyped-def]
+def _next_places(seqs, evict_nk, lag, places_nk, *fields):  # type: ignore[no-untyped-def]
     """Find each row's next place: over the token that leaves the window if it is evicted, else the row's end.
 
     The token at t leaves the window when t + size arrives; token t + lag decided on it.
     """
+    state = WindowState(*fields)
     size = state.ring.shape[2]
     for i in range(seqs.shape[0]):
         s = seqs[i]
@@ -156,7 +157,7 @@ class DMS(Backend):
         """Overwrite the evicted token that leaves the window, or append; attend the whole row."""
         evict_nk = _evict(*gates)
         places_nk = np.empty(evict_nk.shape, np.int64)
-        _next_places(seqs, self._state[layer], evict_nk, self.lag, places_nk)
+        _next_places(seqs, evict_nk, self.lag, places_nk, *self._state[layer])
         self.table.put(layer, seqs, places_nk, k_nkd, v_nkd)
         return self.attend(layer, seqs, q_nhd)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hyperscale.attention.prompt import attention_mass
 from hyperscale.backends.base import PolicyContext
-from hyperscale.backends.bounded import Bounded, Protection, least
+from hyperscale.backends.bounded import Bounded, BoundedState, Protection, least
 from hyperscale.hardware.jit import FASTMATH, compiled
 
 HALF = -1
@@ -66,21 +66,22 @@ class H2O(Bounded):
         gathered[:, :s] += attention_mass(q_thd, k_skd).cpu().numpy()
         if s == self.room:
             nothing_1ks = np.zeros((1, self.table.kv_heads, s), np.float32)
-            _gather(nothing_1ks, np.array([seq], np.int64), self.mass[layer], self.state[layer])
+            _gather(nothing_1ks, np.array([seq], np.int64), self.mass[layer], *self.state[layer])
 
     def decode(self, layer: int, seqs: NDArray[np.int64], q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
         """Store, attend, add up, and choose the places that the next token overwrites."""
         places_nk = self.put(layer, seqs, k_nkd, v_nkd)
         self.mass[layer][seqs[:, None], np.arange(self.table.kv_heads), places_nk] = 0
         out_nhd, mass_nkt = self.attend_weighed(layer, seqs, q_nhd)
-        _gather(mass_nkt, seqs, self.mass[layer], self.state[layer])
+        _gather(mass_nkt, seqs, self.mass[layer], *self.state[layer])
         return out_nhd
 
 
 @compiled(parallel=True, fastmath=FASTMATH)
-def _gather(mass_nkt, seqs, gathered, state):  # type: ignore[no-untyped-def]
+def _gather(mass_nkt, seqs, gathered, *fields):  # type: ignore[no-untyped-def]
     """Add a step's attention to each place, and name the victims of full rows; rows in parallel."""
     # numba's parallel loops take arrays, not structs.
+    state = BoundedState(*fields)
     lengths, seen, first, positions, victims = state.lengths, state.seen, state.first, state.positions, state.victims
     room, recent, kv_heads = state.room, state.recent, mass_nkt.shape[1]
     for j in prange(seqs.shape[0] * kv_heads):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hyperscale.backends.base import PolicyContext
-from hyperscale.backends.bounded import Bounded
+from hyperscale.backends.bounded import Bounded, BoundedState
 from hyperscale.hardware.jit import compiled
 
 
@@ -42,7 +42,7 @@ class Random(Bounded):
 
     def decode(self, layer: int, seqs: NDArray[np.int64], q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
         """Draw the victims, store, attend."""
-        _draw(seqs, self.keys, layer, self.state[layer])
+        _draw(seqs, self.keys, layer, *self.state[layer])
         self.put(layer, seqs, k_nkd, v_nkd)
         return self.attend(layer, seqs, q_nhd)
 
@@ -57,8 +57,9 @@ def _mix(x):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _draw(seqs, keys, layer, state):  # type: ignore[no-untyped-def]
+def _draw(seqs, keys, layer, *fields):  # type: ignore[no-untyped-def]
     """Name a victim of each full row: draw places until one is not protected."""
+    state = BoundedState(*fields)
     room = state.room
     for s in seqs:
         # The arriving token's position is seen[s]: it and the last recent - 1 tokens before it are protected.

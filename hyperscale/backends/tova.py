@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hyperscale.attention.prompt import attention_mass
-from hyperscale.backends.bounded import Bounded, least
+from hyperscale.backends.bounded import Bounded, BoundedState, least
 from hyperscale.hardware.jit import FASTMATH, compiled
 
 
@@ -26,19 +26,20 @@ class Tova(Bounded):
         """Choose the first victim by the last query of a prompt that fills the budget."""
         if len(k_skd) == self.room:
             mass_1ks = attention_mass(q_thd[-1:], k_skd)[None].cpu().numpy()
-            _choose(mass_1ks, np.array([seq], np.int64), self.state[layer])
+            _choose(mass_1ks, np.array([seq], np.int64), *self.state[layer])
 
     def decode(self, layer: int, seqs: NDArray[np.int64], q_nhd: Tensor, k_nkd: Tensor, v_nkd: Tensor) -> Tensor:
         """Store, attend, and choose the place that the next token overwrites."""
         self.put(layer, seqs, k_nkd, v_nkd)
         out_nhd, mass_nkt = self.attend_weighed(layer, seqs, q_nhd)
-        _choose(mass_nkt, seqs, self.state[layer])
+        _choose(mass_nkt, seqs, *self.state[layer])
         return out_nhd
 
 
 @compiled(fastmath=FASTMATH)
-def _choose(mass_nkt, seqs, state):  # type: ignore[no-untyped-def]
+def _choose(mass_nkt, seqs, *fields):  # type: ignore[no-untyped-def]
     """Name one victim for all KV heads of each full sequence."""
+    state = BoundedState(*fields)
     room = state.room
     for i in range(seqs.shape[0]):
         s = seqs[i]

@@ -75,13 +75,15 @@ class BlockTable:
 
     def live(self, seqs: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the KV tokens held by each of these sequences, summed over layers and KV heads."""
-        return self.lengths[:, seqs].sum(axis=(0, 2), dtype=np.int64)
+        tokens_n: NDArray[np.int64] = self.lengths[:, seqs].sum(axis=(0, 2), dtype=np.int64)
+        return tokens_n
 
     def most_new_blocks(self, seqs: Sequence[int]) -> NDArray[np.int64]:
         """Bound the blocks that each sequence's next token can take: one for a row that is full or must copy."""
-        lengths = self.lengths[:, list(seqs)]
-        full = (lengths % BLOCK_SIZE == 0).sum(axis=(0, 2), dtype=np.int64)
-        return np.minimum(full + self.shared[list(seqs)], self.layers * self.kv_heads)
+        lengths_lnk = self.lengths[:, list(seqs)]
+        full_n: NDArray[np.int64] = (lengths_lnk % BLOCK_SIZE == 0).sum(axis=(0, 2), dtype=np.int64)
+        most_n: NDArray[np.int64] = np.minimum(full_n + self.shared[list(seqs)], self.layers * self.kv_heads)
+        return most_n
 
     def open(self) -> int:
         """Open a new, empty sequence; returns its `seq`."""
@@ -132,7 +134,7 @@ class BlockTable:
         assert (places_nk <= self.lengths[layer, seqs]).all()
         if self.device.type == "cpu":
             k_bits, v_bits = bits(k_nkd.contiguous()), bits(v_nkd.contiguous())
-            put(k_bits, v_bits, self.k_bits, self.v_bits, seqs, places_nk, self._state[layer], self.pool.state)
+            put(k_bits, v_bits, self.k_bits, self.v_bits, seqs, places_nk, *self._state[layer], *self.pool.state)
         else:
             self._put_on_device(layer, seqs, places_nk, k_nkd, v_nkd)
         assert self.pool.free >= 0, _RAN_DRY

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyperscale.hardware.jit import compiled
-from hyperscale.kvcache.block_pool import BLOCK_SIZE, take
+from hyperscale.kvcache.block_pool import BLOCK_SIZE, PoolState, take
 
 OWN, NEVER = -1, 2**31 - 1
 """Values of `TableState.cow_step`: the row allocated the block itself; it still shares the block it was forked with."""
@@ -81,8 +81,12 @@ def claim(seqs, places_nk, table, pool, claimed):  # type: ignore[no-untyped-def
 
 
 @compiled()
-def put(k_nkd, v_nkd, k_btd, v_btd, seqs, places_nk, table, pool):  # type: ignore[no-untyped-def]
-    """Claim and write in one call: at a batch of one, calls are what takes time."""
+def put(k_nkd, v_nkd, k_btd, v_btd, seqs, places_nk, *state):  # type: ignore[no-untyped-def]
+    """Claim and write in one call, which at a batch of one costs more than the work.
+
+    `state` is the fields of a TableState and of a PoolState: numba dispatches single arrays faster than a struct.
+    """
+    table, pool = TableState(*state[:6]), PoolState(*state[6:])
     n, kv_heads, head_dim = k_nkd.shape
     blocks_nk, offsets_nk = np.empty((n, kv_heads), np.int64), np.empty((n, kv_heads), np.int64)
     claimed = Claim(blocks_nk, offsets_nk, np.empty((n * kv_heads, 2), np.int64))

@@ -1,4 +1,4 @@
-"""Contracts of plugins, to be checked in the test suite of whoever writes one."""
+"""Contracts of plugins, to be checked in the test suites of their authors."""
 
 from __future__ import annotations
 

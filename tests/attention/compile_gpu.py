@@ -53,7 +53,7 @@ def type_of(value: Any) -> str:
 
 def main() -> None:
     """Print shared bytes by kernel."""
-    kernels = ("_attend_splits", "_join_splits", "_weigh_slots")
+    kernels = ("_attend_splits", "_join_splits", "_weigh_places")
     shared: dict[str, list[int]] = {name: [] for name in kernels}
     for name in kernels:
         setattr(gpu, name, Compiled(getattr(gpu, name), shared[name]))

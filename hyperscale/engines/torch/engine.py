@@ -176,7 +176,7 @@ class TorchEngine:
         positions_t = torch.arange(len(tokens_t), device=self._device)
         dense = self._backend.dense_prompt(len(tokens_t))
         size = max(dense, 1) if self._backend.whole_prompt else PREFILL_CHUNK
-        for chunk in zip(tokens_t[:dense].split(size), positions_t[:dense].split(size), strict=True):
+        for chunk in zip(torch.split(tokens_t[:dense], size), torch.split(positions_t[:dense], size), strict=True):
             x_td = self._decoder.hidden(
                 *chunk, lambda layer, *qkv: self._backend.prefill(layer, seq, *qkv), self._backend.gated
             )

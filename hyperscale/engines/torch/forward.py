@@ -26,7 +26,7 @@ class DecodeStep:
         if not self._batch_invariant:
             return self._padded(seqs, tokens_n, positions_n, len(seqs))
         tiles = np.split(seqs, range(TILE, len(seqs), TILE))
-        passes = zip(tiles, tokens_n.split(TILE), positions_n.split(TILE), strict=True)
+        passes = zip(tiles, torch.split(tokens_n, TILE), torch.split(positions_n, TILE), strict=True)
         return torch.cat([self._padded(*tile, TILE) for tile in passes])
 
     def _padded(self, seqs: NDArray[np.int64], tokens_n: Tensor, positions_n: Tensor, size: int) -> Tensor:

@@ -104,7 +104,7 @@ class Scheduler:
         self._growth *= GROWTH
 
     def runnable(self, running: list[Sequence]) -> list[Sequence]:
-        """Select the oldest sequences, as many as can take a step whatever it asks of the pool."""
+        """Select the oldest sequences, as many as the pool can surely serve in the next step."""
         if self._certain:
             return running
         free = self._table.free_blocks
@@ -115,7 +115,8 @@ class Scheduler:
         return running
 
     def _next_blocks(self, running: Collection[Sequence]) -> list[int]:
-        return self._table.most_new_blocks([sequence.seq for sequence in running]).tolist()
+        blocks: list[int] = self._table.most_new_blocks([sequence.seq for sequence in running]).tolist()
+        return blocks
 
     def _taken(self) -> int:
         return sum(count * self._blocks(*key) for key, count in self._reserved.items())
