@@ -1,6 +1,6 @@
 """What tests and the processes that they start must know before anything is imported.
 
-Where there is no GPU, Triton's kernels run in its interpreter. No test may ask a hub: what is not on this disk is refused
+Where there is no GPU, Triton runs in its interpreter. No test may ask a hub: what is not on this disk is refused
 at once.
 """
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from hyperscale.model.attend import causal_attend
 from hyperscale.model.decoder import Decoder
 from hyperscale.model.load import Model, load_model
+from tests.model.attend import causal_attend
 from tests.tiny_models import LINEAR_ROPE, LLAMA3_ROPE, YARN_ROPE, write_tiny_model
 
 CASES: dict[str, dict[str, Any]] = {

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from hyperscale.model.attend import causal_attend
 from hyperscale.model.load import load_model, load_spec
+from tests.model.attend import causal_attend
 from tests.tiny_models import LLAMA3_ROPE, YARN_ROPE, tiny_tokenizer, write_tiny_model
 
 

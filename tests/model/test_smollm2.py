@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from transformers import PreTrainedModel
 
-from hyperscale.model.attend import causal_attend
 from hyperscale.model.chat import encode_prompt, text_and_ends
 from hyperscale.model.decoder import Decoder
 from hyperscale.model.load import Model
+from tests.model.attend import causal_attend
 from tests.model.test_decoder import PlainCache, stepwise_logits
 
 PROMPT = "Natalia sold clips to 48 of her friends, and then half as many. How many clips did she sell?"

@@ -1,4 +1,4 @@
-"""Dense causal attention over packed sequences, for training and checks: differentiable, no cache."""
+"""Dense causal attention over packed sequences: no cache."""
 
 from __future__ import annotations
 
