@@ -76,11 +76,11 @@ class OpenaiEngine:
         """A vanilla cache of 16-token pages, its numbers of 2 bytes unless --dtype says float32."""
         import torch
 
-        from hyperscale.backends import backend_class
         from hyperscale.backends.memory import cache_shape
+        from hyperscale.backends.vanilla import Vanilla
 
         dtype = torch.float32 if self._config.dtype == "float32" else torch.bfloat16
-        return cache_shape(self._text.spec, dtype, backend_class("vanilla"))
+        return cache_shape(self._text.spec, dtype, Vanilla)
 
     @property
     def ceiling(self) -> None:
