@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from hyperscale.backends import backend_class
 from hyperscale.backends.memory import block_bounds_for, cache_shape, pool_blocks
 from hyperscale.config import SweepConfig
-from hyperscale.engines import ENGINES, TORCH
+from hyperscale.engines import ENGINES, TORCH, engine_names
+from hyperscale.plugins import is_file_reference, unknown
 from hyperscale.text import format_tokens
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 def check_engine(config: SweepConfig) -> None:
     """Refuse an --engine that is not known, or a plugin's that cannot be loaded, with a ValueError."""
+    if config.engine not in engine_names() and not is_file_reference(config.engine):
+        raise ValueError(f"--engine: {unknown('engine', config.engine, engine_names())}")
     try:
         if config.engine not in (TORCH, *ENGINES.builtins):
             ENGINES.load(config.engine)
