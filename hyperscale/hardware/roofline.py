@@ -1,7 +1,7 @@
 """Roofline: the least time of a decode step, its FLOPs at the device's peak or its traffic at its bandwidth.
 
 Paper, Appendix I, with two printed slips corrected (docs/roofline.md): Eq. 3 needs 4 d d_kv where 4 d d_ff is printed,
-and Llama-3.1-8B takes 1.50e10 FLOPs a token, not 1.45e9. Norms, biases and the embedding's lookup are left out, as
+and Llama-3.1-8B takes 1.50e10 FLOPs per token, not 1.45e9. Norms, biases and the embedding's lookup are left out, as
 in the paper. Devices and their peaks: `devices.py`.
 """
 

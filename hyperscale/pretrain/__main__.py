@@ -34,12 +34,12 @@ def train(
         print("g++ is missing: the model is not compiled", file=sys.stderr)
         compiled = False
 
-    def told(row: Row) -> None:
+    def on_row(row: Row) -> None:
         if row["step"] % 100 == 0 or row["step"] == steps:
             left = row["seconds"] / row["step"] * (steps - row["step"]) / 60
             print(f"step {row['step']:,}/{steps:,}, loss {row['loss']:.3f}, about {left:.0f} min left", flush=True)
 
-    checkpoint = run(replace(Recipe(), steps=steps, seed=seed), output_dir, told, compiled=compiled)
+    checkpoint = run(replace(Recipe(), steps=steps, seed=seed), output_dir, on_row, compiled=compiled)
     if checkpoint is None:
         raise typer.Exit(INTERRUPTED)
     print(f"trained: {checkpoint}")

@@ -25,7 +25,7 @@ from hyperscale.tasks.generators.vocabulary import write_tokenizer
 STATE, CHECKPOINT = "state.pt", "checkpoint"
 _LOG_EVERY = 25
 
-Told = Callable[[Row], None]
+OnRow = Callable[[Row], None]
 """Callback for a row of the log."""
 
 
@@ -125,7 +125,7 @@ class Training:
         self.step, self.group, self.index, self.tokens, self.seconds = state["at"]
 
 
-def train(recipe: Recipe, folder: Path, told: Told, *, compiled: bool, save_minutes: float = 2.0) -> Path | None:
+def train(recipe: Recipe, folder: Path, on_row: OnRow, *, compiled: bool, save_minutes: float = 2.0) -> Path | None:
     """Train to the recipe's end and export; return None, with the state saved, if a signal interrupted it."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(folder)
@@ -138,7 +138,7 @@ def train(recipe: Recipe, folder: Path, told: Told, *, compiled: bool, save_minu
                 row = training.take_step()
                 if training.step % _LOG_EVERY == 0 or training.step == recipe.steps:
                     rows.append(row)
-                    told(row)
+                    on_row(row)
                 if interrupt.requested or time.monotonic() - saved > 60 * save_minutes:
                     write_log(folder, rows)
                     training.save()
