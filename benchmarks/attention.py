@@ -1,10 +1,10 @@
-"""Decode attention over ragged paged rows: time and bytes a step follow the tokens that live.
+"""Decode attention over ragged rows of the block table: time per step scales with live tokens.
 
-For the head shapes of SmolLM2-135M and Qwen3-8B, contexts from 1k to 32k tokens and batches of 8 and 64: rows that
-hold the whole context (vanilla), rows of one length that hold 1/CR of it and report the attention on each place
-(TOVA), and rows whose KV heads differ, from half to one and a half times their mean (DMS). Against torch's SDPA on
-dense tensors of the vanilla length, and against a plain copy of memory. As many layers are walked through as fill
-half a gigabyte, so that nothing stays in a cache; times are of one layer. All measured in turns in one process.
+For the head shapes of SmolLM2-135M and Qwen3-8B, contexts from 1k to 32k tokens and batches of 8 and 64: rows with
+the whole context (vanilla), rows with 1/CR of it that report the attention on each place (TOVA), and rows whose KV
+heads hold from half to one and a half times that (DMS). Compared with torch's SDPA on dense tensors of the vanilla
+length, and with a plain memory copy. Enough layers to fill half a gigabyte are traversed, so that nothing stays in a
+CPU cache; times are per layer. All are measured in turns in one process.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ RATIOS = (4, 8)
 CONTEXTS = (1024, 4096, 16384, 32768)
 BATCHES = (8, 64)
 MOST_BYTES = 5 << 30
-"""Rows and dense tensors of more than this are left out: both must lie in memory together."""
+"""Largest KV cache measured: block table and dense tensors must fit into memory together."""
 WALKED_BYTES = 1 << 29
 REPEATS = 5
 
 
 class Shape(NamedTuple):
-    """Heads of a model."""
+    """Attention heads of a model."""
 
     model: str
     heads: int
@@ -52,7 +52,7 @@ SHAPES = (Shape("SmolLM2-135M", 9, 3, 64), Shape("Qwen3-8B", 32, 8, 128))
 
 @compiled()
 def _decode(block_table, used_k, pool):  # type: ignore[no-untyped-def]
-    """Take blocks in the order of decoding: block after block, each for all rows before the next."""
+    """Take blocks in decoding order: one for every row before the next."""
     layers, seqs, kv_heads = block_table.shape[:3]
     for b in range(used_k.max()):
         for layer in range(layers):
@@ -63,14 +63,14 @@ def _decode(block_table, used_k, pool):  # type: ignore[no-untyped-def]
 
 
 class Held(NamedTuple):
-    """Rows to attend, in several layers, and the call that attends them all."""
+    """A call that attends all rows of several layers."""
 
     call: Callable[[], None]
     layers: int
 
 
 def held(shape: Shape, batch: int, context: int, ratio: int, kind: str) -> Held:
-    """Filled rows of `context` / `ratio` tokens (on average) a KV head."""
+    """Fill rows of `context` / `ratio` tokens per KV head, on average."""
     mean = context // ratio
     layers = max(1, WALKED_BYTES // (batch * mean * shape.token_bytes))
     spread = np.linspace(0.5, 1.5, shape.kv_heads) if kind == "dms" else np.ones(shape.kv_heads)
@@ -99,7 +99,7 @@ def held(shape: Shape, batch: int, context: int, ratio: int, kind: str) -> Held:
 
 
 def dense(shape: Shape, batch: int, context: int) -> tuple[Callable[[], None], int]:
-    """SDPA over dense keys and values, and the layers that it walks through."""
+    """Return a call of SDPA over dense keys and values, and its number of layers."""
     layers = max(1, WALKED_BYTES // (batch * context * shape.token_bytes))
     size = (batch, shape.kv_heads, context, shape.head_dim)
     pairs: list[tuple[Tensor, Tensor]] = [
@@ -115,7 +115,7 @@ def dense(shape: Shape, batch: int, context: int) -> tuple[Callable[[], None], i
 
 
 def copied_bytes_a_second() -> float:
-    """Bytes read and written a second by a plain copy of 512 MiB."""
+    """Measure bytes read and written per second by a plain copy of 512 MiB."""
     source = torch.ones(128 << 20)
     target = torch.empty_like(source)
     target.copy_(source)
@@ -123,7 +123,7 @@ def copied_bytes_a_second() -> float:
 
 
 def measure(shape: Shape, batch: int, context: int, copy: float) -> list[str]:
-    """Make one row of the printed table: milliseconds a layer, and ratios."""
+    """Measure one row of the table: milliseconds per layer, and ratios."""
     kinds = {"vanilla": (1, "vanilla")} | {f"{kind} {cr}": (cr, kind) for kind in ("tova", "dms") for cr in RATIOS}
     made = {name: held(shape, batch, context, ratio, kind) for name, (ratio, kind) in kinds.items()}
     sdpa, sdpa_layers = dense(shape, batch, context)
@@ -149,9 +149,9 @@ def measure(shape: Shape, batch: int, context: int, copy: float) -> list[str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--context", type=int, help="only this context")
-    parser.add_argument("--batch", type=int, help="only this batch")
-    parser.add_argument("--model", help="only the shapes of this model")
+    parser.add_argument("--context", type=int, help="measure this context alone")
+    parser.add_argument("--batch", type=int, help="measure this batch alone")
+    parser.add_argument("--model", help="measure this model's shapes alone")
     args = parser.parse_args()
     copy = copied_bytes_a_second()
     rows = [

@@ -1,8 +1,8 @@
-"""Whole decode steps of SmolLM2-135M behind a long context: tokens/s and bytes of each KV-cache backend.
+"""Whole decode steps of SmolLM2-135M after a long context: tokens/s and bytes of each KV-cache backend.
 
-Each backend gets the same batch of sequences, and a context of random keys and values, fed to its `prefill` as a
-prompt of that length would be (to run the model over 8 x 8,000 prompt tokens would take minutes and change nothing in
-what a step costs); then real decode steps of the model follow, timed in turns with those of the other backends.
+Each backend prefills the same batch of sequences with random keys and values of the context's length (running the
+model over 8 x 8,000 prompt tokens would take minutes without changing a step's cost); then real decode steps of the
+model are timed in turns with those of the other backends.
 SmolLM2 has no trained gates: DMS and DMC get random decisions that evict or merge a share 1 - 1/CR of the tokens.
 """
 
@@ -34,16 +34,16 @@ STEPS, REPEATS, CHUNK = 4, 5, 64 * BLOCK_SIZE
 
 
 class Stage(NamedTuple):
-    """A backend behind its context."""
+    """A backend with a prefilled context."""
 
     name: str
     table: BlockTable
-    page_bytes: int
+    block_bytes: int
     step: Callable[[], None]
 
 
 def stage(model: Model, name: str, ratio: int, batch: int, context: int) -> Stage:
-    """`batch` sequences of `context` tokens each under a backend."""
+    """Prefill `batch` sequences of `context` tokens each under a backend."""
     spec, policy, dtype = model.spec, backend_class(name), model.decoder.embed.dtype
     cap = context + STEPS * (REPEATS + 2)
     budget = context // ratio if policy.knows_length else None
@@ -83,7 +83,7 @@ def _fill(backend: Backend, model: Model, seq: int, context: int, ratio: int, dt
     for layer in range(spec.layers):
         for start in range(0, dense, size):
             t = min(size, dense - start)
-            # One query does for a dense prompt: what it attends is thrown away, and the keys are random anyway.
+            # One query suffices for a dense prompt: its output is discarded, and the keys are random.
             q = torch.randn(t if backend.gated else 1, spec.heads, spec.head_dim, dtype=dtype)
             k, v = (torch.randn(t, spec.kv_heads, spec.head_dim, dtype=dtype) for _ in range(2))
             backend.prefill(layer, seq, q, k, v, *_decisions(backend, t, ratio))
@@ -120,14 +120,14 @@ def main() -> None:
             entry.name,
             f"{args.batch * STEPS / times[entry.name]:.0f}",
             f"{times[base.name] / times[entry.name]:.2f}x",
-            f"{entry.table.blocks_in_use * entry.page_bytes / 2**20:.0f} MiB",
-            f"{base.table.blocks_in_use * base.page_bytes / (entry.table.blocks_in_use * entry.page_bytes):.2f}x",
+            f"{entry.table.blocks_in_use * entry.block_bytes / 2**20:.0f} MiB",
+            f"{base.table.blocks_in_use * base.block_bytes / (entry.table.blocks_in_use * entry.block_bytes):.2f}x",
             f"{entry.table.live(np.arange(args.batch)).mean() / (model.spec.layers * model.spec.kv_heads):,.0f}",
         ]
         for entry in stages
     ]
     title = f"Decode steps of SmolLM2-135M, bf16, {args.batch} sequences of {args.context:,} tokens"
-    print_table(title, ["backend", "tokens/s", "of vanilla", "KV cache", "smaller", "live tokens a row"], rows)
+    print_table(title, ["backend", "tokens/s", "of vanilla", "KV cache", "smaller", "live tokens per row"], rows)
 
 
 if __name__ == "__main__":

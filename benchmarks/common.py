@@ -1,4 +1,4 @@
-"""What the benchmarks share: the model, its prompts, timing in pairs."""
+"""Shared parts of the benchmarks: the model, its prompts, paired timing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONSOLE = Console(width=120)
 
 
 def smollm2() -> Path:
-    """The GGUF file that `make` fetches; SystemExit if it is not there."""
+    """Return the GGUF file that `make model` fetches; SystemExit if it is missing."""
     default = Path(__file__).parents[1] / ".models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
     path = Path(os.environ.get("HYPERSCALE_SMOLLM2", default))
     if not path.is_file():
@@ -32,20 +32,20 @@ def smollm2() -> Path:
 
 
 def ours(dtype: str, endless: bool = False) -> Model:
-    """SmolLM2 in our decoder; `endless` takes its end-of-sequence ids away."""
+    """Load SmolLM2 into our decoder; `endless` drops its end-of-sequence ids."""
     model = load_model(str(smollm2()), dtype=dtype, device="cpu")
     return replace(model, eos_ids=frozenset()) if endless else model
 
 
 def theirs(dtype: str) -> Any:
-    """SmolLM2 in transformers, from the same file."""
+    """Load SmolLM2 into transformers, from the same file."""
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
     path = smollm2()
     config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
     model = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
-    # `from_pretrained(gguf_file=...)` asks for accelerate, which nothing else here needs.
+    # `from_pretrained(gguf_file=...)` requires accelerate, which nothing else here needs.
     content = load_gguf_checkpoint(path, return_tensors=True, model_to_load=model)
     model.load_state_dict(content["tensors"], strict=False)
     model.tie_weights()
@@ -53,21 +53,21 @@ def theirs(dtype: str) -> Any:
 
 
 def prompts(model: Model, count: int) -> list[tuple[int, ...]]:
-    """Token ids of `count` prompts of the arithmetic task, over and over if need be."""
+    """Encode `count` prompts of the arithmetic task, repeating them if there are fewer."""
     problems = load_problems(load_task("arithmetic")).problems
     encoded = [tuple(encode_prompt(model.tokenizer, problem.prompt, problem.system)) for problem in problems]
     return [encoded[i % len(encoded)] for i in range(count)]
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """Wall-clock time of one call."""
+    """Return the wall-clock seconds of one call."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
 def paired(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each call, taken in turns, so that a slow moment of the machine hits all of them."""
+    """Return the median seconds of each call, measured in turns, so that machine noise hits all of them."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
@@ -76,7 +76,7 @@ def paired(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str,
 
 
 def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
-    """One table, numbers to the right."""
+    """Print a table with right-aligned columns."""
     table = Table(title=title, title_justify="left")
     for name in header:
         table.add_column(name, justify="right")

@@ -1,10 +1,10 @@
 """Decode tokens/s of the engine against transformers `generate`, and against the model's GEMMs alone.
 
 Same weights, same prompts (cut to one length, so that transformers needs no padding), same number of tokens,
-greedy, no end of sequence. Decode speed is (N - 1) B tokens over the time for N tokens less that for one, for
-both sides, which leaves out prefill; the median over repeats taken in turns. Each side runs in the dtype that a
-short probe found quicker for it. GEMMs alone: every weight times a batch once, by
-`torch.nn.functional.linear`, and packed as our engine does it; in brackets our speed's share.
+greedy, no end of sequence. Decode speed of both sides is (N - 1) B tokens over the time for N tokens minus that for
+one, which excludes prefill; the median over repeats measured in turns. Each side runs in the faster dtype of a short
+probe. GEMMs alone: every weight times a batch once, by `torch.nn.functional.linear`, and packed as in our engine; in
+brackets, our speed's share of it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ PROMPT = 48
 PROBE = 9
 SHORT = {"float32": "fp32", "bfloat16": "bf16"}
 SIZES = ((1, 97, 3), (8, 97, 3), (32, 193, 2), (128, 33, 3), (128, 193, 2))
-"""Batch, tokens a sequence, repeats."""
+"""Batch, tokens per sequence, repeats."""
 
 
 def gemm_seconds(model: Model, batch: int) -> dict[str, float]:
-    """Seconds of one decode step's matrix products alone: torch's plain ones, and packed as our engine uses them."""
+    """Measure one decode step's matrix products in seconds: torch's plain ones, and packed as in our engine."""
     weights = [w for w in model.decoder.parameters() if w.dim() == 2]
     inputs = {w.shape[1]: torch.randn(batch, w.shape[1]).to(w.dtype) for w in weights}
 
@@ -47,7 +47,7 @@ def gemm_seconds(model: Model, batch: int) -> dict[str, float]:
 
 
 def engine_calls(model: Model, ids: list[tuple[int, ...]], tokens: int) -> dict[str, Any]:
-    """Generating `tokens` tokens a prompt, and one."""
+    """Return calls of our engine that generate `tokens` tokens per prompt, and one."""
     cap = PROMPT + tokens
     engine = TorchEngine(model, sampling=Sampling(temperature=0), length_cap=cap, max_batch=len(ids))
 
@@ -59,7 +59,7 @@ def engine_calls(model: Model, ids: list[tuple[int, ...]], tokens: int) -> dict[
 
 
 def generate_calls(model: Any, ids: list[tuple[int, ...]], tokens: int) -> dict[str, Any]:
-    """The same by transformers."""
+    """Return the same calls of transformers' `generate`."""
     batch = torch.tensor(ids)
 
     def run(new: int) -> None:
@@ -73,14 +73,14 @@ def generate_calls(model: Any, ids: list[tuple[int, ...]], tokens: int) -> dict[
 
 
 def speed(sides: dict[str, dict[str, Any]], batch: int, tokens: int, repeats: int) -> dict[str, float]:
-    """Decode tokens/s of each side, all measured in turns."""
+    """Measure decode tokens/s of each side, in turns."""
     calls = {f"{name} {amount}": call for name, side in sides.items() for amount, call in side.items()}
     times = paired(calls, repeats)
     return {name: (tokens - 1) * batch / (times[f"{name} many"] - times[f"{name} one"]) for name in sides}
 
 
 def measure(models: dict[str, tuple[Model, Any]], ids: list[tuple[int, ...]], tokens: int, repeats: int) -> list[str]:
-    """One row of the table."""
+    """Measure one row of the table."""
     batch = len(ids)
     makers = {"ours": (0, engine_calls), "theirs": (1, generate_calls)}
     best = {}
@@ -107,12 +107,12 @@ def measure(models: dict[str, tuple[Model, Any]], ids: list[tuple[int, ...]], to
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--batch", type=int, help="only rows of this batch")
-    parser.add_argument("--tokens", type=int, help="only rows of this many tokens")
+    parser.add_argument("--batch", type=int, help="measure this batch alone")
+    parser.add_argument("--tokens", type=int, help="measure this number of tokens alone")
     args = parser.parse_args()
     models = {dtype: (ours(dtype, endless=True), theirs(dtype)) for dtype in DTYPES}
     ids = [prompt[:PROMPT] for prompt in prompts(models["float32"][0], 128)]
-    assert all(len(prompt) == PROMPT for prompt in ids), "a prompt of the task is shorter than the benchmark's"
+    assert all(len(prompt) == PROMPT for prompt in ids), "a prompt of the task is shorter than PROMPT"
     rows = [
         measure(models, ids[:batch], tokens, repeats)
         for batch, tokens, repeats in SIZES

@@ -1,21 +1,21 @@
-"""Record which tokens kvpress' TOVA gives up on a tiny model: what tests/backends/test_kvpress.py holds ours to.
+"""Record the tokens that kvpress' TOVA evicts on a tiny model, the reference of tests/backends/test_kvpress.py.
 
-kvpress 0.5.5 asks for transformers below 5.3 and pandas below 3, so it lives in an environment of its own:
+kvpress 0.5.5 requires transformers below 5.3 and pandas below 3, so it lives in an environment of its own:
 
     python -m venv /some/place && /some/place/bin/pip install kvpress==0.5.5
     PYTHONPATH=. /some/place/bin/python -m benchmarks.kvpress_tova > tests/backends/kvpress_tova.json
 
-Where the two define the same thing, and where they differ:
+Agreements and differences of the two definitions:
 
 * Score: both take the last query's attention, over all heads of the layer (kvpress their mean, we their sum), and
   keep one set for all KV heads.
-* The newest token: kvpress never drops it; for us that is `recent_window=2` (the paper's authors do not ask for it).
+* The newest token: kvpress never drops it, which is our `recent_window=2` (the paper does not require it).
 * While decoding, `DecodingPress(TOVAPress(), compression_interval=1, target_size=B - 1)` attends B tokens and drops
-  one of them after each step. That is our budget B: a token that is given up lies in its slot until the next one
+  one of them after each step. That is our budget B: an evicted token stays in its place until the next one
   overwrites it. (kvpress' own default drops 512 tokens at once every 512 steps, by one query's attention.)
-* A prompt: kvpress attends it densely, whatever its length, and drops all that is too much at once, by the last
-  query's attention; we go dense up to B and then token by token, as the paper does. The two agree where one token
-  is too much: a prompt of B tokens cut to B - 1.
+* A prompt: kvpress attends it densely at any length and drops the excess at once, by the last query's attention; ours
+  is dense up to B and then token by token, as in the paper. The two agree if the excess is one token: a prompt of B
+  tokens cut to B - 1.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BUDGET, PROMPT, STEPS = 24, 16, 60
 
 
 class Recorded(TOVAPress):
-    """Keeps book of the positions that each layer holds, and of how clear each choice was."""
+    """TOVA that records the positions each layer holds, and the least margin of its choices."""
 
     def __init__(self, layers: int, held: int, compression_ratio: float = 0.0) -> None:
         super().__init__(compression_ratio)
@@ -66,6 +66,7 @@ class Recorded(TOVAPress):
 
 @torch.inference_mode()
 def main() -> None:
+    """Run kvpress while decoding and on a prompt; print the record as JSON."""
     with tempfile.TemporaryDirectory() as folder:
         write_tiny_model(Path(folder), "llama", seed=3)
         model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
@@ -86,7 +87,7 @@ def main() -> None:
         model(torch.tensor([tokens[:BUDGET]]), past_key_values=DynamicCache())
 
     print(f"least gap: {decoding.gap:.1e} decoding, {prefill.gap:.1e} prefill", file=sys.stderr)
-    assert min(decoding.gap, prefill.gap) > 1e-4, "too close a choice for fp32: take another seed"
+    assert min(decoding.gap, prefill.gap) > 1e-4, "the margin is too small for fp32; use another seed"
     record = {
         "made_by": "benchmarks/kvpress_tova.py, kvpress 0.5.5",
         "budget": BUDGET,

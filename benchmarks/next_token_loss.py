@@ -1,8 +1,8 @@
-"""Next-token loss of given answers under each KV-cache backend, and how far its predictions are from vanilla's.
+"""Next-token loss of given answers under each KV-cache backend, and the KL of its predictions from vanilla's.
 
-The engine runs as in a sweep, prompts and caches and all, but the next token is the answer's own. Documents are GSM8K
-problems with their solutions, in the model's chat template; a solution's tokens are what counts. B = L / CR with one L
-for all, the longest document allowed. Loss and KL are in nats a token, intervals over documents, paired with vanilla.
+The engine runs as in a sweep, but each next token is the given answer's. Documents are GSM8K problems with their
+solutions, in the model's chat template; only a solution's tokens count. B = L / CR with one L for all, the longest
+document allowed. Loss and KL are in nats per token, with intervals over documents, paired with vanilla.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GATED = ("dms", "dmc")
 
 
 class Forced(TorchEngine):
-    """Takes each thread's next token from `answers`, and keeps what the model thought of it."""
+    """Engine that takes each thread's next token from `answers` and records the model's log-probabilities."""
 
     answers: dict[str, list[int]]
     log_probs: dict[str, list[Tensor]]
@@ -50,7 +50,7 @@ class Forced(TorchEngine):
 def documents(
     model: Model, rows: Iterable[dict[str, Any]], count: int, length: int
 ) -> dict[str, tuple[list[int], list[int]]]:
-    """Prompt and answer of the first `count` documents that fit into `length` tokens."""
+    """Encode prompt and answer of the first `count` documents that fit into `length` tokens."""
     task, found = load_task("gsm8k"), {}
     for index, row in enumerate(rows):
         prompt = encode_prompt(model.tokenizer, task.render(row["question"]), None)
@@ -65,7 +65,7 @@ def documents(
 def log_probs(
     model: Model, backend: str, budget: int | None, docs: dict[str, tuple[list[int], list[int]]], length: int
 ) -> tuple[dict[str, Tensor], float]:
-    """log p of every token at every place of each answer, and the compression reached, mean over documents."""
+    """Return log p of the vocabulary at every position of each answer, and the mean compression reached."""
     engine = Forced(
         model,
         sampling=Sampling(temperature=1.0, top_p=1.0, seed=0),
@@ -88,7 +88,7 @@ def log_probs(
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="a model, or a family of its retrofits")
     parser.add_argument("--data", type=Path, required=True, help="GSM8K rows, .jsonl")

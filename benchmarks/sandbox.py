@@ -1,7 +1,7 @@
-"""Start-up of a program in each sandbox, beside a plain process: milliseconds from asking to its end.
+"""Milliseconds of an empty program in each sandbox, from the request to its end, against a plain process.
 
-The program is empty, so what is timed is the sandbox and an interpreter; the peer is the same interpreter started
-directly. Two run at a time, as the grader does on two cores.
+The time is that of the sandbox and an interpreter; the plain process starts the same interpreter directly. Two run at
+a time, as in the grader on two cores.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PROGRAMS, TOGETHER = 200, 2
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure and print."""
     interpreter = str(find_runtime().interpreter)
 
     def plain() -> None:
@@ -32,14 +32,14 @@ def main() -> None:
         try:
             sandbox = open_sandbox(name)  # type: ignore[arg-type]
         except ValueError as error:
-            print(f"{name}: left out: {error}")
+            print(f"{name} is skipped: {error}")
             continue
         opened.append(sandbox)
         calls[name] = lambda sandbox=sandbox: sandbox.run(Program.script(""), Limits())
     times: dict[str, list[float]] = {name: [] for name in calls}
     with ThreadPoolExecutor(TOGETHER) as threads:
         for _ in range(PROGRAMS // TOGETHER):
-            for name, call in calls.items():  # In turns, so that a slow moment of the machine hits all of them.
+            for name, call in calls.items():  # In turns, so that machine noise hits all of them.
                 times[name] += threads.map(lambda _, call=call: seconds(call), range(TOGETHER))
     for sandbox in opened:
         sandbox.close()

@@ -1,7 +1,7 @@
-"""A whole sweep against `generate` called problem by problem with num_return_sequences.
+"""A whole sweep against transformers' `generate`, called per problem with num_return_sequences.
 
-40 problems, W = 8 threads, chains of mixed lengths: the engine refills a finished thread's place at once,
-`generate` waits for the longest thread of each problem. Both sample at T = 0.6, top-p 0.95, in bf16.
+40 problems, W = 8 threads, chains of mixed lengths: the engine replaces a finished thread at once (continuous
+batching), `generate` waits for the longest thread of each problem. Both sample at T = 0.6, top-p 0.95, in bf16.
 """
 
 from __future__ import annotations

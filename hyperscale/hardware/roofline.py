@@ -1,8 +1,8 @@
-"""The least time that a decode step can take: its arithmetic at the device's peak, or its traffic at its bandwidth.
+"""Roofline: the least time of a decode step, its FLOPs at the device's peak or its traffic at its bandwidth.
 
 Paper, Appendix I, with two printed slips corrected (docs/roofline.md): Eq. 3 needs 4 d d_kv where 4 d d_ff is printed,
-and Llama-3.1-8B takes 1.50e10 FLOPs a token, not 1.45e9. Norms, biases and the embedding's lookup are left out, as
-there. Devices and their peaks: `devices.py`.
+and Llama-3.1-8B takes 1.50e10 FLOPs per token, not 1.45e9. Norms, biases and the embedding's lookup are left out, as
+in the paper. Devices and their peaks: `devices.py`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shape:
-    """What a roofline must know of a decoder. Widths are in numbers."""
+    """Sizes of a decoder that its roofline depends on. Widths are in numbers."""
 
     layers: int
     hidden: int
     q_dim: int
-    """Width of all query heads together, which need not be the hidden width."""
+    """Width of all query heads together; may differ from `hidden`."""
     kv_dim: int
     """Width of all KV heads together."""
     ffn: int
@@ -35,7 +35,7 @@ class Shape:
     tied: bool
     """Whether the unembedding is the embedding."""
     number_bytes: int
-    """Bytes of a weight, and of a number in the KV cache."""
+    """Bytes of a weight and of a number in the KV cache."""
 
     @property
     def layer_numbers(self) -> int:
@@ -49,22 +49,22 @@ class Shape:
 
     @property
     def token_flops(self) -> int:
-        """FLOPs to feed a token, attention over the cache not counted: two a weight."""
+        """FLOPs to feed a token, two per weight; attention over the cache not counted."""
         return 2 * self.layers * self.layer_numbers + self.head_flops
 
     @property
     def read_flops(self) -> int:
-        """FLOPs of attending one KV token in every layer: its part of q k^T and of the weighted sum of values."""
+        """FLOPs of attending one KV token in every layer: its share of q k^T and of the weighted sum of values."""
         return 4 * self.q_dim * self.layers
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of weights that a decode step reads, however many threads run in it."""
+        """Bytes of weights read by a decode step, for any number of threads."""
         return (self.layers * self.layer_numbers + self.hidden * self.vocab) * self.number_bytes
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of weights in memory: an embedding of its own, of which a step reads a row a thread, is stored too."""
+        """Bytes of weights in memory, an untied embedding included; a step reads one of its rows per thread."""
         own = 0 if self.tied else self.hidden * self.vocab * self.number_bytes
         return self.weight_bytes + own
 
@@ -75,7 +75,7 @@ class Shape:
 
 
 def shape_of(spec: ModelSpec, dtype: str) -> Shape:
-    """Shape of a model whose weights and cache are stored as `dtype`: float32, bfloat16 or float16."""
+    """Return the shape of a model whose weights and KV cache are float32, bfloat16 or float16."""
     return Shape(
         spec.layers, spec.hidden, spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim, spec.ffn, spec.vocab,
         spec.tied, number_bytes(dtype),
@@ -84,14 +84,14 @@ def shape_of(spec: ModelSpec, dtype: str) -> Shape:
 
 @dataclass(frozen=True)
 class Step:
-    """A decode step of `batch` threads, each of which attends `context / ratio` KV tokens (paper, Figure 9)."""
+    """A decode step of `batch` threads that attend `context / ratio` KV tokens each (paper, Figure 9)."""
 
     shape: Shape
     batch: float
     context: float
     """L in tokens."""
     ratio: float = 1.0
-    """CR, by which L is divided."""
+    """CR, the divisor of L."""
 
     @property
     def flops(self) -> float:
@@ -109,24 +109,24 @@ class Step:
         return self.batch * self.shape.kv_bytes * self.context / self.ratio
 
     def seconds(self, device: Device) -> float:
-        """Least seconds of the step."""
+        """Return the least seconds of the step."""
         return max(self.flops / device.flops, (self.weight_bytes + self.kv_bytes) / device.bandwidth)
 
     def kv_share(self, device: Device) -> float:
-        """Share of that latency in which the KV cache is read (paper, Figure 9)."""
+        """Return the share of that latency spent on reading the KV cache (paper, Figure 9)."""
         return self.kv_bytes / device.bandwidth / self.seconds(device)
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """Constants of a model on its devices that bound every decode step; plain, so that samples can carry them."""
+    """Constants of a model on its devices that bound every decode step; plain floats that samples can carry."""
 
     weight_bytes: float
-    """Bytes of weights read by a decode step, by all threads together."""
+    """Bytes of weights read by a decode step, for all threads together."""
     token_flops: float
     """FLOPs to feed a token, attention over the cache not counted."""
     head_flops: float
-    """Of these, FLOPs of the unembedding, which a prompt's tokens but the last can spare."""
+    """FLOPs of the unembedding among these; only the last token of a prompt needs it."""
     read_flops: float
     """FLOPs of attending one KV token in every layer."""
     peak_flops: float
@@ -136,7 +136,7 @@ class Ceiling:
 
 
 def ceiling(spec: ModelSpec, dtype: str, device: Device, devices: int = 1) -> Ceiling:
-    """What bounds a model stored as `dtype` on `devices` devices that share its layers or its heads."""
+    """Return the ceiling of a model stored as `dtype` on `devices` devices that share its layers or heads."""
     shape = shape_of(spec, dtype)
     return Ceiling(
         weight_bytes=float(shape.weight_bytes),
@@ -152,13 +152,13 @@ def roofline_micros(
     step_reads: NDArray[np.int64] | NDArray[np.float64], threads: float | NDArray[np.int64], token_bytes: float,
     rows: int, ceiling: Ceiling, most: float = math.inf,
 ) -> NDArray[np.float64]:  # fmt: skip
-    """Least microseconds of one thread's share of each of its decode steps, when `threads` like it run together.
+    """Return the least microseconds of one thread's share of each decode step, if `threads` like it run together.
 
-    `step_reads`: KV tokens read, summed over `rows` = layers x KV heads; `token_bytes` is of one in one row. `threads`:
-    of each step, or one mean for all. `most`: KV tokens that a query head attends at most, where its row's KV head is
-    read for other heads too.
+    `step_reads`: KV tokens read, summed over `rows` = layers x KV heads. `token_bytes`: of a KV token in one row.
+    `threads`: per step, or one mean for all. `most`: cap on the KV tokens that a query head attends, for rows whose KV
+    head is read for other query heads too.
     """
-    # Only a chain without a step has run with nobody.
+    # 0 threads is the mean of a chain without steps.
     batch = np.maximum(threads, 1.0)
     reads = np.asarray(step_reads, np.float64)
     compute = (ceiling.token_flops + ceiling.read_flops * np.minimum(reads / rows, most)) / ceiling.peak_flops
@@ -167,9 +167,9 @@ def roofline_micros(
 
 
 def prompt_seconds(prompt_tokens: int, dense: int, token_bytes: float, rows: int, ceiling: Ceiling) -> float:
-    """Least seconds of a prompt of which `dense` tokens are prefilled at once, the rest fed one by one.
+    """Return the least seconds of a prompt whose first `dense` tokens are prefilled and the rest fed one by one.
 
-    Each of these is a step of one thread, which attends the `dense` tokens that its rows hold.
+    Each token fed is a step of one thread that attends the `dense` tokens its rows hold.
     """
     fed = np.full(max(0, prompt_tokens - dense), dense * rows)
     steps = roofline_micros(fed, 1.0, token_bytes, rows, ceiling)
@@ -177,7 +177,7 @@ def prompt_seconds(prompt_tokens: int, dense: int, token_bytes: float, rows: int
 
 
 def prefill_seconds(prompt_tokens: float, token_bytes: float, rows: int, ceiling: Ceiling) -> float:
-    """Least seconds of prefilling a prompt at once: causal attention, weights read once, KV written.
+    """Return the least seconds of prefilling a prompt: causal attention, weights read once, KV written.
 
     Only the last token needs the unembedding.
     """

@@ -1,4 +1,4 @@
-"""Prompts into token ids, and generated ids back into text."""
+"""Chat prompts to token ids, and generated ids to text."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _LONGEST_PENDING = 32
 
 TEMPLATE_DATE = "26 Jul 2024"
-"""What a template that states the date is told (Llama 3's default): today's would change prompts by the day."""
+"""Date given to templates that print one (Llama 3's default): today's date would change prompts from day to day."""
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str | None = None) -> list[int]:
-    """Token ids of a prompt, up to where the model's answer begins.
+    """Encode a prompt up to the start of the model's answer, through the tokenizer's chat template.
 
-    Through the tokenizer's chat template; where it has none, system and prompt as plain text, with the
-    special tokens that the tokenizer itself adds. ValueError if the template refuses the messages.
+    Without a template, encode system and prompt as plain text plus the tokenizer's own special tokens.
+    Raise ValueError if the template refuses the messages.
     """
     if tokenizer.chat_template is None:
         return list(tokenizer(prompt if system is None else f"{system}\n\n{prompt}")["input_ids"])
@@ -31,7 +31,7 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str |
         text = tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False, date_string=TEMPLATE_DATE
         )
-    except Exception as error:  # a template is a program: it can fail in any way, or be refused by its sandbox
+    except Exception as error:  # a template is a program: it can raise anything
         roles = " and ".join(message["role"] for message in messages)
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"The model's chat template refuses messages of {roles}: {reason}") from None
@@ -39,13 +39,13 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str |
 
 
 def template_sha(tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """sha256 of the chat template; None where there is none."""
+    """Return the sha256 of the chat template; None without one."""
     template = tokenizer.chat_template
     return None if template is None else hashlib.sha256(str(template).encode()).hexdigest()
 
 
 class Decoded(NamedTuple):
-    """Text of generated tokens, and where it stood after each of them."""
+    """Text of generated tokens, and its length after each of them."""
 
     text: str
     ends: list[int]
@@ -53,15 +53,15 @@ class Decoded(NamedTuple):
 
 
 def text_and_ends(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> Decoded:
-    """Text of `tokens` without special ones. Linear in their number.
+    """Decode `tokens` without special ones, in linear time.
 
-    Trailing replacement characters, which an unfinished UTF-8 sequence shows, are left out: of the text,
-    and of what stands after each token.
+    Trailing replacement characters, which stand for an unfinished UTF-8 sequence, are left out of the text and of
+    every `ends`.
     """
     silent = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     silent.update(tokenizer.all_special_ids)
     ids = [int(token) for token in tokens]
-    known = len(tokenizer)  # a model's vocabulary may be padded beyond it
+    known = len(tokenizer)  # a model's vocabulary may be padded beyond this
     window = _Window(lambda part: tokenizer.decode(part, skip_special_tokens=True))
     ends = []
     for token in ids:
@@ -69,15 +69,15 @@ def text_and_ends(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> 
             window.push(token)
         ends.append(window.visible)
     text = window.decode(ids).rstrip(_REPLACEMENT)
-    # Of an invalid run, sentencepiece's decoder may show fewer characters than of its beginning.
+    # sentencepiece may decode a run of invalid bytes to fewer characters than its beginning.
     return Decoded(text, [min(end, len(text)) for end in ends])
 
 
 class _Window:
-    """Counts characters token by token.
+    """Count of visible characters, token by token.
 
-    A token's text depends on its neighbours. So it is decoded after `context`, tokens whose text is settled,
-    and together with `pending`, tokens whose last character may be unfinished.
+    A token's text depends on its neighbours: it is decoded after `context`, the tokens whose text is settled, and
+    together with `pending`, the tokens whose last character may be unfinished.
     """
 
     def __init__(self, decode: Callable[[list[int]], str]) -> None:
@@ -103,7 +103,7 @@ class _Window:
             self._settle_invalid(text)
 
     def _settle_invalid(self, text: str) -> None:
-        """Let go of the front of a long run of invalid bytes, cut where its text is the sum of its parts'."""
+        """Settle the front of a long run of invalid bytes, split where both parts decode to the whole's text."""
         for cut in range(len(self.pending) - 8, len(self.pending) - 4):
             front, rest = self.context + self.pending[:cut], self.pending[cut:]
             front_text = self.decode(front)

@@ -1,4 +1,4 @@
-"""A checkpoint written as a folder in Hugging Face layout, for whatever reads only that: retrofits, and vLLM."""
+"""Checkpoints written as folders in Hugging Face layout, for retrofits and vLLM."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hyperscale.model.folder import Folder
 from hyperscale.model.gguf_file import GgufFile
 from hyperscale.model.source import CheckpointFiles
 from hyperscale.model.spec import ModelSpec
-from hyperscale.model.weights import slots
+from hyperscale.model.weights import spans
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -37,7 +37,7 @@ _SAMPLES, _SAMPLE_BYTES = 64, 2**12
 
 
 def source_config(source: Path) -> PretrainedConfig:
-    """transformers' config of a checkpoint; ValueError for a GGUF file that says more than a config can."""
+    """Return a checkpoint's transformers config; ValueError if a config cannot hold a GGUF file's rotary scaling."""
     from transformers import AutoConfig
 
     if source.suffix.lower() != ".gguf":
@@ -45,7 +45,7 @@ def source_config(source: Path) -> PretrainedConfig:
     file = GgufFile(source)
     if file.spec().rope_type != file.config.rope_parameters["rope_type"]:
         raise ValueError(
-            f"{source}: its rotary scaling is a tensor, which a config cannot hold: use the folder it is of"
+            f"{source}: its rotary scaling is a tensor, which a config cannot hold; use the original checkpoint folder"
         )
     return file.config
 
@@ -53,9 +53,9 @@ def source_config(source: Path) -> PretrainedConfig:
 def write_original(
     folder: Path, source: Path, model: Model, *, with_weights: bool, dtype: torch.dtype | None = None
 ) -> None:
-    """Fill an empty folder from a source checkpoint (folder or GGUF file) and what was loaded of it.
+    """Fill an empty folder from a source checkpoint (folder or GGUF file) and the model loaded from it.
 
-    Weights are stored as `dtype`, if it is given, else as the source's own.
+    Weights are stored as `dtype`, or in the source's dtype if None.
     """
     config = source_config(source)
     config.architectures = config.architectures or [_ARCHITECTURES[model.spec.family]]
@@ -69,7 +69,7 @@ def write_original(
 
 
 def _dtype_of(source: Path) -> torch.dtype:
-    """Of a checkpoint's first tensor. A GGUF file has none of its own: float32 holds it exactly."""
+    """Return the dtype of a checkpoint's first tensor; float32 for a GGUF file, which it holds exactly."""
     if source.suffix.lower() == ".gguf":
         return torch.float32
     _, tensor = next(Folder(source).tensors())
@@ -77,11 +77,11 @@ def _dtype_of(source: Path) -> torch.dtype:
 
 
 def named_weights(spec: ModelSpec, weights: Mapping[str, Tensor], *, gates: bool) -> dict[str, Tensor]:
-    """The decoder's weights under a checkpoint's names: those of its gates, or all others."""
+    """Return the decoder's weights under a checkpoint's names: those of its gates, or all others."""
     return {
-        name: weights[slot.parameter][slot.start : slot.stop]
-        for name, slot in slots(spec).items()
-        if (".gate." in slot.parameter) == gates
+        name: weights[span.parameter][span.start : span.stop]
+        for name, span in spans(spec).items()
+        if (".gate." in span.parameter) == gates
     }
 
 
@@ -92,7 +92,7 @@ def save_weights(tensors: Mapping[str, Tensor], path: Path, dtype: torch.dtype) 
 
 
 def publish(aside: Path, target: Path) -> None:
-    """Rename a folder once it is whole and on disk."""
+    """Flush a complete folder to disk, then rename it."""
     for path in [*aside.iterdir(), aside]:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -103,9 +103,10 @@ def publish(aside: Path, target: Path) -> None:
 
 
 def as_folder(source: CheckpointFiles, dtype: str = "auto") -> Path:
-    """A source's folder. A GGUF file's is written once, dequantized as we load it, into the user's cache folder.
+    """Return a checkpoint's folder; a GGUF file is dequantized once into the user's cache folder.
 
-    Its weights are float32, which holds them exactly, unless `dtype` names another type. ValueError as `load_model`.
+    Its weights are stored as float32, which holds them exactly, unless `dtype` names another type. Raise ValueError
+    as `load_model` does.
     """
     from hyperscale.model.load import load_model
 
@@ -117,7 +118,7 @@ def as_folder(source: CheckpointFiles, dtype: str = "auto") -> Path:
         return target
     model = load_model(str(source.path), dtype=stored, device="cpu")
     target.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own: two sweeps may write at the same time, and the first one's folder serves both.
+    # A unique name: two sweeps may write at the same time, and the first to finish serves both.
     aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         write_original(aside, source.path, model, with_weights=True, dtype=getattr(torch, stored))
@@ -125,19 +126,21 @@ def as_folder(source: CheckpointFiles, dtype: str = "auto") -> Path:
             publish(aside, target)
     except OSError as error:
         if not target.is_dir():
-            raise ValueError(f"{target}: cannot be written, and vLLM reads no GGUF file itself: {error}") from None
+            raise ValueError(
+                f"{target}: cannot be written, and vLLM cannot read the GGUF file itself: {error}"
+            ) from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return target
 
 
 def cache_folder() -> Path:
-    """Where this user keeps what can be made again."""
+    """Return the user's folder of reproducible files: $XDG_CACHE_HOME/hyperscale."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hyperscale"
 
 
 def weights_digest(source: CheckpointFiles) -> str:
-    """16 hex digits of a checkpoint's weight files: of a GGUF file all bytes, else names, sizes and samples of each."""
+    """Hash a checkpoint's weight files to 16 hex digits: all bytes of a GGUF file, else names, sizes and samples."""
     if source.is_gguf:
         with source.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
@@ -153,6 +156,6 @@ def weights_digest(source: CheckpointFiles) -> str:
 
 
 def own_dtype(source: CheckpointFiles) -> str | None:
-    """Name of the type that a checkpoint's config says its weights have; None where it says none."""
+    """Return the dtype name that a checkpoint's config declares; None if it declares none."""
     dtype = None if source.is_gguf else Folder(source.path).dtype
     return None if dtype is None else str(dtype).removeprefix("torch.")

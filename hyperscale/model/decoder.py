@@ -1,4 +1,4 @@
-"""One decoder for Llama, Mistral, Qwen2 and Qwen3. Attention is passed in, by prefill, decode or training.
+"""One decoder for Llama, Mistral, Qwen2 and Qwen3; prefill, decode and training pass their attention in.
 
 Suffixes name a tensor's axes: n tokens of any mix of sequences, in flat order; d hidden size, or head
 dimension after a head axis; h query heads; k KV heads; v vocabulary; f rotary frequencies.
@@ -21,7 +21,7 @@ from hyperscale.model.spec import ModelSpec
 Attend = Callable[..., Tensor]
 """(layer, q_nhd, k_nkd, v_nkd) -> out_nhd. q and k are rotated. All are views, not contiguous.
 
-With gates, and if they are asked for, what `Gate.forward` returns follows v_nkd."""
+If gated, the tensors that `Gate.forward` returns follow v_nkd."""
 
 
 def _weight(*shape: int) -> nn.Parameter:
@@ -58,7 +58,7 @@ class Layer(nn.Module):
     def forward(
         self, x_nd: Tensor, cos_n1d: Tensor, sin_n1d: Tensor, attend: Attend, index: int, gated: bool = False
     ) -> Tensor:
-        """x_nd after this block, whose attention is `attend(index, ...)`; with its gate's decisions if `gated`."""
+        """Return x_nd after this block; attention is `attend(index, ...)`, with the gate's decisions if `gated`."""
         normed_nd = rms_norm(x_nd, self.attn_norm, self.eps)
         qkv_nhd = linear(normed_nd, self.qkv, self.qkv_bias).view(x_nd.shape[0], -1, self.head_dim)
         qk_nhd, v_nkd = qkv_nhd.split((self.heads + self.kv_heads, self.kv_heads), dim=1)
@@ -70,7 +70,7 @@ class Layer(nn.Module):
         else:
             if gated:
                 decisions = self.gate(x_nd, normed_nd, qk_nhd, cos_n1d, sin_n1d)
-            # RoPE turns a pair of components: it fills again what was 0 before it.
+            # RoPE rotates pairs of components, so a muted one is no longer 0 after it.
             qk_nhd = self.gate.mute(rotate(self.gate.mute(qk_nhd), cos_n1d, sin_n1d))
         q_nhd, k_nkd = qk_nhd.split((self.heads, self.kv_heads), dim=1)
         attended_nd = attend(index, q_nhd, k_nkd, v_nkd, *decisions).reshape(x_nd.shape[0], -1)
@@ -84,18 +84,18 @@ class Layer(nn.Module):
         shape = (self.head_dim,)
         assert self.q_norm is not None
         assert self.k_norm is not None
-        # Under autocast weights are float32, products bfloat16; a norm of mixed types would be a slow one.
+        # Under autocast weights are float32 and products bfloat16; a norm of mixed types takes a slow path.
         q_nhd = F.rms_norm(q_nhd, shape, self.q_norm.to(q_nhd.dtype), self.eps)
         return torch.cat((q_nhd, F.rms_norm(k_nkd, shape, self.k_norm.to(k_nkd.dtype), self.eps)), dim=1)
 
 
 def rotate(x_nhd: Tensor, cos_n1d: Tensor, sin_n1d: Tensor) -> Tensor:
-    """Rotary embedding of all heads at once; the first half of `sin_n1d` comes negated, so that x need not."""
+    """Apply RoPE to all heads; the first half of `sin_n1d` is negated, so that x need not be."""
     return torch.addcmul(x_nhd * cos_n1d, x_nhd.roll(x_nhd.shape[-1] // 2, dims=-1), sin_n1d)
 
 
 class Decoder(nn.Module):
-    """Token ids and positions in, logits out. Parameters are uninitialised until a checkpoint fills them."""
+    """Decoder-only transformer: token ids and positions to logits. `weights.fill` initialises its parameters."""
 
     frequencies_f: Tensor
 
@@ -107,14 +107,14 @@ class Decoder(nn.Module):
         self.norm = _weight(spec.hidden)
         self.unembed = _optional(not spec.tied, spec.vocab, spec.hidden)
         self.recompute = False
-        """Training: keep only each layer's input, and compute the layer again when its gradient is due."""
+        """Activation checkpointing in training: keep each layer's input, recompute the layer in the backward pass."""
         # Not a buffer: `.to(bfloat16)` must not round the angles.
         self.frequencies_f = torch.tensor(spec.rope_frequencies, dtype=torch.float32, device="cpu")
 
     def hidden(self, tokens_n: Tensor, positions_n: Tensor, attend: Attend, gated: bool = False) -> Tensor:
-        """x_nd after the final norm. `positions_n` counts from 0 within each sequence.
+        """Return x_nd after the final norm; `positions_n` counts from 0 within each sequence.
 
-        `gated`: attention gets what the gates decide, too; the model must have them.
+        `gated` passes the gates' decisions to attention; the model must have gates.
         """
         assert not gated or self.spec.gates is not None
         x_nd = F.embedding(tokens_n, self.embed)
@@ -125,7 +125,7 @@ class Decoder(nn.Module):
         return rms_norm(x_nd, self.norm, self.spec.norm_eps)
 
     def logits(self, x_nd: Tensor) -> Tensor:
-        """float32 logits_nv of final hidden states."""
+        """Return float32 logits_nv of final hidden states."""
         return linear(x_nd, self.embed if self.unembed is None else self.unembed).float()
 
     def _angles(self, positions_n: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

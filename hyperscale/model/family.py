@@ -1,6 +1,6 @@
-"""A model and what retrofits made of it, as one --model: each backend runs the checkpoint that was trained for it.
+"""Families: a model and its retrofits as one --model; each backend runs the checkpoint trained for it.
 
-A folder with family.json is one. Paths in it count from the folder; `original` may also be a hub id.
+A family is a folder with a family.json. Paths in it are relative to the folder; `original` may also be a hub id.
 
     {"original": ".", "members": [{"backend": "dms", "ratio": 4, "checkpoint": "dms-cr-4"}]}
 """
@@ -17,20 +17,20 @@ FAMILY = "family.json"
 
 _SHIPPED = Path(__file__).parent / "tiny"
 EMBEDDED = {"tiny": _SHIPPED, "tiny-immediate": _SHIPPED / "immediate"}
-"""Families that come with the package, by the name that --model takes."""
+"""Families shipped with the package, by --model name."""
 
 
 class Family(NamedTuple):
-    """What a family.json says, its paths resolved."""
+    """A family.json with its paths resolved."""
 
     original: str
-    """What backends without gates run, and what the members were made of: a checkpoint folder, file or hub id."""
+    """Checkpoint folder, file or hub id that backends without gates run and that the members were trained from."""
     revision: str | None
     members: dict[tuple[str, float], str]
     """Folder of the checkpoint for (backend, ratio)."""
 
     def ratios(self, backend: str) -> tuple[float, ...]:
-        """The ratios that a backend has a checkpoint for, ascending."""
+        """Return the ratios with a checkpoint for a backend, ascending."""
         return tuple(sorted(ratio for name, ratio in self.members if name == backend))
 
 
@@ -47,12 +47,12 @@ class _Declared(BaseModel, frozen=True, extra="forbid"):
 
 
 def local_path(model: str) -> Path:
-    """Where a model lies if it is no hub id: a folder or file, or that of an embedded family."""
+    """Return a local model's path: a folder or file, or that of a shipped family."""
     return EMBEDDED.get(model) or Path(model).expanduser()
 
 
 def family_of(model: str) -> Family | None:
-    """The family of a name or folder; None where it is no family. ValueError if its family.json is not valid."""
+    """Read the family of a name or folder; None if it is none, ValueError if its family.json is invalid."""
     folder = local_path(model)
     path = folder / FAMILY
     if not path.is_file():
@@ -72,7 +72,7 @@ def family_of(model: str) -> Family | None:
 
 
 def write_family(folder: Path, original: str, revision: str | None, members: dict[tuple[str, float], str]) -> None:
-    """Make a folder a family of the members that lie in it."""
+    """Write a folder's family.json; members are subfolders by (backend, ratio)."""
     from hyperscale.storage.files import replacing
 
     fields: dict[str, Any] = {"original": original, "revision": revision, "members": [
@@ -83,7 +83,7 @@ def write_family(folder: Path, original: str, revision: str | None, members: dic
 
 
 def checkpoint_of(model: str, backend: str, ratio: float | None) -> str:
-    """What `load_model` is given for a backend's run at a ratio: a member where the family has one, else the model."""
+    """Return the checkpoint for a backend at a ratio: the family's member if it has one, else the model itself."""
     family = family_of(model)
     if family is None or ratio is None:
         return model

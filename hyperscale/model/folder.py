@@ -23,25 +23,26 @@ _SHARD = re.compile(r"[\w.-]+\.safetensors")
 
 
 class Folder:
-    """Reads one folder. ValueError for whatever is missing, damaged or not supported."""
+    """Reader of one folder. Raises ValueError if anything is missing, damaged or unsupported."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._config = self._read_config()
 
     def spec(self) -> ModelSpec:
-        """The model's spec; generation_config.json may name more end-of-sequence ids than the config."""
+        """Return the model's spec; generation_config.json may add end-of-sequence ids to the config's."""
         generation = self.path / "generation_config.json"
         eos = _read_json(generation).get("eos_token_id") if generation.is_file() else None
         return replace(spec_from_config(self._config, eos), gates=self._gates())
 
     @property
     def dtype(self) -> torch.dtype | None:
-        """Dtype that the config names."""
-        return self._config.dtype
+        """The config's dtype."""
+        dtype: torch.dtype | None = self._config.dtype
+        return dtype
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer, with its chat template."""
+        """Load the tokenizer with its chat template."""
         from transformers import AutoTokenizer
 
         try:
@@ -49,11 +50,11 @@ class Folder:
         except Exception as error:  # tokenizers raises bare Exception for a damaged file
             reason = " ".join(str(error).split())
             if "trust_remote_code" in reason:
-                reason = "it asks for code of its own, which is never run"
+                reason = "it needs remote code, which is never run"
             raise ValueError(f"{self.path}: its tokenizer cannot be loaded: {reason}") from None
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """(name, tensor), shard by shard."""
+        """Yield (name, tensor), shard by shard."""
         from safetensors import SafetensorError, safe_open
 
         gates = self.path / GATE_TENSORS
@@ -66,7 +67,7 @@ class Folder:
                 raise ValueError(f"{path}: not a readable safetensors file (truncated download?): {error}") from None
 
     def _gates(self) -> GateSpec | None:
-        """Gates of the checkpoint: in its config, or in files of ours beside it."""
+        """Return the gates that config.json or gates.json declares; None without either."""
         beside, config = self.path / GATES, _read_json(self.path / "config.json")
         own = _read_json(beside) if beside.exists() else None
         try:
@@ -74,7 +75,9 @@ class Folder:
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from None
         if gates is None and (self.path / GATE_TENSORS).exists():
-            raise ValueError(f"{self.path}: {GATE_TENSORS} needs a {GATES}, or {KEY} in config.json, to say its form.")
+            raise ValueError(
+                f"{self.path}: {GATE_TENSORS} needs a {GATES}, or {KEY} in config.json, that states its form."
+            )
         return gates
 
     def _read_config(self) -> PretrainedConfig:
@@ -97,7 +100,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not readable as JSON: {error}") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: a JSON object is expected.")
+        raise ValueError(f"{path}: expected a JSON object.")
     return content
 
 
@@ -109,11 +112,13 @@ def _shards(folder: Path) -> list[Path]:
             raise ValueError(f"{index}: not a safetensors index: it has no weight_map.")
         names = list(weight_map.values())
         if not all(isinstance(name, str) and _SHARD.fullmatch(name) for name in names):
-            raise ValueError(f"{index}: not a safetensors index: it names what is no .safetensors file beside it.")
+            raise ValueError(
+                f"{index}: not a safetensors index: it names an entry that is no .safetensors file beside it."
+            )
         paths = [folder / name for name in sorted(set(names))]
         for path in paths:
             if not path.is_file():
-                raise ValueError(f"{folder}: shard {path.name} is missing, which {index.name} names.")
+                raise ValueError(f"{folder}: shard {path.name} is missing; {index.name} names it.")
         return paths
     if single.is_file():
         return [single]

@@ -1,4 +1,4 @@
-"""Gates as checkpoints declare them: NVIDIA's two layouts of DMS, and our own."""
+"""Gate declarations in checkpoints: NVIDIA's two DMS layouts, and ours."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ FORMS = ("separate", "linear", "borrowed", "dmc")
 GATES = "gates.json"
 """File in a checkpoint's folder that holds the fields of a `GateSpec`."""
 KEY = "hyperscale_gates"
-"""Where config.json holds them, if that file is not there."""
+"""Key of config.json that holds them if there is no gates.json."""
 
 
 @dataclass(frozen=True)
 class GateSpec:
-    """How a checkpoint decides which tokens to give up: for each token and KV head a logit, yes iff above 0.
+    """Gates of a checkpoint: one logit per token and KV head; the token is evicted (DMS) or merged (DMC) iff above 0.
 
     logit = scale * raw + bias, where raw is, by `form`:
 
     - separate: RMSNorm and Linear(hidden -> KV heads) of the residual stream before the attention's norm;
     - linear: Linear(hidden -> KV heads) of the attention's input, that is after its norm;
     - borrowed: a dimension of the first query head of each group, after q_norm, before RoPE;
-    - dmc: the last dimension of the key, likewise; that of the group's queries, on average, is the importance.
+    - dmc: the last dimension of the key, after k_norm, before RoPE; that of the group's queries, averaged, is the
+      importance.
 
-    A borrowed component takes no part in attention: it is 0 before and after RoPE. So the model was trained, and so it
-    stays under backends that ask for no decisions.
+    A borrowed component takes no part in attention: it is 0 before and after RoPE, as in training, under every backend.
     """
 
     form: str
     scale: float = 100.0
     bias: float = -5.0
     borrowed_dim: int = -1
-    """0 or -1: the paper's neuron or the released checkpoints'."""
+    """0 in the paper, -1 in the released checkpoints."""
     linear_bias: bool = False
     """Whether the Linear has a bias of its own."""
     per_layer: bool = False
-    """Whether the first KV head's decision holds for all of its layer."""
+    """Whether the first KV head decides for its whole layer."""
     window: int = 256
-    """Tokens that a decision waits for: a token is seen by every query at most so far behind it."""
+    """Sliding window in tokens: every query up to this many tokens later still attends a token."""
     decision_shift: int = 1
-    """1: a token's fate is decided by the token after it; 0: by itself."""
+    """1: the next token decides a token's eviction; 0: the token itself."""
     immediate: bool = False
-    """Whether they were trained to decide a token's fate only when it leaves the window (the paper's ablation)."""
+    """Whether eviction is decided when a token leaves the window (the paper's ablation)."""
     ratio: float | None = None
-    """Nominal compression ratio. No result depends on it: only how many threads are begun together."""
+    """Nominal compression ratio; affects the batch size alone, no result."""
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
-            raise ValueError(f"gates: form {self.form!r}; known: {', '.join(FORMS)}")
+            raise ValueError(f"gates: form must be one of {', '.join(FORMS)}, not {self.form!r}")
         for name in ("scale", "bias"):
             if not _is_finite(getattr(self, name)):
                 raise ValueError(f"gates: {name} must be a finite number, not {getattr(self, name)!r}")
@@ -72,9 +72,9 @@ class GateSpec:
 
 
 def gates_from_config(config: Mapping[str, Any]) -> GateSpec | None:
-    """Gates that a config.json declares in NVIDIA's keys or under ours; None if it declares none.
+    """Read the gates that a config.json declares under NVIDIA's keys or ours; None if it declares none.
 
-    ValueError if a declaration is not valid.
+    Raise ValueError if a declaration is invalid.
     """
     if KEY in config:
         return gates_from_fields(config[KEY])
@@ -84,9 +84,9 @@ def gates_from_config(config: Mapping[str, Any]) -> GateSpec | None:
 
 
 def gates_from_fields(declared: object) -> GateSpec:
-    """Our own layout: the fields of `GateSpec` by name."""
+    """Read our layout, the fields of `GateSpec` by name; ValueError if it is invalid."""
     if not isinstance(declared, dict) or "form" not in declared:
-        raise ValueError(f"gates: an object with a form is expected, not {declared!r}")
+        raise ValueError(f"gates: expected an object with a form, not {declared!r}")
     known = {field.name for field in fields(GateSpec)}
     if unknown := sorted(set(declared) - known):
         raise ValueError(f"gates: unknown field {unknown[0]!r}; known: {', '.join(sorted(known))}")
@@ -95,10 +95,10 @@ def gates_from_fields(declared: object) -> GateSpec:
 
 
 def _nvidia(config: Mapping[str, Any]) -> GateSpec:
-    """Keys and defaults of nvidia/Qwen3-8B-DMS-8x and of Model-Optimizer's experimental/dms.
+    """Read the keys and defaults of nvidia/Qwen3-8B-DMS-8x and of Model-Optimizer's experimental/dms.
 
-    The former knows the borrowed neuron only, and none of the keys that choose. `dms_disable_eviction` is not looked
-    at: what is evicted is the backend's to say.
+    The former has the borrowed neuron only and none of the keys that choose a form. `dms_disable_eviction` is ignored:
+    eviction is the backend's decision.
     """
     per = config.get("dms_alpha_per", "head")
     if per not in ("head", "layer"):
@@ -125,7 +125,7 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_finite(value: object) -> bool:
-    # Every whole number is finite, and one beyond the range of floats is none that a gate can use.
+    # An int beyond the range of floats is finite, but no gate can use it.
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
     return abs(value) <= sys.float_info.max

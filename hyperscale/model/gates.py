@@ -1,4 +1,4 @@
-"""The gate of a layer: decisions from what the layer computes anyway, or from a small projection of its own."""
+"""Gates of a layer: decisions from a component of its queries and keys, or from a small projection."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hyperscale.model.spec import ModelSpec
 
 
 class Gate(nn.Module):
-    """One layer's gate; see `GateSpec` for its forms. Differentiable: training passes a relaxed attention in."""
+    """One layer's gate, differentiable; `GateSpec` lists its forms."""
 
     def __init__(self, spec: ModelSpec, gates: GateSpec) -> None:
         super().__init__()
         self.spec, self.heads, self.kv_heads, self.eps = gates, spec.heads, spec.kv_heads, spec.norm_eps
         self.group = spec.heads // spec.kv_heads
         self.kept = 0.0
-        """What a borrowed component still counts in attention: above 0 only while a retrofit fades it out."""
+        """Share of a borrowed component in attention; above 0 only while a retrofit fades it out."""
         separate, learned = gates.form == "separate", gates.learned
         self.norm = nn.Parameter(torch.empty(spec.hidden)) if separate else None
         self.projection = nn.Parameter(torch.empty(spec.kv_heads, spec.hidden)) if learned else None
@@ -28,24 +28,24 @@ class Gate(nn.Module):
     def forward(
         self, x_nd: Tensor, normed_nd: Tensor, qk_nhd: Tensor, cos_n1d: Tensor, sin_n1d: Tensor
     ) -> tuple[Tensor, ...]:
-        """What attention gets beyond q, k and v: float32 logits_nk, a token is given up iff above 0.
+        """Return float32 logits_nk for attention; a token is evicted iff its logit is above 0.
 
         `x_nd` is the residual stream, `normed_nd` the attention's input, `qk_nhd` all queries and keys before RoPE.
-        DMC merges keys before RoPE, at the position of the newest: decision_nk, importance_nk, unrotated k_nkd and
-        the angles' cos_n1d and sin_n1d.
+        DMC merges keys before RoPE, at the newest one's position, so it gets decision_nk, importance_nk, unrotated
+        k_nkd, cos_n1d and sin_n1d.
         """
         if self.spec.form == "dmc":
             q_nhd, k_nkd = qk_nhd.split((self.heads, self.kv_heads), dim=1)
             raw_nk = q_nhd[..., -1].float().unflatten(1, (self.kv_heads, self.group)).mean(-1)
-            # The scale lets decisions follow a small learning rate. An importance times it would soon be all or
-            # nothing, and a mean that of one token; it begins near 1 for all anyway, and the paper has no scale.
+            # The scale lets decisions follow a small learning rate. Importances would saturate under it, and a mean
+            # would be that of one token; they start near 1 anyway, and the paper has no scale.
             importance_nk = raw_nk - self.spec.bias
             unrotated_nkd = self.mute(qk_nhd)[:, self.heads :]
             return self._logits(k_nkd[..., -1]), importance_nk, unrotated_nkd, cos_n1d, sin_n1d
         return (self._logits(self._raw(x_nd, normed_nd, qk_nhd)),)
 
     def mute(self, qk_nhd: Tensor) -> Tensor:
-        """Queries and keys with their borrowed components at 0, or at their share `kept`."""
+        """Return queries and keys with their borrowed components times `kept`, by default 0."""
         if self.spec.form == "borrowed":
             heads, dim = slice(0, self.heads, self.group), self.spec.borrowed_dim
         elif self.spec.form == "dmc":

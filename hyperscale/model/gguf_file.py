@@ -1,4 +1,4 @@
-"""A .gguf file: its config, its tokenizer, and its weights, dequantized through transformers."""
+"""A .gguf file: its config, tokenizer, and weights, dequantized through transformers."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ import torch
 
 from hyperscale.model.gate_spec import GATES
 from hyperscale.model.spec import ModelSpec, spec_from_config, supported
-from hyperscale.model.weights import Slot, slots
+from hyperscale.model.weights import Span, spans
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-# llama.cpp files Mistral under "llama": without a sliding window the two compute the same.
+# llama.cpp stores Mistral as "llama": without a sliding window both compute the same.
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 _ROPE_DIVISORS = "rope_freqs.weight"
 
 
 class GgufFile:
-    """Reads one file. ValueError for a damaged file, or one whose model the decoder does not compute."""
+    """Reader of one file. Raises ValueError if it is damaged or the decoder does not support its model."""
 
     def __init__(self, path: Path) -> None:
         from gguf import GGUFReader
 
         self.path = path
         if (beside := path.with_name(GATES)).exists():
-            raise ValueError(f"{beside}: gates go with a checkpoint folder, not with a GGUF file.")
+            raise ValueError(f"{beside}: gates go with a checkpoint folder, not with a GGUF file; move one of them.")
         try:
             self._reader = GGUFReader(path)
             self._architecture = self._field("general.architecture")
-        except Exception as error:  # the reader fails in many ways on bytes that are no GGUF
+        except Exception as error:  # the reader raises many types on bytes that are no GGUF
             raise ValueError(f"{path}: not a readable GGUF file (truncated download?): {error}") from None
         if self._architecture not in ARCHITECTURES:
             raise ValueError(f"{path}: unsupported GGUF architecture {self._architecture!r}. {supported()}")
@@ -44,12 +44,12 @@ class GgufFile:
 
     @property
     def dtype(self) -> None:
-        """A quantized file has no dtype to compute in."""
+        """None: a quantized file names no dtype to compute in."""
         return None
 
     def spec(self) -> ModelSpec:
-        """The model's spec."""
-        # GGUF keeps the end of a turn apart from the end of a text.
+        """Return the model's spec."""
+        # GGUF stores the end-of-turn id apart from the end-of-text id.
         spec = spec_from_config(self.config, self._field("tokenizer.ggml.eot_token_id"))
         divisors = [tensor.data for tensor in self._reader.tensors if tensor.name == _ROPE_DIVISORS]
         if not divisors:
@@ -59,7 +59,7 @@ class GgufFile:
         return replace(spec, rope_type="llama3", rope_frequencies=tuple(scaled.tolist()))
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer, with its chat template."""
+        """Load the tokenizer with its chat template."""
         from tokenizers import pre_tokenizers
         from transformers import AutoTokenizer
 
@@ -68,7 +68,7 @@ class GgufFile:
                 self.path.parent, gguf_file=self.path.name, trust_remote_code=False
             )
         if self._field("tokenizer.ggml.pre") == "smollm":
-            # transformers splits as GPT-2 does; SmolLM splits off every digit first ("\n\n2" is "\n\n", "2").
+            # transformers splits as GPT-2 does; SmolLM first splits off every digit ("\n\n2" is "\n\n", "2").
             split = [
                 pre_tokenizers.Digits(individual_digits=True),
                 pre_tokenizers.ByteLevel(add_prefix_space=False),
@@ -77,7 +77,7 @@ class GgufFile:
         return tokenizer
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """(name, float32 tensor) under the names of a checkpoint folder."""
+        """Yield (name, float32 tensor) under the names of a checkpoint folder."""
         from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
         names = _Names(self.config, self.spec())
@@ -86,7 +86,7 @@ class GgufFile:
         stored = sum(tensor.name != _ROPE_DIVISORS for tensor in self._reader.tensors)
         if len(tensors) != stored:
             raise ValueError(
-                f"{self.path}: {stored - len(tensors)} of its tensors are none that its metadata call for."
+                f"{self.path}: {stored - len(tensors)} of its tensors do not belong to the model that it declares."
             )
         yield from tensors.items()
 
@@ -149,13 +149,13 @@ class GgufFile:
 
 
 class _Names:
-    """What transformers asks of a model to learn its tensors' names (to walk a real one takes seconds)."""
+    """Stand-in model from which transformers learns tensor names; a real one takes seconds to walk."""
 
     def __init__(self, config: PretrainedConfig, spec: ModelSpec) -> None:
         self.config = config
-        self.names = slots(spec)
+        self.names = spans(spec)
 
-    def state_dict(self) -> dict[str, Slot]:
+    def state_dict(self) -> dict[str, Span]:
         return self.names
 
     def named_children(self) -> tuple[()]:

@@ -1,4 +1,4 @@
-"""Matrix products of inference. On a CPU, oneDNN reorders a bf16 weight at every call unless it comes packed."""
+"""Matrix products of inference; on a CPU, oneDNN reorders a bf16 weight at every call unless it is packed."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _ROWS = 32
-"""Rows that the packed layout is made for; it serves any number."""
+"""Batch size for which the packed layout is chosen; it serves any other too."""
 
 
 class _Packed(NamedTuple):
-    """A weight in oneDNN's own layout, and the version of the weight that it was made from."""
+    """A weight in oneDNN's layout, and the version of the weight that it was packed from."""
 
     weight: Tensor
     version: int
 
 
 def linear(x_nd: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x_nd weight^T + bias; through the packed copy of `weight` where `pack` made one that is still current."""
+    """Return x_nd weight^T + bias, through the packed copy of `weight` if `pack` made one and it is current."""
     packed: _Packed | None = getattr(weight, "packed", None)
     if packed is None or packed.version != weight._version or x_nd.dtype != torch.bfloat16 or torch.is_grad_enabled():
         return F.linear(x_nd, weight, bias)
-    return torch.ops.mkldnn._linear_pointwise(x_nd, packed.weight, bias, "none", [], "")
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x_nd, packed.weight, bias, "none", [], "")
+    return product
 
 
 def pack(module: nn.Module, leave: Collection[Tensor] = ()) -> None:
-    """Give every bf16 matrix of a CPU module but `leave` its packed copy: half again as fast, for a copy's memory.
+    """Pack every bf16 matrix of a CPU module but those in `leave`: 1.5 times as fast, for a second copy in memory.
 
-    Nothing happens where oneDNN or the CPU has no bf16 products, or for other types, which gain nothing.
+    Do nothing for other dtypes, which gain nothing, or if oneDNN or the CPU has no bf16 products.
     """
     if not can_pack():
         return
@@ -48,7 +49,7 @@ def pack(module: nn.Module, leave: Collection[Tensor] = ()) -> None:
 
 
 def can_pack() -> bool:
-    """Whether oneDNN is there, has these operations, and can multiply bf16 on this CPU (older ones raise)."""
+    """Return whether oneDNN has these operations and multiplies bf16 on this CPU (older ones raise)."""
     wanted = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
     if not torch.backends.mkldnn.is_available() or not all(hasattr(torch.ops.mkldnn, name) for name in wanted):
         return False

@@ -24,31 +24,31 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded checkpoint. `revision` is the hub's commit; None for local files."""
+    """A loaded checkpoint; `revision` is the hub's commit, None for local files."""
 
     decoder: Decoder
     tokenizer: PreTrainedTokenizerBase
     spec: ModelSpec
     revision: str | None
     eos_ids: frozenset[int]
-    """Every id that ends a sequence, by generation config, config or tokenizer."""
+    """End-of-sequence ids of generation config, config and tokenizer."""
     chat_template_sha: str | None
 
 
 def load_spec(model: str, revision: str | None = None) -> ModelSpec:
-    """Spec of a model from its config alone: no weights are downloaded. ValueError as `load_model`."""
+    """Read a model's spec from its config alone, without weights. Raise ValueError as `load_model` does."""
     _require_transformers()
     return _open(find(model, revision, weights=False)).spec()
 
 
 @dataclass(frozen=True)
 class Text:
-    """What of a checkpoint needs no weights: for engines that hold these themselves."""
+    """The parts of a checkpoint without weights, for engines that load these themselves."""
 
     tokenizer: PreTrainedTokenizerBase
     spec: ModelSpec
     source: CheckpointFiles
-    """Where its files are; of a hub model only config and tokenizer are certain to be there."""
+    """Its files; of a hub model only config and tokenizer are sure to be downloaded."""
     eos_ids: frozenset[int]
     chat_template_sha: str | None
 
@@ -59,7 +59,7 @@ class Text:
 
 
 def load_text(model: str, revision: str | None = None) -> Text:
-    """Tokenizer and spec of a model, without its weights. ValueError as `load_model`."""
+    """Load a model's tokenizer and spec without weights. Raise ValueError as `load_model` does."""
     _require_transformers()
     source = find(model, revision, weights=False, tokenizer=True)
     checkpoint = _open(source)
@@ -72,8 +72,7 @@ def load_model(model: str, *, revision: str | None = None, dtype: str = "auto", 
     """Load a hub id, a checkpoint folder (safetensors) or a .gguf file.
 
     dtype "auto" is the checkpoint's own; a GGUF file, which has none, becomes bfloat16 on a GPU and
-    float32 on a CPU. device "auto" is the GPU where there is one. ValueError says what cannot be loaded
-    and why.
+    float32 on a CPU. device "auto" is the GPU if there is one. Raise ValueError if the model cannot be loaded.
     """
     _require_transformers()
     target = _device(device)

@@ -1,4 +1,4 @@
-"""RMSNorm. On a CPU torch makes it of seven operations; one compiled loop does the same for inference."""
+"""RMSNorm; for inference on a CPU one compiled loop replaces torch's seven operations."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 from hyperscale.hardware.jit import FASTMATH, bits, compiled, to_bf16, to_float
 
 _MANY = 64
-"""Rows from which on it pays to wake the other threads."""
+"""Tokens from which a parallel loop pays off."""
 
 
 def rms_norm(x_nd: Tensor, weight_d: Tensor, eps: float) -> Tensor:
-    """weight * x / sqrt(mean(x^2) + eps) over the last axis; in fp32, rounded to x's type before the weight."""
+    """Return weight * x / sqrt(mean(x^2) + eps) over the last axis; in fp32, rounded to x's dtype before the weight."""
     quick = x_nd.device.type == "cpu" and x_nd.dtype in (torch.float32, torch.bfloat16) and x_nd.dim() == 2
     if not quick or torch.is_grad_enabled():
         return F.rms_norm(x_nd, x_nd.shape[-1:], weight_d, eps)

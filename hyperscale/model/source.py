@@ -1,4 +1,4 @@
-"""`--model` -> files on this disk: a hub id is downloaded, a folder or a .gguf file is used as it is."""
+"""`--model` to local files: a hub id is downloaded, a folder or a .gguf file is used as it is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 class CheckpointFiles(NamedTuple):
-    """A checkpoint on disk: folder or .gguf file. `revision` is the hub's commit, None for local files."""
+    """A checkpoint on disk, a folder or .gguf file; `revision` is the hub's commit, None for local files."""
 
     path: Path
     revision: str | None
@@ -36,14 +36,17 @@ class CheckpointFiles(NamedTuple):
 
 
 def find(model: str, revision: str | None, *, weights: bool, tokenizer: bool = False) -> CheckpointFiles:
-    """Files of a model, of a family those of its original; without `weights` only its config, and perhaps `tokenizer`.
+    """Find a model's files, downloading a hub id's; of a family, those of its original.
 
-    ValueError if they cannot be had.
+    Without `weights` only the config is downloaded, with the tokenizer if `tokenizer`. Raise ValueError if there are
+    no such files.
     """
     family = family_of(model)
     if family is not None:
         if revision is not None:
-            raise ValueError(f"{model}: --revision {revision} applies to hub ids; this is a family of checkpoints.")
+            raise ValueError(
+                f"{model}: --revision {revision} applies to hub ids, not to a family of checkpoints; leave it out."
+            )
         if Path(family.original) != local_path(model):
             return find(family.original, family.revision, weights=weights, tokenizer=tokenizer)
     local = local_path(model)
@@ -58,11 +61,13 @@ def find(model: str, revision: str | None, *, weights: bool, tokenizer: bool = F
 
 def _checked(local: Path, revision: str | None) -> Path:
     if revision is not None:
-        raise ValueError(f"{local}: --revision {revision} applies to hub ids; this is a local path.")
+        raise ValueError(f"{local}: --revision {revision} applies to hub ids, not to a local path; leave it out.")
     if not local.exists():
         raise ValueError(f"{local}: no such file.")
     if local.is_file() and local.suffix.lower() != ".gguf":
-        raise ValueError(f"{local}: is a file; --model takes a hub id, a checkpoint folder or a .gguf file.")
+        raise ValueError(
+            f"{local}: a file, but not a .gguf file; --model takes a hub id, a checkpoint folder or a .gguf file."
+        )
     if local.is_dir() and not (local / "config.json").is_file():
         hint = ""
         if any(local.glob("*.gguf")):
@@ -82,14 +87,14 @@ def _download(model: str, revision: str | None, patterns: tuple[str, ...]) -> Pa
     except errors.GatedRepoError:
         raise ValueError(f"{named}: gated on the hub. Accept its licence there, then set HF_TOKEN.") from None
     except errors.RevisionNotFoundError:
-        raise ValueError(f"{named}: the hub has no such revision of it.") from None
+        raise ValueError(f"{named}: the hub has no such revision.") from None
     except errors.RepositoryNotFoundError:
         raise ValueError(
-            f"{named}: neither a local folder nor a model that the hub shows. If it is private, set HF_TOKEN."
+            f"{named}: neither a local folder nor a visible hub model. If it is private, set HF_TOKEN."
         ) from None
     except errors.HFValidationError as error:
         raise ValueError(f"{named}: not a hub id: {_first_line(error)}") from None
-    except Exception as error:  # its HTTP client's own types among them, which differ from version to version
+    except Exception as error:  # the HTTP client's exception types differ from version to version
         raise ValueError(
             f"{named}: no such local folder, and it cannot be fetched from the hub: {_first_line(error)}"
         ) from None

@@ -1,4 +1,4 @@
-"""What a decoder must know of a checkpoint: its family's switches, its shapes and its rotary frequencies."""
+"""ModelSpec: a decoder's shapes, its family's switches and its rotary frequencies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROPE_TYPES = ("default", "linear", "llama3", "yarn")
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A decoder's shapes and switches. Lengths are in tokens, sizes in numbers."""
+    """Shapes and switches of a decoder. Lengths are in tokens, sizes in numbers."""
 
     family: str
     layers: int
@@ -29,28 +29,28 @@ class ModelSpec:
     norm_eps: float
     rope_type: str
     rope_frequencies: tuple[float, ...]
-    """Radians a token, one for each of the head_dim / 2 rotated pairs; scaling is already in them."""
+    """Radians per token of the head_dim / 2 rotated pairs, scaling included."""
     rope_magnitude: float
-    """Factor on cos and sin (1 but for yarn)."""
+    """Factor on cos and sin; 1 except for yarn."""
     tied: bool
     qkv_bias: bool
     out_bias: bool
     ffn_bias: bool
     qk_norm: bool
     max_length: int
-    """Longest sequence that is computed exactly: the trained positions, or a shorter sliding window."""
+    """Longest sequence computed exactly: the trained positions, or a shorter sliding window."""
     eos_ids: tuple[int, ...]
     gates: GateSpec | None = None
-    """What decides which tokens are given up, in a checkpoint that was trained to."""
+    """Gates of a DMS or DMC checkpoint; None without."""
 
 
 def supported() -> str:
-    """One sentence that names what can be loaded; part of every refusal."""
+    """Return a sentence that lists the supported models, for refusals."""
     return f"Supported: {', '.join(FAMILIES)}, dense, with rotary scaling {', '.join(ROPE_TYPES)}."
 
 
 def id_set(*ids: int | list[int] | None) -> tuple[int, ...]:
-    """Sorted union of token ids given as one id, a list of ids, or None."""
+    """Return the sorted union of token ids, each given as one id, a list of ids, or None."""
     found: set[int] = set()
     for entry in ids:
         found.update(entry if isinstance(entry, list) else [] if entry is None else [entry])
@@ -58,7 +58,7 @@ def id_set(*ids: int | list[int] | None) -> tuple[int, ...]:
 
 
 def spec_from_config(config: PretrainedConfig, extra_eos: int | list[int] | None = None) -> ModelSpec:
-    """Spec of a transformers config. ValueError names the first thing that the decoder does not compute."""
+    """Make the spec of a transformers config; ValueError names the first feature that the decoder does not compute."""
     family = config.model_type
     if family not in FAMILIES:
         raise ValueError(f"Unsupported architecture {family!r}. {supported()}")

@@ -1,4 +1,4 @@
-"""Checkpoint tensors -> the decoder's fused parameters."""
+"""Checkpoint tensors to the decoder's fused parameters."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from hyperscale.model.spec import ModelSpec
 _HASHED_VALUES = 64
 
 
-class Slot(NamedTuple):
-    """Where a checkpoint tensor goes: rows [start, stop) of one of the decoder's parameters."""
+class Span(NamedTuple):
+    """Rows [start, stop) of a decoder parameter that hold one checkpoint tensor."""
 
     parameter: str
     start: int
     stop: int
 
 
-def slots(spec: ModelSpec) -> dict[str, Slot]:
-    """Checkpoint name -> slot, for every tensor that a checkpoint of this spec must hold."""
+def spans(spec: ModelSpec) -> dict[str, Span]:
+    """Map checkpoint names to spans, for every tensor that a checkpoint of this spec must hold."""
     queries, keys = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
     attention = {
         "q_proj": (0, queries),
@@ -33,11 +33,11 @@ def slots(spec: ModelSpec) -> dict[str, Slot]:
     }
     ffn = {"gate_proj": (0, spec.ffn), "up_proj": (spec.ffn, 2 * spec.ffn)}
     found = {
-        "model.embed_tokens.weight": Slot("embed", 0, spec.vocab),
-        "model.norm.weight": Slot("norm", 0, spec.hidden),
+        "model.embed_tokens.weight": Span("embed", 0, spec.vocab),
+        "model.norm.weight": Span("norm", 0, spec.hidden),
     }
     if not spec.tied:
-        found["lm_head.weight"] = Slot("unembed", 0, spec.vocab)
+        found["lm_head.weight"] = Span("unembed", 0, spec.vocab)
     linears = [
         *((f"self_attn.{name}", "qkv", rows, spec.qkv_bias) for name, rows in attention.items()),
         ("self_attn.o_proj", "out", (0, spec.hidden), spec.out_bias),
@@ -53,7 +53,7 @@ def slots(spec: ModelSpec) -> dict[str, Slot]:
             ("self_attn.q_norm", "q_norm", spec.head_dim),
             ("self_attn.k_norm", "k_norm", spec.head_dim),
         ]
-    # NVIDIA's names (Model-Optimizer's experimental/dms); a gates.safetensors of our own has them, too.
+    # NVIDIA's names (Model-Optimizer's experimental/dms); our gates.safetensors uses them, too.
     if spec.gates is not None and spec.gates.learned:
         linears.append(("self_attn.dms_proj_alpha", "gate.projection", (0, spec.kv_heads), spec.gates.linear_bias))
     if spec.gates is not None and spec.gates.form == "separate":
@@ -61,11 +61,11 @@ def slots(spec: ModelSpec) -> dict[str, Slot]:
     for index in range(spec.layers):
         theirs, ours = f"model.layers.{index}", f"layers.{index}"
         for module, parameter, rows, bias in linears:
-            found[f"{theirs}.{module}.weight"] = Slot(f"{ours}.{parameter}", *rows)
+            found[f"{theirs}.{module}.weight"] = Span(f"{ours}.{parameter}", *rows)
             if bias:
-                found[f"{theirs}.{module}.bias"] = Slot(f"{ours}.{parameter}_bias", *rows)
+                found[f"{theirs}.{module}.bias"] = Span(f"{ours}.{parameter}_bias", *rows)
         for module, parameter, size in norms:
-            found[f"{theirs}.{module}.weight"] = Slot(f"{ours}.{parameter}", 0, size)
+            found[f"{theirs}.{module}.weight"] = Span(f"{ours}.{parameter}", 0, size)
     return found
 
 
@@ -74,36 +74,36 @@ _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 @torch.no_grad()
 def fill(decoder: Decoder, tensors: Iterable[tuple[str, Tensor]], origin: str) -> None:
-    """Copy every tensor into its slot, converted to the parameter's dtype and device.
+    """Copy every tensor into its span, converted to the parameter's dtype and device.
 
-    ValueError if one is missing, has another shape or kind of number, or is none that this architecture has.
+    Raise ValueError if a tensor is missing, unknown to this architecture, or of another shape or kind of number.
     """
-    missing = slots(decoder.spec)
+    missing = spans(decoder.spec)
     stored_head: Tensor | None = None
     for name, tensor in tensors:
-        slot = missing.pop(name, None)
-        if slot is None:
+        span = missing.pop(name, None)
+        if span is None:
             if name == "lm_head.weight" and decoder.spec.tied:
                 stored_head = tensor
             elif not name.endswith("rotary_emb.inv_freq"):
-                raise ValueError(f"{origin}: tensor {name} is none that its config calls for.")
+                raise ValueError(f"{origin}: tensor {name} does not belong to the model that its config describes.")
             continue
-        target = decoder.get_parameter(slot.parameter)[slot.start : slot.stop]
+        target = decoder.get_parameter(span.parameter)[span.start : span.stop]
         if target.shape != tensor.shape:
             raise ValueError(
-                f"{origin}: tensor {name} is of shape {tuple(tensor.shape)}; its config asks for {tuple(target.shape)}."
+                f"{origin}: tensor {name} has shape {tuple(tensor.shape)}; its config asks for {tuple(target.shape)}."
             )
         if tensor.dtype not in _DTYPES:
             kind = str(tensor.dtype).removeprefix("torch.")
-            raise ValueError(f"{origin}: tensor {name} holds {kind}; weights in 16, 32 or 64 bit floats are expected.")
-        if ".gate." in slot.parameter and not tensor.isfinite().all():
-            # A comparison with NaN is false: such a gate would keep everything, and nothing else would show it.
+            raise ValueError(f"{origin}: tensor {name} holds {kind}; expected 16, 32 or 64 bit floats.")
+        if ".gate." in span.parameter and not tensor.isfinite().all():
+            # A comparison with NaN is false: such a gate would silently keep every token.
             raise ValueError(f"{origin}: tensor {name} holds numbers that are not finite.")
         target.copy_(tensor)
     if missing:
         raise ValueError(
             f"{origin}: {len(missing)} tensors are missing, such as {next(iter(missing))}. "
-            "The checkpoint is incomplete or of another layout."
+            "The checkpoint is incomplete or has another layout."
         )
     if stored_head is not None and not torch.equal(stored_head.to(decoder.embed), decoder.embed):
         raise ValueError(
@@ -113,7 +113,7 @@ def fill(decoder: Decoder, tensors: Iterable[tuple[str, Tensor]], origin: str) -
 
 
 def weights_sha(decoder: nn.Module) -> str:
-    """Digest of a few values of every weight: tells a retrained checkpoint from the one it replaced."""
+    """Hash a few values of every weight to 16 hex digits, to tell a retrained checkpoint from the one it replaced."""
     digest = hashlib.sha256()
     for weight in decoder.parameters():
         flat = weight.detach().flatten()

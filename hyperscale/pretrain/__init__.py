@@ -1,1 +1,1 @@
-"""Trains the model that hyperscale ships, from nothing: `make train-tiny` (docs/tiny.md)."""
+"""Training of the shipped model from scratch: `make train-tiny` (docs/tiny.md)."""

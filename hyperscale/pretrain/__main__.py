@@ -23,23 +23,23 @@ OutputDir = Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of t
 @app.command()
 def train(
     output_dir: OutputDir = Path("runs/tiny"),
-    steps: Annotated[int, typer.Option(min=1, help="Steps in all.")] = Recipe.steps,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first weights and of the documents.")] = Recipe.seed,
-    compiled: Annotated[bool, typer.Option(help="Compile the passes (needs g++): a third faster.")] = True,
+    steps: Annotated[int, typer.Option(min=1, help="Total steps.")] = Recipe.steps,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the initial weights and the documents.")] = Recipe.seed,
+    compiled: Annotated[bool, typer.Option(help="Compile the model (needs g++): a third faster.")] = True,
 ) -> None:
-    """Train the shipped model from nothing. Run again to go on after a kill."""
+    """Train the shipped model from scratch. The same command resumes a stopped run."""
     from hyperscale.pretrain.train import train as run
 
     if compiled and shutil.which("g++") is None:
-        print("no g++ here: passes are not compiled", file=sys.stderr)
+        print("g++ is missing: the model is not compiled", file=sys.stderr)
         compiled = False
 
-    def told(row: Row) -> None:
+    def on_row(row: Row) -> None:
         if row["step"] % 100 == 0 or row["step"] == steps:
             left = row["seconds"] / row["step"] * (steps - row["step"]) / 60
             print(f"step {row['step']:,}/{steps:,}, loss {row['loss']:.3f}, about {left:.0f} min left", flush=True)
 
-    checkpoint = run(replace(Recipe(), steps=steps, seed=seed), output_dir, told, compiled=compiled)
+    checkpoint = run(replace(Recipe(), steps=steps, seed=seed), output_dir, on_row, compiled=compiled)
     if checkpoint is None:
         raise typer.Exit(INTERRUPTED)
     print(f"trained: {checkpoint}")
@@ -50,7 +50,7 @@ def retrofits(
     model: Annotated[Path, typer.Option(help="The trained checkpoint.")] = Path("runs/tiny/checkpoint"),
     output_dir: OutputDir = Path("runs/tiny-retrofits"),
 ) -> None:
-    """Retrofit the trained model: DMS, DMS that decides late, DMC. Run again to go on after a kill."""
+    """Retrofit the trained model: DMS, immediate DMS, DMC. The same command resumes a stopped run."""
     from hyperscale.pretrain.shipped import RETROFITS, config_of, run_retrofit
     from hyperscale.retrofit.progress import make_progress
 
@@ -65,9 +65,9 @@ def retrofits(
 def ship(
     model: Annotated[Path, typer.Option(help="The trained checkpoint.")] = Path("runs/tiny/checkpoint"),
     retrofitted: Annotated[Path, typer.Option(help="Folder of its retrofits.")] = Path("runs/tiny-retrofits"),
-    target: Annotated[Path, typer.Option(help="Where --model tiny looks.")] = EMBEDDED["tiny"],
+    target: Annotated[Path, typer.Option(help="Folder of --model tiny.")] = EMBEDDED["tiny"],
 ) -> None:
-    """Put the checkpoints where the package ships them."""
+    """Copy the checkpoints into the package."""
     from hyperscale.pretrain.shipped import assemble
 
     assemble(model, retrofitted, target)
@@ -75,7 +75,7 @@ def ship(
 
 
 def main() -> int:
-    """Exit code 0; 2 on a user's mistake, told in one line; 130 when interrupted."""
+    """Run a command; return 0, 2 after a user's mistake (printed in one line), or 130 when interrupted."""
     try:
         code = app(standalone_mode=False)
     except (ValueError, OSError) as error:
@@ -87,7 +87,7 @@ def main() -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:
-        print("interrupted: the same command goes on from there", file=sys.stderr)
+        print("interrupted: the same command resumes the run", file=sys.stderr)
     return code if isinstance(code, int) else 0
 
 

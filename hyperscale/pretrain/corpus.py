@@ -1,4 +1,4 @@
-"""What a step trains on: generated documents, one a row, in few different shapes."""
+"""Training data: batches of generated documents, one per row, in few shapes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hyperscale.tasks.generators.trace import recall
 from hyperscale.tasks.generators.vocabulary import VOCABULARY
 
 IGNORED = -1
-"""Target of a token after which nothing is to be learnt: padding, and the prompt's but for its last."""
+"""Target that the loss ignores: of padding, and of a prompt's tokens but the last."""
 KINDS = ("recall", *GENERATORS)
 
 _GROUP_TOKENS = 24
-"""Tokens of a group without padding, in steps' worth: padded they make about 30 steps."""
+"""Size of a group in steps' worth of tokens without padding; padded they make about 30 steps."""
 _MULTIPLE = 64
 _MOST_DOCUMENTS = 100_000
 _IDS = {word: i for i, word in enumerate(VOCABULARY)}
@@ -35,21 +35,21 @@ class Document(NamedTuple):
 
 
 class Step(NamedTuple):
-    """b rows of t tokens, each one document and padding."""
+    """b rows of t tokens, one document and padding each."""
 
     tokens_bt: Tensor
     targets_bt: Tensor
     weights_bt: Tensor
     kind_b: Tensor
-    """Index into KINDS; IGNORED for rows that are all padding."""
+    """Index into KINDS; IGNORED for empty rows."""
 
 
 def steps_of(recipe: Recipe, group: int) -> list[Step]:
-    """The steps of a group: about 30 of them, made of the same documents whenever they are asked for.
+    """Make the steps of a group, about 30; the same group always gives the same steps.
 
-    Rows are as long as the next multiple of 64, and a length always has the same number of rows: compiled code sees
-    eight shapes. What does not fill a shape moves on to the next longer one; the last step of all may have empty rows,
-    and a token of it then counts for more.
+    Row lengths are multiples of 64, and each length has a fixed number of rows, so compiled code sees eight shapes.
+    Documents that do not fill a shape move on to the next longer one; the last step may have empty rows, and its tokens
+    then weigh more.
     """
     rng = random_numbers("pretrain", recipe.seed, group)
     waiting = sorted(documents(recipe, group), key=lambda document: len(document.tokens))
@@ -69,7 +69,7 @@ def steps_of(recipe: Recipe, group: int) -> list[Step]:
 
 
 def documents(recipe: Recipe, group: int) -> Iterator[Document]:
-    """Documents of a group's mixture until they hold its tokens; those that are too long are passed over."""
+    """Yield documents of a group's mixture up to the group's size, skipping those that are too long."""
     mixture = recipe.opening if group < recipe.opening_groups else recipe.mixture
     rng = random_numbers("mixture", recipe.seed, group)
     held = number = 0
@@ -83,7 +83,7 @@ def documents(recipe: Recipe, group: int) -> Iterator[Document]:
 
 
 def document(kind: str, seed: int, index: int, max_tokens: int) -> Document:
-    """Document `index` of a kind's endless training stream."""
+    """Generate document `index` of a kind's endless training stream."""
     if kind == "recall":
         prompt, chain = recall(seed, index)
     else:

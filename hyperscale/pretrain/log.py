@@ -14,11 +14,11 @@ __all__ = ["LOG", "Row", "read_log", "write_log"]
 _SCHEMA = pa.schema(
     [
         pa.field("step", pa.int64()),
-        pa.field("tokens", pa.int64()),  # seen so far, without padding
-        pa.field("seconds", pa.float64()),  # so far, over all sessions
-        pa.field("loss", pa.float64()),  # nats a token, verdicts weighed double
+        pa.field("tokens", pa.int64()),  # up to this step, without padding
+        pa.field("seconds", pa.float64()),  # up to this step, over all sessions
+        pa.field("loss", pa.float64()),  # nats per token, verdicts weighted double
         pa.field("lr", pa.float64()),
-        *(pa.field(kind, pa.float64()) for kind in KINDS),  # nats a token of the step's chains of this kind
+        *(pa.field(kind, pa.float64()) for kind in KINDS),  # nats per token of the step's chains of this kind
     ]
 )
 

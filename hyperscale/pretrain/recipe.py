@@ -1,4 +1,4 @@
-"""Everything that decides what the shipped model is."""
+"""Recipe: every parameter of the shipped model's training."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from transformers import Qwen3Config
 
 Mixture = dict[str, float]
-"""Share of each kind of document: the generators, and `recall`."""
+"""Shares of the kinds of documents: the generators, and `recall`."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Defaults are the shipped model's. Tokens count padding."""
+    """Parameters of a training run, by default the shipped model's. Tokens count padding."""
 
     steps: int = 10_000
     tokens_per_step: int = 4096
@@ -25,17 +25,17 @@ class Recipe:
     lr: float = 1.5e-3
     warmup_steps: int = 50
     decay: float = 0.8
-    """Share of the steps, the last ones, in which the learning rate falls linearly to 0."""
+    """Share of the steps, at the end, over which the learning rate falls linearly to 0."""
     clip: float = 1.0
 
     opening_groups: int = 17
-    """Groups of steps (corpus.py; about 30 steps each) that practise look-ups densely, before the rest's mixture."""
+    """Groups (corpus.py; about 30 steps each) of the opening mixture, which is dense in look-ups."""
     opening: Mixture = field(default_factory=lambda: {"recall": 0.3, "trace": 0.35, "countdown": 0.35})
     mixture: Mixture = field(default_factory=lambda: {"recall": 0.02, "trace": 0.2, "countdown": 0.78})
     max_tokens: int = 512
-    """Longest document; longer ones are left out."""
+    """Longest document; longer ones are skipped."""
     verdict_weight: float = 2.0
-    """Weight of `yes` and `no` in the loss, where all other tokens of a chain count 1 and those of a prompt 0."""
+    """Weight of `yes` and `no` in the loss; other tokens of a chain have 1, those of a prompt 0."""
 
     layers: int = 4
     hidden: int = 128
@@ -45,19 +45,19 @@ class Recipe:
     ffn: int = 512
     rope_theta: float = 1e5
     qk_gain: float = 2.0
-    """First value of the q and k norms' weights: sharper look-ups."""
+    """Initial weights of the q and k norms; above 1 for sharper look-ups."""
 
     def __post_init__(self) -> None:
-        assert self.max_tokens % 64 == 0, "a document must fit the longest row"
+        assert self.max_tokens % 64 == 0, "max_tokens must be a multiple of 64, as row lengths are"
 
     def learning_rate(self, step: int) -> float:
-        """Of a step, counted from 0."""
+        """Return the learning rate of a step, counted from 0."""
         warm = min(1.0, (step + 1) / self.warmup_steps)
         left = (1 - step / self.steps) / self.decay
         return self.lr * warm * min(1.0, left)
 
     def config(self) -> Qwen3Config:
-        """The architecture, as transformers describes it."""
+        """Return the architecture as a transformers config."""
         from transformers import Qwen3Config
 
         tokenizer = make_tokenizer()

@@ -1,4 +1,4 @@
-"""The retrofits of the shipped model: `make retrofit-tiny`. They become the families `tiny` and `tiny-immediate`."""
+"""Retrofits of the shipped model (`make retrofit-tiny`), which make the families `tiny` and `tiny-immediate`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hyperscale.retrofit.run import retrofit
 from hyperscale.tasks.generators import GENERATORS
 
 DOCUMENT_SEED = 1
-"""Not the seed of the model's own training: the retrofits see other problems, still none of the test set."""
+"""Another seed than pretraining's: the retrofits see other problems, but none of the test set."""
 
 _COMMON: dict[str, Any] = {
     "context": Recipe.max_tokens, "batch_size": 16, "lr": 5e-4, "steps_per_cr": 50, "window": 16, "scale": 10.0,
@@ -26,33 +26,33 @@ _COMMON: dict[str, Any] = {
 RETROFITS: dict[str, dict[str, Any]] = {
     "dms": _COMMON,
     "immediate": {**_COMMON, "immediate": True},
-    # Twice the steps for each unit of CR, and still as many in all as DMS takes to CR 8.
+    # Twice the steps per unit of CR, and in all as many as DMS takes to CR 8.
     "dmc": {
         **_COMMON, "method": "dmc", "scale": 100.0, "target_cr": 4.0, "save_crs": (2.0, 3.0), "steps_per_cr": 100,
         "fade_steps": 50,
     },
 }  # fmt: skip
-"""What each run is asked for."""
+"""Config fields of each run."""
 FAMILIES: dict[str, dict[tuple[str, float], str]] = {
     ".": {("dms", 4.0): "dms", ("dms", 8.0): "dms", ("dmc", 4.0): "dmc"},
     "immediate": {("dms", 4.0): "immediate", ("dms", 8.0): "immediate"},
 }
-"""Folder of a family below the original -> the runs that its members come from."""
+"""Subfolder of a family -> (backend, ratio) of its members -> their run."""
 
 
 class Documents:
-    """Batches of both tasks' documents in turn, one a row; what counts is the chain."""
+    """Batches of both tasks' documents in turn, one per row; the loss counts the chain."""
 
     def __init__(self, batch_size: int, max_tokens: int) -> None:
         self._batch_size, self._max_tokens = batch_size, max_tokens
         self.identity = f"generated documents, seed {DOCUMENT_SEED}, at most {max_tokens} tokens"
 
     def batch(self, step: int) -> Batch:
-        """The documents of a step, counted from 1."""
+        """Return the documents of a step, counted from 1."""
         numbers = range((step - 1) * self._batch_size, step * self._batch_size)
         chosen = [self._document(number) for number in numbers]
         batch = padded([found.tokens for found in chosen])
-        # A prompt is random: the original was never taught to foresee it.
+        # A prompt is random: the original was not trained to predict it.
         for counted_t, found in zip(batch.counted_bt, chosen, strict=True):
             counted_t[: found.prompt_tokens - 1] = False
         return batch
@@ -60,7 +60,7 @@ class Documents:
     def _document(self, number: int) -> Document:
         kind = list(GENERATORS)[number % len(GENERATORS)]
         found = document(kind, DOCUMENT_SEED, number, self._max_tokens)
-        # A trace may be too long. Its stand-in comes from far down the stream, where nothing else is taken from.
+        # Replace a trace that is too long by one from far down the stream, which is not used otherwise.
         again = 1
         while len(found.tokens) > self._max_tokens:
             found = document(kind, DOCUMENT_SEED, number + again * 10**9, self._max_tokens)
@@ -69,18 +69,18 @@ class Documents:
 
 
 def config_of(name: str, model: Path, folder: Path, **changed: Any) -> RetrofitConfig:
-    """The config of one of the runs, in `folder`/NAME."""
+    """Return the config of a run, in `folder`/NAME."""
     return make_retrofit(**{**RETROFITS[name], "model": str(model), "output_dir": folder / name, **changed})
 
 
 def run_retrofit(config: RetrofitConfig, progress: Progress) -> bool:
-    """Train, or go on; whether it came to its end."""
-    report = retrofit(config, progress, source=lambda _: Documents(config.batch_size, config.context))
+    """Train or resume; return whether it finished."""
+    report = retrofit(config, progress, make_batches=lambda _: Documents(config.batch_size, config.context))
     return not report.interrupted
 
 
 def assemble(model: Path, runs: Path, target: Path) -> None:
-    """Write the original and the families to `target`, which is replaced whole."""
+    """Write the original and the families to `target`, replacing it as a whole."""
     aside = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     shutil.copytree(model, aside)

@@ -1,4 +1,4 @@
-"""The training run: steps, a state that survives a kill, a log, and at the end the checkpoint."""
+"""The training run: steps, a state that survives a kill, a log, and the final checkpoint."""
 
 from __future__ import annotations
 
@@ -25,29 +25,30 @@ from hyperscale.tasks.generators.vocabulary import write_tokenizer
 STATE, CHECKPOINT = "state.pt", "checkpoint"
 _LOG_EVERY = 25
 
-Told = Callable[[Row], None]
+OnRow = Callable[[Row], None]
+"""Callback for a row of the log."""
 
 
 class Training:
-    """A run in a folder. It goes on from the folder's state, if there is one."""
+    """A run in a folder, resumed from the folder's state if there is one."""
 
     def __init__(self, recipe: Recipe, folder: Path, *, compiled: bool = False) -> None:
         self.recipe, self.folder = recipe, folder
         self.model = make_start(recipe)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=recipe.lr, betas=(0.9, 0.95), weight_decay=0.0)
         self.step = self.group = self.index = self.tokens = 0
-        """Steps taken; where the next one stands in the corpus; tokens seen, padding not among them."""
+        """Steps taken; place of the next one in the corpus; tokens seen, without padding."""
         self.seconds = 0.0
         self._steps: list[Step] = []
         self._pass = self._forward
         if compiled:
-            # Eight shapes, which its default limit would cut short.
+            # Eight shapes exceed the default limit.
             torch._dynamo.config.recompile_limit = 64
             self._pass = torch.compile(self._forward, dynamic=False)
         self._restore()
 
     def take_step(self) -> Row:
-        """Take the next step; its row of the log."""
+        """Take the next step; return its row of the log."""
         started = time.monotonic()
         if not self._steps:
             self._steps = steps_of(self.recipe, self.group)
@@ -68,7 +69,7 @@ class Training:
         return self._row(batch, float(loss.detach()), nll_bt.detach())
 
     def save(self) -> None:
-        """Write what a later session goes on from."""
+        """Write the state that a later session resumes from."""
         state = {
             "recipe": asdict(self.recipe),
             "model": self.model.state_dict(),
@@ -79,7 +80,7 @@ class Training:
             torch.save(state, aside)
 
     def export(self) -> Path:
-        """The checkpoint in transformers' layout, weights rounded to bfloat16."""
+        """Write the checkpoint in transformers' layout, weights rounded to bfloat16; return its folder."""
         target, aside = self.folder / CHECKPOINT, self.folder / f".{CHECKPOINT}.tmp"
         shutil.rmtree(aside, ignore_errors=True)
         exported = type(self.model)(self.model.config).bfloat16()
@@ -111,11 +112,11 @@ class Training:
         path = self.folder / STATE
         if not path.exists():
             if (self.folder / CHECKPOINT).exists():
-                raise ValueError(f"{self.folder}: holds a checkpoint of something else; choose another --output-dir")
+                raise ValueError(f"{self.folder}: holds a checkpoint without its state; choose another --output-dir")
             return
         try:
             state = torch.load(path, weights_only=True)
-        except Exception as error:  # a damaged file shows itself in many ways
+        except Exception as error:  # a damaged file raises many types
             raise ValueError(f"{path}: not a state of this command; delete it or choose another folder") from error
         if state["recipe"] != asdict(self.recipe):
             raise ValueError(f"{self.folder}: holds a run of another recipe; choose another folder")
@@ -124,8 +125,8 @@ class Training:
         self.step, self.group, self.index, self.tokens, self.seconds = state["at"]
 
 
-def train(recipe: Recipe, folder: Path, told: Told, *, compiled: bool, save_minutes: float = 2.0) -> Path | None:
-    """Train to the recipe's end and export; None if a signal broke it off, what was done being saved."""
+def train(recipe: Recipe, folder: Path, on_row: OnRow, *, compiled: bool, save_minutes: float = 2.0) -> Path | None:
+    """Train to the recipe's end and export; return None, with the state saved, if a signal interrupted it."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(folder)
     try:
@@ -137,7 +138,7 @@ def train(recipe: Recipe, folder: Path, told: Told, *, compiled: bool, save_minu
                 row = training.take_step()
                 if training.step % _LOG_EVERY == 0 or training.step == recipe.steps:
                     rows.append(row)
-                    told(row)
+                    on_row(row)
                 if interrupt.requested or time.monotonic() - saved > 60 * save_minutes:
                     write_log(folder, rows)
                     training.save()

@@ -1,4 +1,4 @@
-"""DMC's relaxation: every token's slot as it stands if tokens merged by degrees (arXiv 2403.09636, section 3.2)."""
+"""DMC's relaxation: the cache entry at every token under partial merges (arXiv 2403.09636, section 3.2)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 LEAST = -60.0
-"""Least log(alpha): a share of 1e-26 is none in a sum of fp32, and double precision adds thousands of them exactly."""
+"""Least log(alpha): 1e-26 vanishes in an fp32 sum, and a double cumsum of thousands of these is exact enough."""
 
 
 def accumulate(log_merged_bkt: Tensor, weight_bkt: Tensor, x_bktd: Tensor) -> Tensor:
-    """Weighted means of the slots that tokens stand in, each as it stood at its own token.
+    """Return the weighted mean of the cache entry at every token, float32 m_bktd.
 
-    With z_t = alpha_t z_(t-1) + w_t the mean is m_t = (alpha_t z_(t-1) m_(t-1) + w_t x_t) / z_t. Token s so counts
-    w_s alpha_(s+1) ... alpha_t in the mean at t: all tokens at once, as one triangular product. `log_merged_bkt` is
-    log(alpha); where it is -inf (a document's first token) a slot begins.
+    With z_t = alpha_t z_(t-1) + w_t the mean is m_t = (alpha_t z_(t-1) m_(t-1) + w_t x_t) / z_t, so token s has weight
+    w_s alpha_(s+1) ... alpha_t at t: one triangular product for all tokens. `log_merged_bkt` is log(alpha); where it is
+    -inf (a document's first token) an entry begins.
     """
     tokens = x_bktd.shape[2]
     total_bkt = log_merged_bkt.double().clamp_min(LEAST).cumsum(-1)

@@ -1,8 +1,7 @@
-"""Causal attention whose older keys bear a penalty: exact, differentiable, and without a mask in memory.
+"""Causal attention with a penalty on older keys: exact, differentiable, without a mask in memory.
 
-Scores, and their gradients until they are multiplied on, are in the penalty's precision whatever that of q, k and v:
-under autocast bf16 would round what a score is above the others', by more the more all have in common. The kernels that
-the teacher runs through do the same.
+Scores and their gradients have the penalty's precision whatever that of q, k and v: under autocast, bf16 would round
+away the differences between scores that share a large offset. The teacher's kernels do the same.
 
 Suffixes: b rows; k KV heads; g query heads of a group; t queries; s keys; d head dimension.
 """
@@ -19,11 +18,11 @@ from torch.nn.functional import scaled_dot_product_attention
 from hyperscale.retrofit.batches import Layout
 
 CHUNK = 128
-"""Queries that are attended together: bounds the scores, and leaves out most of the keys that come later."""
+"""Queries per chunk: bounds the memory of scores, and skips most of the later keys."""
 
 
 def document_attention(q_bthd: Tensor, k_btkd: Tensor, v_btkd: Tensor, layout: Layout) -> Tensor:
-    """Full causal attention within documents. Returns out_bthd."""
+    """Return out_bthd of full causal attention within documents."""
     q_bhtd, k_bktd, v_bktd = (x.transpose(1, 2) for x in (q_bthd, k_btkd, v_btkd))
     mask_b1ts = None
     if not layout.plain:
@@ -38,10 +37,10 @@ def document_attention(q_bthd: Tensor, k_btkd: Tensor, v_btkd: Tensor, layout: L
 def penalised_attention(
     q_bthd: Tensor, k_btkd: Tensor, v_btkd: Tensor, penalty_bks: Tensor, window: int, layout: Layout
 ) -> Tensor:
-    """As `document_attention`, with penalty_bks added to the scores of keys more than `window` tokens back.
+    """Return out_bthd as `document_attention`, with penalty_bks added to scores of keys over `window` tokens back.
 
     The mask of the DMS paper's Figure 2b: 0 within the window, log(1 - alpha) before it, -inf after the query. Memory
-    grows with t, not with its square: scores are computed again for the gradient.
+    is linear in t: the backward pass recomputes the scores.
     """
     b, t, h, d = q_bthd.shape
     kv_heads = k_btkd.shape[2]
@@ -102,7 +101,7 @@ class _Attention(torch.autograd.Function):
 def _scores(
     q_bkgtd: Tensor, k_bksd: Tensor, penalty_bks: Tensor, window: int, first_bt: Tensor, here: slice
 ) -> tuple[Tensor, Tensor]:
-    """Masked scores of the queries `here`, and which keys are outside their window. k_bksd is as the penalty."""
+    """Return the queries' masked scores, and old_ts: keys outside their window. k_bksd has the penalty's dtype."""
     column_s = torch.arange(here.stop, device=k_bksd.device)
     behind_ts = column_s[here.start :, None] - column_s
     hidden_bts = (behind_ts < 0) | (column_s < first_bt[:, here, None])
@@ -114,10 +113,11 @@ def _scores(
 
 
 def _grouped(x_bkgtx: Tensor, y_bkxy: Tensor) -> Tensor:
-    """Product with a matrix that a group's heads share."""
-    return (x_bkgtx.flatten(2, 3) @ y_bkxy).unflatten(2, x_bkgtx.shape[2:4])
+    """Multiply by a matrix that a group's heads share."""
+    product: Tensor = (x_bkgtx.flatten(2, 3) @ y_bkxy).unflatten(2, x_bkgtx.shape[2:4])
+    return product
 
 
 def _summed(x_bkgts: Tensor, y_bkgtd: Tensor) -> Tensor:
-    """Sum over a group's heads and queries of x^T y."""
+    """Sum x^T y over a group's heads and queries."""
     return x_bkgts.flatten(2, 3).transpose(-1, -2) @ y_bkgtd.flatten(2, 3)

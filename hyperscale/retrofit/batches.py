@@ -1,4 +1,4 @@
-"""What a step trains on: rows of tokens, each of one document or several."""
+"""Batches of a step: rows of tokens that hold one document or several."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """b rows of t tokens. A document is a run of equal numbers in a row; padding is -1."""
+    """b rows of t tokens; a document is a run of equal numbers in a row of document_bt, padding is -1."""
 
     tokens_bt: Tensor
     document_bt: Tensor
     counted_bt: Tensor
-    """Whether the distribution after a token is to be the teacher's: not for padding, nor after a document's end."""
+    """Whether a token's prediction counts in the loss: not for padding, nor at a document's last token."""
 
     @property
     def tokens(self) -> int:
-        """Tokens that are no padding."""
+        """Number of tokens without padding."""
         return int((self.document_bt >= 0).sum())
 
     def rows(self, start: int, stop: int | None, step: int = 1) -> Batch:
-        """Some of the rows."""
+        """Return every `step`-th row of [start, stop)."""
         return Batch(*(x_bt[start:stop:step] for x_bt in self))
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device."""
+        """Copy the batch to a device."""
         return Batch(*(x_bt.to(device) for x_bt in self))
 
 
 class Batches(Protocol):
-    """Where batches come from. A batch is a function of its step, so the step is all that a resumed run must know."""
+    """Data of a run. A batch is a function of its step, so a run resumes from its step number alone."""
 
     @property
     def identity(self) -> str:
-        """What tells this source from others: it must not change within a run's folder."""
+        """Description that tells these batches from others; fixed within a run's folder."""
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step, counted from 1. Every step has as many rows; t may differ from step to step."""
+        """Return the batch of a step, counted from 1; every step has the same number of rows, t may differ."""
 
 
 def padded(sequences: Sequence[Sequence[int]], pad: int = 0) -> Batch:
-    """One sequence a row, each a document that ends with its last token, filled up with `pad` to the longest."""
+    """Make a batch of one document per row, padded with `pad` to the longest."""
     tokens_bt = torch.full((len(sequences), max(len(sequence) for sequence in sequences)), pad)
     document_bt = torch.full_like(tokens_bt, -1)
     for row, sequence in enumerate(sequences):
@@ -57,18 +57,18 @@ def padded(sequences: Sequence[Sequence[int]], pad: int = 0) -> Batch:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where documents lie in a batch: a token attends from the first token of its document on."""
+    """Document boundaries of a batch: a token attends from the first token of its document on."""
 
     first_bt: Tensor
     """Column of the first token of each token's document."""
     starts_bt: Tensor
-    """Whether a token is the first of its document."""
+    """Whether a token is its document's first."""
     plain: bool
-    """Whether causal attention over the rows is that within documents: no row has a second one."""
+    """Whether plain causal attention suffices: no row has a second document."""
 
     @classmethod
     def of(cls, batch: Batch) -> Layout:
-        """The layout of a batch."""
+        """Make the layout of a batch."""
         document_bt = batch.document_bt
         starts_bt = torch.ones_like(document_bt, dtype=torch.bool)
         starts_bt[:, 1:] = document_bt[:, 1:] != document_bt[:, :-1]

@@ -1,4 +1,4 @@
-"""RetrofitConfig: the request for a retrofit, each field with its flag, checked before anything is loaded."""
+"""RetrofitConfig: fields and flags of a retrofit, validated before anything is loaded."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from hyperscale.text import format_tokens, parse_tokens
 FREE_FIELDS = (
     "target_cr", "save_crs", "device", "data", "micro_batch", "recompute", "save_minutes", "output_dir",
 )  # fmt: skip
-"""Fields that may change between the sessions of a run: they decide how far and how it trains, not the result."""
+"""Fields that may change between the sessions of a run, because they do not affect its result."""
 
 _SAMPLE_FIELDS = ("data_from_model", "sample_temperature")
 
 FADE_STEPS = {"borrowed": 2000, "dmc": 250}
-"""Default length of the phase that frees a borrowed neuron: the DMS paper's (App. C), and Megatron's for DMC."""
+"""Default steps of the fading phase: the DMS paper's (App. C), and Megatron's for DMC."""
 
 
 def default_form(method: object) -> str:
-    """Return the form of gates if none is asked for: DMC has only its own."""
+    """Return the default form of a method's gates."""
     return "dmc" if method == "dmc" else "separate"
 
 
 def _digit(text: str) -> int | str:
-    """Read a digit with its sign; other text stays, for the field to refuse."""
+    """Read a signed digit; return other text unchanged for the field to refuse."""
     return int(text) if re.fullmatch(r"-?\d", text) else text
 
 
@@ -50,18 +50,23 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
         Flag("Gates", "separate (default), linear or borrowed; dmc has its own."),
     ]
     window: Annotated[
-        int, Flag("Gates", "Tokens that an eviction waits for (not dmc).", read=parse_tokens, show=format_tokens)
+        int,
+        Flag(
+            "Gates", "Sliding window in tokens that delays eviction (not dmc).", read=parse_tokens, show=format_tokens
+        ),
     ] = Field(default=256, ge=0)
     decision_shift: Annotated[
         Literal[0, 1],
-        Flag("Gates", "1: the token after decides a token's fate; 0: itself (not dmc).", read=_digit, show=str),
+        Flag("Gates", "1: the next token decides a token's eviction; 0: itself (not dmc).", read=_digit, show=str),
     ] = 1
     immediate: Annotated[bool, Flag("Gates", "Ablation: decide when a token leaves the window.", off="--delayed")] = (
         False
     )
-    """The paper's ablation: a token's fate is decided only when it leaves the window."""
-    scale: Annotated[float, Flag("Gates", "Of the logit.")] = Field(default=100.0, gt=0, allow_inf_nan=False)
-    bias: Annotated[float, Flag("Gates", "Of the logit: where it begins.")] = Field(default=-5.0, allow_inf_nan=False)
+    """Whether eviction is decided when a token leaves the window (the paper's ablation)."""
+    scale: Annotated[float, Flag("Gates", "Scale of the logit.")] = Field(default=100.0, gt=0, allow_inf_nan=False)
+    bias: Annotated[float, Flag("Gates", "Bias of the logit, its initial value.")] = Field(
+        default=-5.0, allow_inf_nan=False
+    )
     borrowed_dim: Annotated[
         Literal[0, -1],
         Flag("Gates", "Dimension of --form borrowed: 0 (paper) or -1 (released).", read=_digit, show=str),
@@ -69,41 +74,39 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
 
     data: Annotated[Path | None, Flag("Data", "JSONL file of texts.")] = None
     dataset: Annotated[str | None, Flag("Data", "Hub dataset of texts.")] = None
-    dataset_config: Annotated[str | None, Flag("Data", "Its configuration.")] = None
-    dataset_revision: Annotated[str | None, Flag("Data", "Its branch, tag or commit.")] = None
-    split: Annotated[str, Flag("Data", "Its split.")] = "train"
+    dataset_config: Annotated[str | None, Flag("Data", "Configuration of the dataset.")] = None
+    dataset_revision: Annotated[str | None, Flag("Data", "Branch, tag or commit of the dataset.")] = None
+    split: Annotated[str, Flag("Data", "Split of the dataset.")] = "train"
     text_field: Annotated[str, Flag("Data", "Field or column that holds the text.")] = "text"
     data_from_model: Annotated[
-        bool, Flag("Data", "The texts are prompts: train on the model's own answers.", off="--no-data-from-model")
+        bool, Flag("Data", "Take the texts as prompts and train on the model's answers.", off="--no-data-from-model")
     ] = False
-    sample_temperature: Annotated[float | None, Flag("Data", "Of these answers (default: 1).")] = Field(
+    sample_temperature: Annotated[float | None, Flag("Data", "Temperature of these answers (default: 1).")] = Field(
         default=None, gt=0, allow_inf_nan=False
     )
     context: Annotated[
         int,
-        Flag(
-            "Data", "Tokens of a row: 4k. The most of a prompt and its answer.", read=parse_tokens, show=format_tokens
-        ),
+        Flag("Data", "Tokens per row, and cap on a prompt with its answer.", read=parse_tokens, show=format_tokens),
     ] = Field(default=4096, ge=2)
 
     target_cr: Annotated[float, Flag("Schedule", "CR at which training ends.")] = Field(default=8.0, gt=1, le=1024)
     save_crs: Annotated[
         tuple[float, ...],
-        Flag("Schedule", "Comma list of CRs to save on the way; those above --target-cr fall away.", read=str),
+        Flag("Schedule", "Comma list of intermediate CRs to save.", read=str),
     ] = ()
-    """Ratios of which a checkpoint is saved; the target is always among them."""
-    steps_per_cr: Annotated[int, Flag("Schedule", "Steps in which CR rises by 1.")] = Field(default=100, ge=1)
+    """Intermediate ratios to save; the target is always saved."""
+    steps_per_cr: Annotated[int, Flag("Schedule", "Steps per unit of CR.")] = Field(default=100, ge=1)
     fade_steps: Annotated[
-        int, Flag("Schedule", "Steps before, in which borrowed neurons fade (borrowed: 2000; dmc: 250).")
+        int, Flag("Schedule", "Steps of fading borrowed neurons first (borrowed: 2000; dmc: 250).")
     ] = Field(ge=0)
 
     train: Annotated[Literal["all", "gates"], Flag("Training", "all weights, or gates only.")] = "all"
     lr: Annotated[float, Flag("Training", "Learning rate, constant.")] = Field(default=3e-5, gt=0, allow_inf_nan=False)
-    batch_size: Annotated[int, Flag("Training", "Rows of a step.")] = Field(default=8, ge=1)
-    micro_batch: Annotated[int | None, Flag("Training", "Rows that pass together (default: all of a step's).")] = Field(
+    batch_size: Annotated[int, Flag("Training", "Rows per step.")] = Field(default=8, ge=1)
+    micro_batch: Annotated[int | None, Flag("Training", "Rows per forward pass (default: all of a step).")] = Field(
         default=None, ge=1
     )
-    clip: Annotated[float, Flag("Training", "Greatest norm of the gradient.")] = Field(
+    clip: Annotated[float, Flag("Training", "Norm to which the gradient is clipped.")] = Field(
         default=1.0, gt=0, allow_inf_nan=False
     )
     tau: Annotated[float, Flag("Training", "Temperature of the relaxed decisions.")] = Field(
@@ -116,9 +119,7 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
         bool,
         Flag("Training", "Activation checkpointing: less memory, a third slower.", off="--no-recompute"),
     ] = False
-    seed: Annotated[int, Flag("Training", "Of the noise, the text's order and the samples.")] = Field(
-        default=0, ge=0, lt=2**63
-    )
+    seed: Annotated[int, Flag("Training", "Seed of noise, text order and samples.")] = Field(default=0, ge=0, lt=2**63)
 
     save_minutes: Annotated[float, Flag("Output", "Minutes between saved states, or samples.")] = Field(
         default=5.0, ge=0, allow_inf_nan=False
@@ -133,7 +134,7 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="before")
     @classmethod
     def _dependent_defaults(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """DMC has one form; only borrowed neurons must fade; only samples have a temperature."""
+        """Fill in defaults that depend on other fields: form, fade_steps and sample_temperature."""
         fields = {name: value for name, value in fields.items() if value is not None}
         form = fields.setdefault("form", default_form(fields.get("method")))
         fields.setdefault("fade_steps", FADE_STEPS.get(form, 0))
@@ -144,25 +145,25 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _consistent(self) -> RetrofitConfig:
         if (self.method == "dmc") != (self.form == "dmc"):
-            raise ValueError(f"--form {self.form} is not a form of --method {self.method}")
+            raise ValueError(f"--form {self.form} is not a form of --method {self.method}; leave it out")
         if self.method == "dmc" and self.immediate:
-            raise ValueError("--immediate is an ablation of DMS: DMC decides at once anyway")
-        # A row's last token is context - 1 after its first.
+            raise ValueError("--immediate is an ablation of --method dms; leave it out for dmc")
+        # A row's last token comes context - 1 tokens after its first.
         if self.method == "dms" and self.window >= self.context - 1:
             raise ValueError(
-                f"--window {self.window:,}: no token of a row of --context {self.context:,} leaves it, so no mask "
-                "would test what the gates decide"
+                f"--window {self.window:,}: no token of a row of --context {self.context:,} leaves it, so nothing "
+                "would be evicted; lower --window or raise --context"
             )
         if self.train == "gates" and self.form not in ("separate", "linear"):
             raise ValueError(f"--train gates: gates of form {self.form} have no weights of their own; use --train all")
         if self.fade_steps and self.form not in FADE_STEPS:
-            raise ValueError(f"--fade-steps: gates of form {self.form} borrow no neuron that would have to fade")
+            raise ValueError(f"--fade-steps: gates of form {self.form} borrow no neuron; leave it out")
         if self.data is not None and self.dataset is not None:
             raise ValueError("give the text either as --data or as --dataset")
         if self.data_from_model and self.data is None and self.dataset is None:
             raise ValueError("--data-from-model answers prompts: give them as --data FILE.jsonl or --dataset HUB_ID")
         if self.sample_temperature is not None and not self.data_from_model:
-            raise ValueError("--sample-temperature is that of the model's own samples: it needs --data-from-model")
+            raise ValueError("--sample-temperature applies to the model's own answers: it needs --data-from-model")
         wrong = [ratio for ratio in self.save_crs if not 1 < ratio <= self.target_cr]
         if wrong:
             raise ValueError(f"--save-crs {wrong[0]:g} is not between 1 and --target-cr {self.target_cr:g}")
@@ -170,7 +171,7 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def _check_steps(self) -> None:
-        """Raise ValueError unless each ratio has a step of its own."""
+        """Raise ValueError unless each ratio has its own step."""
         before, last = 1.0, self.fade_steps
         for ratio in self.family:
             flag = "--target-cr" if ratio == self.target_cr else "--save-crs"
@@ -178,27 +179,27 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
             if step <= last:
                 raise ValueError(
                     f"{flag} {ratio:g} falls on the same step as CR {before:g}: --steps-per-cr {self.steps_per_cr} is "
-                    "too few to tell them apart"
+                    "too few; raise it"
                 )
             before, last = ratio, step
 
     @property
     def schedule(self) -> Schedule:
-        """Steps and the ratio that each asks for."""
+        """Schedule of the ratio over the steps."""
         return Schedule(self.target_cr, self.steps_per_cr, self.fade_steps)
 
     @property
     def rows(self) -> int:
-        """Rows of all steps."""
+        """Rows of all steps together."""
         return self.schedule.steps * self.batch_size
 
     @property
     def family(self) -> tuple[float, ...]:
-        """Ratios of which a checkpoint is saved, ascending."""
+        """Ratios to save, ascending."""
         return tuple(sorted({*self.save_crs, self.target_cr}))
 
     def gates(self, ratio: float | None = None) -> GateSpec:
-        """Return the gates as a checkpoint of this ratio declares them."""
+        """Return the gates that a checkpoint of this ratio declares."""
         return GateSpec(
             form=self.form, scale=self.scale, bias=self.bias, borrowed_dim=self.borrowed_dim, window=self.window,
             decision_shift=self.decision_shift, immediate=self.immediate, ratio=ratio,
@@ -206,11 +207,11 @@ class RetrofitConfig(BaseModel, frozen=True, extra="forbid"):
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the result, as JSON values."""
-        # Without samples their fields say nothing, and folders of runs that did not know them go on.
+        # Without samples their fields have no effect; leaving them out lets runs older than them resume.
         unused = () if self.data_from_model else _SAMPLE_FIELDS
         return self.model_dump(mode="json", exclude={*FREE_FIELDS, *unused})
 
 
 def make_retrofit(**fields: Any) -> RetrofitConfig:
-    """Make a RetrofitConfig (None: the default); ValueError names the flag at fault, in one line."""
+    """Make a RetrofitConfig, None meaning the default; ValueError names the wrong flag in one line."""
     return checked(RetrofitConfig, fields)

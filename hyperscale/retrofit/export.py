@@ -1,4 +1,4 @@
-"""A checkpoint of the family: a folder that --model takes."""
+"""Checkpoints of a family, as folders that --model takes."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from hyperscale.retrofit.config import RetrofitConfig
 from hyperscale.retrofit.notices import Reached
 
 BASE = "base"
-"""Folder of what all checkpoints share: config, tokenizer and, where only gates learn, the original's weights."""
+"""Folder shared by all checkpoints: config, tokenizer and, if only gates train, the original's weights."""
 REACHED = "retrofit.json"
-"""File of a checkpoint that says what its training reached. Nothing reads it: it is for people."""
+"""File of a checkpoint that records the CR its training reached, for people; no code reads it."""
 
 
 def checkpoint_name(ratio: float) -> str:
-    """Name of a checkpoint's folder: cr-4."""
+    """Return the name of a checkpoint's folder, as in cr-4."""
     return f"cr-{ratio:g}"
 
 
 def write_base(folder: Path, source: Path, model: Model, *, with_weights: bool) -> None:
-    """Fill `folder`/base from a source checkpoint (folder or GGUF file) and what was loaded of it."""
+    """Fill `folder`/base from a source checkpoint (folder or GGUF file) and the model loaded from it."""
     base = folder / BASE
     if base.exists():
         return
@@ -45,9 +45,9 @@ def write_base(folder: Path, source: Path, model: Model, *, with_weights: bool) 
 def export(
     folder: Path, ratio: float, spec: ModelSpec, gates: GateSpec, weights: Mapping[str, Tensor], found: Reached | None
 ) -> Path:
-    """Write `folder`/cr-RATIO: the base, the gates' declaration and, of `weights`, what the base does not hold.
+    """Write `folder`/cr-RATIO: the base, the gates' declaration and those of `weights` that the base lacks.
 
-    Weights are rounded to the original's type; gates stay float32.
+    Weights are rounded to the original's dtype; gates stay float32.
     """
     target, aside = folder / checkpoint_name(ratio), _emptied(folder / f".{checkpoint_name(ratio)}.tmp")
     for path in (folder / BASE).iterdir():
@@ -67,7 +67,7 @@ def export(
 
 
 def declare_family(config: RetrofitConfig, revision: str | None) -> None:
-    """Make the run's folder, with what checkpoints it has, a family: one --model for all of them and the original."""
+    """Make the run's folder a family of its checkpoints and the original, so that one --model covers all."""
     folder = config.output_dir
     names: dict[tuple[str, float], str] = {(config.method, ratio): checkpoint_name(ratio) for ratio in config.family}
     members = {key: name for key, name in names.items() if (folder / name).exists()}
@@ -82,7 +82,7 @@ def declare_family(config: RetrofitConfig, revision: str | None) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """The same file under a second name, so that a family holds the original's weights once; a copy elsewhere."""
+    """Hard-link a file, so that a family stores the original's weights once; copy it where links fail."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,4 +1,4 @@
-"""The folder of a run: one session at a time, of one run."""
+"""A run's folder: one run, one session at a time."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _LOCK = ".lock"
 
 
 class RunFolder:
-    """The run's folder, made if need be, for this process alone. One that was made for nothing is removed again."""
+    """Exclusive use of the run's folder, created if missing and removed if it stays empty."""
 
     def __init__(self, folder: Path) -> None:
         self._made = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
-            raise ValueError(f"--output-dir {folder}: is a file") from None
+            raise ValueError(f"--output-dir {folder}: is a file; choose another") from None
         others = [path for path in folder.iterdir() if not path.name.startswith(".")]
         if others and not (folder / RUN).exists():
             raise ValueError(f"--output-dir {folder}: holds something else ({others[0].name}); choose another")
@@ -45,16 +45,16 @@ class RunFolder:
     def __exit__(self, *_: object) -> None:
         if self._made and [path.name for path in self._folder.iterdir()] == [_LOCK]:
             (self._folder / _LOCK).unlink()
-            with suppress(OSError):  # somebody else put something there
+            with suppress(OSError):  # another process has put a file there
                 for path in self._made:
                     path.rmdir()
         self._lock.release()
 
 
 def record(folder: Path, config: RetrofitConfig, identity: dict[str, Any], command: Sequence[str]) -> None:
-    """Enter this session into run.json; ValueError with a diff if the folder holds another run.
+    """Add this session to run.json; ValueError with a diff if the folder holds another run.
 
-    A run that left nothing to go on from, because it died before that, gives way to another one.
+    A run without any results, killed before it saved one, is replaced.
     """
     path = folder / RUN
     run: dict[str, Any] = {"identity": identity, "created": now(), "sessions": []}
@@ -66,7 +66,7 @@ def record(folder: Path, config: RetrofitConfig, identity: dict[str, Any], comma
         except ValueError:
             if _has_results(folder):
                 raise
-            # Of another model, maybe. Gone before run.json changes, so that neither is taken for the other's.
+            # They may belong to another model. Remove them before run.json changes: a kill must not mix two runs.
             shutil.rmtree(folder / BASE, ignore_errors=True)
             (folder / LOG).unlink(missing_ok=True)
     run["config"] = config.model_dump(mode="json")
@@ -76,6 +76,6 @@ def record(folder: Path, config: RetrofitConfig, identity: dict[str, Any], comma
 
 
 def _has_results(folder: Path) -> bool:
-    """Whether there is a state, a checkpoint or a sample."""
+    """Return whether there is a state, a checkpoint or a sample."""
     kept = [folder / STATE, *folder.glob("cr-*"), *folder.glob(f"{SAMPLES}/[!.]*")]
     return any(path.exists() for path in kept)

@@ -1,7 +1,7 @@
 """The relaxed decision: a sigmoid of low temperature over the gate's logit and logistic noise.
 
-alpha = sigmoid((logit + G1 - G2) / tau), where the difference of two Gumbel variables is a logistic one (design of the
-DMS paper, Eq. 1; tau is 0.1 in NVIDIA's code).
+alpha = sigmoid((logit + G1 - G2) / tau), where the difference of two Gumbel variables is logistic (DMS paper, Eq. 1;
+tau is 0.1 in NVIDIA's code).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch import Tensor
 
 
 class Decision(NamedTuple):
-    """What is decided for each KV head and token (axes b, k, t), and what of it carries gradients."""
+    """Decision for each KV head and token: evict (DMS) or merge (DMC)."""
 
     alpha_bkt: Tensor
-    """1 where the token is given up, 0 where it is kept, with the gradient of the soft decision (straight-through)."""
+    """1 for an evicted or merged token, else 0, with the gradient of the soft decision (straight-through)."""
     log_kept_bkt: Tensor
-    """log(1 - alpha), soft: what stands in the mask."""
-    log_given_up_bkt: Tensor
+    """log(1 - alpha), soft: the mask's penalty."""
+    log_alpha_bkt: Tensor
     """log(alpha), soft."""
 
 
@@ -31,7 +31,7 @@ class Decision(NamedTuple):
 class Noise:
     """Logistic noise of one step, a function of (seed, step, layer, row, token, KV head).
 
-    Rows are numbered within the step's whole batch, so how it is cut among passes and processes changes nothing.
+    Rows are numbered within the step's whole batch, so micro-batches and processes do not change it.
     """
 
     seed: int
@@ -39,17 +39,17 @@ class Noise:
     rows: Sequence[int]
 
     def draw(self, layer: int, tokens: int, kv_heads: int) -> Tensor:
-        """noise_bkt, float32."""
+        """Draw float32 noise_bkt of a layer."""
         drawn = np.empty((len(self.rows), tokens, kv_heads), np.float32)
         for at, row in enumerate(self.rows):
-            # The first of the four words is what the generator counts up.
+            # The generator increments the first of the four words.
             philox = np.random.Philox(key=self.seed, counter=[0, row, layer, self.step])
             drawn[at] = np.random.Generator(philox).logistic(size=(tokens, kv_heads))
         return torch.from_numpy(drawn).transpose(1, 2)
 
 
 def soft(logits_bkt: Tensor, noise_bkt: Tensor, tau: float) -> Decision:
-    """The decision of training."""
+    """Make the relaxed decision of training."""
     noisy_bkt = logits_bkt + noise_bkt.to(logits_bkt)
     scaled_bkt = noisy_bkt / tau
     soft_bkt = scaled_bkt.sigmoid()
@@ -58,11 +58,11 @@ def soft(logits_bkt: Tensor, noise_bkt: Tensor, tau: float) -> Decision:
 
 
 def hard(logits_bkt: Tensor) -> Decision:
-    """The decision of inference: given up iff the logit is above 0. No noise, no gradient."""
-    given_up_bkt = logits_bkt > 0
+    """Make the decision of inference, 1 iff the logit is above 0, without noise and gradient."""
+    alpha_bkt = logits_bkt > 0
     zeros_bkt = torch.zeros_like(logits_bkt)
     return Decision(
-        given_up_bkt.to(logits_bkt),
-        zeros_bkt.masked_fill(given_up_bkt, -torch.inf),
-        zeros_bkt.masked_fill(~given_up_bkt, -torch.inf),
+        alpha_bkt.to(logits_bkt),
+        zeros_bkt.masked_fill(alpha_bkt, -torch.inf),
+        zeros_bkt.masked_fill(~alpha_bkt, -torch.inf),
     )

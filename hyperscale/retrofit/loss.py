@@ -1,4 +1,4 @@
-"""What a retrofit minimises: distance from the original model, and evicting too little."""
+"""The loss of a retrofit: distillation from the original model, and a penalty for compressing too little."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 
 
 def distillation(student_nv: Tensor, teacher_nv: Tensor) -> Tensor:
-    """Sum over tokens of KL(student || teacher), in nats, at temperature 1.
+    """Sum KL(student || teacher) over tokens, in nats, at temperature 1.
 
-    The direction is that of NVIDIA's code (its docstring says the other); the paper leaves it open.
+    The direction is that of NVIDIA's code (whose docstring states the other); the paper does not say.
     """
     return F.kl_div(teacher_nv.log_softmax(-1), student_nv.log_softmax(-1), reduction="sum", log_target=True)
 
 
 def shortfall(alphas_bkt: Sequence[Tensor], present_bt: Tensor, target: float) -> tuple[Tensor, Tensor]:
-    """Sum over rows of relu(target - mean alpha); and mean_bl, the mean alpha of each row and layer.
+    """Return the sum over rows of relu(target - mean alpha), and mean_bl, the mean alpha per row and layer.
 
-    A row's mean is over layers, KV heads and tokens that are no padding. One-sided: to give up more is free. No layer
-    or head has a target of its own. `alphas_bkt`: one tensor a layer.
+    A row's mean is over layers, KV heads and tokens without padding. One-sided: more compression costs nothing, and no
+    layer or head has its own target. `alphas_bkt`: one tensor per layer.
     """
     mean_btl = torch.stack([alpha_bkt.mean(1) for alpha_bkt in alphas_bkt], dim=-1)
     mean_bl = (mean_btl * present_bt[..., None]).sum(1) / present_bt.sum(1, keepdim=True).clamp_min(1)

@@ -1,4 +1,4 @@
-"""What a run should not pass over in silence: a ratio that was missed, a window that hardly any text leaves."""
+"""Warnings of a run: a missed ratio, or texts too short for the window."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hyperscale.retrofit.batches import Batches, Layout
 from hyperscale.retrofit.log import Row
 
 RECENT = 10
-"""Steps before a checkpoint over which what it reached is averaged: one step's share is noise."""
+"""Steps before a checkpoint over which alpha and KL are averaged: a single step is noisy."""
 _ENOUGH = 0.9
-"""Share of the asked CR below which it was missed: training lags a little behind a target that rises."""
+"""Share of the target CR below which it counts as missed: training lags a little behind a rising target."""
 _FEW = 0.1
 _FIRST = 4
 
@@ -23,31 +23,31 @@ class Reached(NamedTuple):
 
     kl: float
     alpha: float
-    """Share given up."""
+    """Share evicted or merged."""
     alpha_target: float
-    """Share asked for."""
+    """Its target."""
 
     @property
     def ratio(self) -> float:
-        """CR that the share given up comes to."""
+        """CR that alpha amounts to."""
         return _ratio(self.alpha)
 
     @property
     def missed(self) -> bool:
-        """Whether that is clearly below what was asked for."""
+        """Whether that is clearly below the target."""
         return self.ratio < _ENOUGH * _ratio(self.alpha_target)
 
     def warning(self, checkpoint: str) -> str:
-        """The miss in one line."""
+        """Return the miss in one line."""
         return (
-            f"{checkpoint} missed its target: {self.alpha:.3f} given up (CR {self.ratio:.2f}) where "
-            f"{self.alpha_target:.3f} were asked for (CR {_ratio(self.alpha_target):.2f}); raise --lr, --scale or "
+            f"{checkpoint} missed its target: alpha {self.alpha:.3f} (CR {self.ratio:.2f}) instead of "
+            f"{self.alpha_target:.3f} (CR {_ratio(self.alpha_target):.2f}); raise --lr, --scale or "
             "--steps-per-cr"
         )
 
 
 def reached(rows: Sequence[Row], step: int) -> Reached | None:
-    """What the log says of a checkpoint saved after `step`; None if it says nothing. Steps that fade do not count."""
+    """Average the log before a checkpoint saved after `step`, fading steps left out; None without a row."""
     recent = [row for row in rows if row["step"] <= step and row["compression_ratio"] > 1][-RECENT:]
     if not recent:
         return None
@@ -55,7 +55,7 @@ def reached(rows: Sequence[Row], step: int) -> Reached | None:
 
 
 def short_text(batches: Batches, done: int, steps: int, window: int) -> str | None:
-    """A warning if few tokens of the next steps look back beyond the window: only those test what the gates decide."""
+    """Return a warning if few tokens of the next steps see keys beyond the window, where eviction acts; else None."""
     tokens = beyond = 0
     for step in range(done + 1, min(done + _FIRST, steps) + 1):
         batch = batches.batch(step)
@@ -67,8 +67,8 @@ def short_text(batches: Batches, done: int, steps: int, window: int) -> str | No
     if not tokens or beyond >= _FEW * tokens:
         return None
     return (
-        f"only {beyond / tokens:.1%} of the first tokens see any key beyond --window {window}: the others test no "
-        "decision; take longer texts or a smaller --window"
+        f"only {beyond / tokens:.1%} of the first tokens see any key beyond --window {window}, where eviction "
+        "acts; take longer texts or a smaller --window"
     )
 
 

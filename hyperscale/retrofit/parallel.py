@@ -1,4 +1,4 @@
-"""One process, or several that torchrun started and that share the model (torch's fully_shard)."""
+"""The processes of a run: one, or several started by torchrun that shard the model (torch's fully_shard)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.distributed.checkpoint.state_dict import (
     get_optimizer_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from hyperscale.retrofit.state import State
@@ -20,7 +21,7 @@ from hyperscale.retrofit.student import Student
 
 
 class World:
-    """The processes of a run; one unless torchrun's variables are set. Each takes every size-th row of a step."""
+    """The processes of a run, one unless torchrun's variables are set; each takes every size-th row of a step."""
 
     def __init__(self) -> None:
         self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -36,21 +37,21 @@ class World:
 
     @property
     def device(self) -> str:
-        """Device of this process, where each has a GPU."""
+        """Device of this process, with one GPU each."""
         return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
 
     def shard(self, *models: Student) -> None:
-        """Spread each model over the processes, layer by layer."""
+        """Shard each model over the processes, layer by layer."""
         if self.size == 1:
             return
-        mesh = dist.init_device_mesh("cuda" if torch.cuda.is_available() else "cpu", (self.size,))
+        mesh = init_device_mesh("cuda" if torch.cuda.is_available() else "cpu", (self.size,))
         for model in dict.fromkeys(models):
             for layer in model.decoder.layers:
                 fully_shard(layer, mesh=mesh)
             fully_shard(model, mesh=mesh)
 
     def sum(self, x: Tensor) -> Tensor:
-        """Sum over the processes of a small tensor."""
+        """Sum a small tensor over the processes."""
         if self.size > 1:
             on_device = x.to(self.device)
             dist.all_reduce(on_device)
@@ -58,23 +59,23 @@ class World:
         return x
 
     def agree(self, asked: bool) -> bool:
-        """Whether any process asks: all of them get the same answer."""
+        """Return whether any process asks, the same in all of them."""
         return bool(self.sum(torch.tensor(float(asked)))) if self.size > 1 else asked
 
     def whole(self, x: Tensor) -> Tensor:
-        """A sharded tensor in one piece; every process must ask."""
+        """Gather a sharded tensor; every process must call this."""
         return x.full_tensor() if hasattr(x, "full_tensor") else x
 
     def weights(self, decoder: nn.Module) -> dict[str, Tensor]:
-        """The decoder's weights by name, whole."""
+        """Gather the decoder's weights by name."""
         return {name: self.whole(weight.detach()) for name, weight in decoder.named_parameters()}
 
     def optimizer_state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        """The optimiser's state by parameter name, whole, on the CPU."""
+        """Gather the optimiser's state by parameter name, on the CPU."""
         return get_optimizer_state_dict(model, optimizer, options=_WHOLE)
 
     def load(self, model: Student, optimizer: torch.optim.Optimizer, state: State) -> None:
-        """Put a state's weights and optimiser into this world's."""
+        """Load a state into the model and optimiser, sharded as they are."""
         parameters: dict[str, Any] = dict(model.decoder.named_parameters())
         for name, weight in state.weights.items():
             target = parameters[name]

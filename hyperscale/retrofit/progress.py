@@ -1,4 +1,4 @@
-"""How far a retrofit is: one line that is rewritten on a terminal, a line every half minute elsewhere. On stderr."""
+"""Progress of a retrofit on stderr: a live line on a terminal, else a line every half minute."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hyperscale.retrofit.log import Row
 from hyperscale.text import format_time
 
 _RECENT = 20
-"""Steps whose mean time tells how long the others will take."""
+"""Steps whose mean time extrapolates to the remaining ones."""
 
 
 class Progress:
-    """Tells of each step; quiet where it has no console (another process tells)."""
+    """Progress of sampling and steps; silent without a console (another process prints)."""
 
     def __init__(self, console: Console | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
@@ -40,7 +40,7 @@ class Progress:
             self._live.stop()
 
     def sampling(self, done: int, rows: int) -> None:
-        """Tell how many rows the model has written; a session's first call is before it writes any."""
+        """Show the rows sampled; a session calls this first before it samples any."""
         if self._sampling is None:
             self._sampling = done, self._clock()
         before, started = self._sampling
@@ -49,27 +49,27 @@ class Progress:
         self._tell(f"sampling: {done:,}/{rows:,} rows{rest}", last=done == rows)
 
     def warn(self, message: str) -> None:
-        """Say what the user should look at."""
+        """Print a warning."""
         self._say(f"warning: {message}")
 
     def start(self, step: int, steps: int) -> None:
-        """Say where the run stands."""
+        """Print the steps done."""
         self._steps, self._sampling = steps, None
-        self._say(f"{step}/{steps} steps done" + (", going on" if 0 < step < steps else ""))
+        self._say(f"{step}/{steps} steps done" + (", resuming" if 0 < step < steps else ""))
 
     def update(self, row: Row) -> None:
-        """Tell of a step."""
+        """Show a step."""
         self._seconds.append(row["seconds"])
         self._tell(self.line(row), last=row["step"] == self._steps)
 
     def line(self, row: Row) -> str:
-        """`step 120/700, CR 2.20, KL 0.0123, given up 0.52 of 0.55, 3,100 tokens/s, about 12 min left`."""
+        """Format `step 120/700, CR 2.20, KL 0.0123, alpha 0.520 of 0.550, 3,100 tokens/s, about 12 min left`."""
         mean = sum(self._seconds) / len(self._seconds)
         left = self._steps - row["step"]
         rest = f", about {format_time(left * mean)} left" if left else ""
         return (
             f"step {row['step']}/{self._steps}, CR {row['compression_ratio']:.2f}, KL {row['kl']:.4f}, "
-            f"given up {row['alpha']:.3f} of {row['alpha_target']:.3f}, "
+            f"alpha {row['alpha']:.3f} of {row['alpha_target']:.3f}, "
             f"{row['tokens'] / max(row['seconds'], 1e-9):,.0f} tokens/s{rest}"
         )
 
@@ -86,5 +86,5 @@ class Progress:
 
 
 def make_progress(leads: bool = True) -> Progress:
-    """Progress on stderr, of the process that leads."""
+    """Make the progress of a process; silent unless it leads."""
     return Progress(Console(stderr=True) if leads else None)

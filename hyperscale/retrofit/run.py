@@ -1,4 +1,4 @@
-"""A retrofit from folder to folder: loads, trains, saves the family, resumes."""
+"""A retrofit from end to end: load, train, save the family, resume."""
 
 from __future__ import annotations
 
@@ -22,47 +22,48 @@ from hyperscale.retrofit.notices import Reached, reached, short_text
 from hyperscale.retrofit.parallel import World
 from hyperscale.retrofit.progress import Progress
 from hyperscale.retrofit.samples import OwnSamples
-from hyperscale.retrofit.source import Source, text_source
+from hyperscale.retrofit.source import MakeBatches, text_batches
 from hyperscale.retrofit.state import load_state, save_state
 from hyperscale.retrofit.trainer import Trainer
 
 
 class Report(NamedTuple):
-    """What a session did."""
+    """Result of a session."""
 
     folder: Path
     checkpoints: list[Path]
     reached: list[Reached | None]
-    """What training came to at each checkpoint; None if the log does not say."""
+    """Averages at each checkpoint; None if the log has no row for it."""
     rows: list[Row]
     interrupted: bool
 
 
 def retrofit(
-    config: RetrofitConfig, progress: Progress, command: Sequence[str] = (), source: Source | None = None
+    config: RetrofitConfig, progress: Progress, command: Sequence[str] = (), make_batches: MakeBatches | None = None
 ) -> Report:
-    """Train until the family is there, or until interrupted; go on from what the folder holds.
+    """Train until the family is complete or a signal arrives; resume from the folder's state.
 
-    `source`: where batches come from, if not from the text that the config names. ValueError for whatever the user can
-    mend.
+    `make_batches` replaces the text that the config names. Raise ValueError for a user's mistake.
     """
     with World() as world:
         if world.size > 1 and config.fade_steps:
-            raise ValueError("borrowed neurons cannot fade in several processes yet: run in one, or --fade-steps 0")
+            raise ValueError(
+                "borrowed neurons cannot fade in several processes: run one process, or use --fade-steps 0"
+            )
         leads = world.rank == 0
         lock = RunFolder(config.output_dir) if leads else nullcontext()
         with lock, Interrupt() as interrupt:
-            model, batches = _open(config, source or text_source(config), world, command)
+            model, batches = _open(config, make_batches or text_batches(config), world, command)
             if isinstance(batches, OwnSamples) and not batches.draw(model, world, progress, interrupt):
                 return _report(config, read_log(config.output_dir, config.schedule.steps), interrupted=True)
             session = _Session(config, model, batches, world)
-            del model  # Where only gates learn, the original is needed no more.
+            del model  # The original is no longer needed if only gates train.
             interrupted = session.train(progress, interrupt)
             return _report(config, session.log, interrupted)
 
 
 class _Session:
-    """One process's work on a run."""
+    """One process's share of a run."""
 
     def __init__(self, config: RetrofitConfig, model: Model, batches: Batches, world: World) -> None:
         self._config, self._world, self._leads = config, world, world.rank == 0
@@ -78,12 +79,12 @@ class _Session:
             if step < self._trainer.step and not (folder / checkpoint_name(ratio)).exists():
                 stands = config.schedule.ratio(self._trainer.step)
                 raise ValueError(
-                    f"--save-crs {ratio:g}: {folder} stands at CR {stands:g} already, "
-                    "and no checkpoint was saved on the way; choose another --output-dir"
+                    f"--save-crs {ratio:g}: {folder} stands at CR {stands:g} already "
+                    "and saved no checkpoint there; choose another --output-dir"
                 )
 
     def train(self, progress: Progress, interrupt: Interrupt) -> bool:
-        """Take the steps that are left; whether a signal broke them off."""
+        """Take the remaining steps; return whether a signal interrupted them."""
         trainer, steps = self._trainer, self._config.schedule.steps
         self._export(progress)
         progress.start(trainer.step, steps)
@@ -95,8 +96,8 @@ class _Session:
         while trainer.step < steps:
             self.log.append(row := trainer.take_step())
             progress.update(row)
-            # Several processes save together. A signal is asked for once: what comes later waits for the next step,
-            # or this one would end the session without a state.
+            # Processes save together. Check for a signal once per step: one that arrives later must wait for the next
+            # step, or the session would end without a state.
             stop = self._world.agree(interrupt.requested)
             late = stop or self._world.agree(time.monotonic() - saved >= 60 * self._config.save_minutes)
             if trainer.step in self._due or late:
@@ -110,12 +111,12 @@ class _Session:
     def _save(self) -> None:
         state = self._trainer.state()
         if self._leads:
-            # The log first: rows beyond the state are dropped when a run goes on, but none must be missing.
+            # The log first: a resumed run drops rows beyond its state, but none may be missing.
             write_log(self._config.output_dir, self.log)
             save_state(self._config.output_dir, state)
 
     def _export(self, progress: Progress) -> None:
-        """Write the checkpoint that is due at this step, unless it is there."""
+        """Write the checkpoint due at this step, unless it exists."""
         ratio, folder = self._due.get(self._trainer.step), self._config.output_dir
         if ratio is not None and not (folder / checkpoint_name(ratio)).exists():
             weights = self._trainer.weights()
@@ -137,10 +138,12 @@ def _report(config: RetrofitConfig, rows: list[Row], interrupted: bool) -> Repor
     )  # fmt: skip
 
 
-def _open(config: RetrofitConfig, source: Source, world: World, command: Sequence[str]) -> tuple[Model, Batches]:
-    """Load the original and the data; enter this session into the run's folder."""
+def _open(
+    config: RetrofitConfig, make_batches: MakeBatches, world: World, command: Sequence[str]
+) -> tuple[Model, Batches]:
+    """Load the original and the data; record this session in the run's folder."""
     model = _load(config, world)
-    batches = source(model.tokenizer)
+    batches = make_batches(model.tokenizer)
     if world.rank == 0:
         identity = {
             "config": config.identity(),
@@ -154,14 +157,16 @@ def _open(config: RetrofitConfig, source: Source, world: World, command: Sequenc
 
 
 def _load(config: RetrofitConfig, world: World) -> Model:
-    """The original in float32; ValueError if it cannot be retrofitted."""
+    """Load the original in float32; ValueError if it cannot be retrofitted."""
     spec = load_spec(config.model, config.revision)
     if spec.gates is not None:
-        raise ValueError(f"{config.model} has gates already (form {spec.gates.form}): retrofit the model it came from")
+        raise ValueError(f"{config.model} has gates already (form {spec.gates.form}): retrofit its original model")
     if config.data or config.dataset:
         longest = config.context
         if longest > spec.max_length:
-            raise ValueError(f"--context {longest:,} is beyond the {spec.max_length:,} positions of {config.model}")
+            raise ValueError(
+                f"--context {longest:,} is beyond the {spec.max_length:,} positions of {config.model}; lower it"
+            )
     source_config(find(config.model, config.revision, weights=True).path)
     device = config.device if world.size == 1 else world.device
     return load_model(config.model, revision=config.revision, dtype="float32", device=device)

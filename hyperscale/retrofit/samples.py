@@ -1,4 +1,4 @@
-"""The model's own samples as data: before the first step the original, with full attention, answers prompts."""
+"""The model's own samples as data: the original answers prompts with full attention before the first step."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SAMPLES = "samples"
-"""Folder of the run that holds them, as parts that are each written once."""
+"""Folder of the samples within the run's, in parts that are written once."""
 
 TASK = "retrofit"
-"""Name under which the engine draws."""
+"""Task name in the engine's random numbers."""
 
 _MAX_BATCH = 128
 
-# One line a column keeps the table readable as a table.
+# One line per column keeps this readable as a table.
 # fmt: off
 COLUMNS = [
-    Column("prompt", pa.int64(), "", "Which of the texts is answered, from 0."),
-    Column("thread", pa.int64(), "", "Which of its answers this is, from 0."),
+    Column("prompt", pa.int64(), "", "Index of the prompt among the texts."),
+    Column("thread", pa.int64(), "", "Index of the answer to its prompt."),
     Column("prompt_tokens", pa.int64(), "tokens", "Length of the prompt."),
-    Column("finish_reason", pa.string(), "", "`stop`: the model ended its answer; `length`: --context did."),
+    Column("finish_reason", pa.string(), "", "`stop`: end of sequence; `length`: cut at --context."),
     Column("tokens", pa.list_(pa.int32()), "", "Ids of prompt and answer, the end-of-sequence token included."),
 ]
 # fmt: on
@@ -50,21 +50,21 @@ _SCHEMA = pa.schema([pa.field(column.name, column.type) for column in COLUMNS])
 
 
 class Key(NamedTuple):
-    """A sample: which prompt, and which of its answers. With the seed it decides every token."""
+    """Key of a sample: prompt and answer; with the seed it determines every token."""
 
     prompt: int
     thread: int
 
 
 class OwnSamples:
-    """One sample a row, each a document: the ids that the model was given and those that it drew.
+    """Batches of one sample per row: the prompt's ids and those that the model drew.
 
-    All prompts are answered once, in a shuffled order, then again in another one. So rows do not depend on how many
-    there are: a run that goes on further draws more, and keeps those that it has.
+    All prompts are answered once in a shuffled order, then again in another. So rows do not depend on their number: a
+    longer run keeps the samples it has and draws more.
     """
 
     def __init__(self, prompts: Texts, tokenizer: PreTrainedTokenizerBase, config: RetrofitConfig) -> None:
-        """ValueError names a prompt that leaves no room for an answer."""
+        """Encode the prompts; ValueError names one that leaves no room for an answer."""
         self.identity = f"the model's answers to {prompts.identity}, chat template {template_sha(tokenizer)}"
         self._config = config
         self._keys = row_keys(len(prompts.texts), config.rows, config.seed)
@@ -73,24 +73,23 @@ class OwnSamples:
         for index in dict.fromkeys(key.prompt for key in self._keys):
             tokens = tuple(encode_prompt(tokenizer, prompts.texts[index]))
             if not tokens:
-                raise ValueError(f"{prompts.place(index)}: a prompt without tokens")
+                raise ValueError(f"{prompts.place(index)}: a prompt without tokens; remove it")
             if len(tokens) >= config.context:
                 raise ValueError(
                     f"{prompts.place(index)}: a prompt of {len(tokens):,} tokens leaves no room for an answer within "
-                    f"--context {config.context:,}"
+                    f"--context {config.context:,}; raise it or shorten the prompt"
                 )
             self._prompts[index] = tokens
 
     def batch(self, step: int) -> Batch:
-        """Rows (step - 1) * batch_size and on; they must have been drawn."""
+        """Return the batch_size rows from (step - 1) * batch_size on, which must be drawn already."""
         size = self._config.batch_size
         return padded([self._samples[key].tolist() for key in self._keys[(step - 1) * size : step * size]])
 
     def draw(self, model: Model, world: World, progress: Progress, interrupt: Interrupt) -> bool:
-        """Read the samples that the run's folder holds, and draw the others; False if a signal broke that off.
+        """Read the samples in the run's folder and draw the others; return False if a signal interrupted that.
 
-        What is drawn is on disk `save_minutes` later at most. ValueError if there is something to draw for several
-        processes.
+        Samples are on disk within `save_minutes`. Raise ValueError if several processes lack samples.
         """
         folder = self._config.output_dir / SAMPLES
         self._samples = _read(folder, set(self._keys))
@@ -99,7 +98,7 @@ class OwnSamples:
         if world.size > 1:
             raise ValueError(
                 f"--data-from-model: {len(self._keys) - len(self._samples):,} samples are still to be drawn, which one "
-                "process does: begin without torchrun, interrupt it once it trains, and go on with torchrun"
+                "process does: begin without torchrun, interrupt it once it trains, and resume with torchrun"
             )
         self._draw(model, Parts(folder, _SCHEMA), progress, interrupt)
         return len(self._samples) == len(self._keys)
@@ -110,7 +109,7 @@ class OwnSamples:
         config, rows = self._config, len(self._keys)
         assert config.sample_temperature is not None
         sampling = Sampling(temperature=config.sample_temperature, top_p=1.0, seed=config.seed)
-        # What a killed run had still to draw runs in another batch: it must not come out otherwise.
+        # Batch-invariant: after a kill, the remaining samples run in another batch and must not change.
         engine = TorchEngine(
             model, sampling=sampling, length_cap=config.context, max_batch=_MAX_BATCH, batch_invariant=True
         )
@@ -128,7 +127,7 @@ class OwnSamples:
         _append(parts, unsaved)
 
     def _jobs(self) -> list[Job]:
-        """A job for each prompt that lacks samples: its threads share the prefilled prompt."""
+        """Make a job for each prompt that lacks samples; its threads share the prefilled prompt."""
         lacking: dict[int, dict[int, int]] = {}
         for key in self._keys:
             if key not in self._samples:
@@ -137,7 +136,7 @@ class OwnSamples:
 
 
 def row_keys(prompts: int, rows: int, seed: int) -> list[Key]:
-    """The sample of each row."""
+    """Return the sample key of each row."""
     rounds = -(-rows // prompts)
     keys = [
         Key(int(prompt), thread)
@@ -148,7 +147,7 @@ def row_keys(prompts: int, rows: int, seed: int) -> list[Key]:
 
 
 def _read(folder: Path, wanted: set[Key]) -> dict[Key, NDArray[np.int32]]:
-    """The samples of a folder that are wanted. Nothing is made where there is none."""
+    """Read the wanted samples of a folder; create nothing if it does not exist."""
     if not folder.exists():
         return {}
     parts = Parts(folder, _SCHEMA)
@@ -172,7 +171,7 @@ def _row(key: Key, chain: Chain, tokens: NDArray[np.int32]) -> Row:
 
 
 def _append(parts: Parts, rows: list[Row]) -> None:
-    """Write rows as a part, and forget them."""
+    """Write rows as a part and clear them."""
     if rows:
         parts.append(pa.Table.from_pylist(rows, schema=_SCHEMA))
         rows.clear()

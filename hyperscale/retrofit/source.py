@@ -1,4 +1,4 @@
-"""Where a run's batches come from."""
+"""Batches of the text that a config names."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hyperscale.retrofit.text import PackedText, Texts, read_hub, read_jsonl
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Source = Callable[["PreTrainedTokenizerBase"], Batches]
-"""Makes batches once the model's tokenizer is there."""
+MakeBatches = Callable[["PreTrainedTokenizerBase"], Batches]
+"""Maker of batches, called once the model's tokenizer is loaded."""
 
 
-def text_source(config: RetrofitConfig) -> Source:
-    """Batches of the text that the config names, which is read at once, or of answers to it.
+def text_batches(config: RetrofitConfig) -> MakeBatches:
+    """Read the text that the config names; return a maker of batches of it, or of the model's answers to it.
 
-    ValueError if it cannot be had.
+    Raise ValueError if it cannot be read.
     """
     texts = _read(config)
 

@@ -1,4 +1,4 @@
-"""What a killed run goes on from: one file, written aside and renamed, so that it is always whole."""
+"""State that a killed run resumes from: one file, written aside and renamed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ STATE = "state.pt"
 
 
 class State(NamedTuple):
-    """Noise and data are functions of the step, so these three are all there is."""
+    """Whole state of training; noise and data are functions of the step."""
 
     step: int
     """Steps taken."""
     weights: dict[str, Tensor]
-    """Those that learn, float32, by parameter name."""
+    """Trained weights, float32, by parameter name."""
     optimizer: dict[str, Any]
 
 
@@ -30,11 +30,11 @@ def save_state(folder: Path, state: State) -> None:
 
 
 def load_state(folder: Path) -> State | None:
-    """The folder's state, on the CPU; None where no step was saved yet."""
+    """Load the folder's state to the CPU; None if there is none, ValueError if it is damaged."""
     path = folder / STATE
     if not path.exists():
         return None
     try:
         return State(**torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # a damaged file shows itself in many ways
-        raise ValueError(f"{path}: not a readable state ({' '.join(str(error).split())[:200]})") from None
+    except Exception as error:  # a damaged file raises many types
+        raise ValueError(f"{path}: not a readable state: {' '.join(str(error).split())[:200]}") from None

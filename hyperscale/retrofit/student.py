@@ -1,4 +1,4 @@
-"""The model that learns and the one that it must not leave: decoders, which weights learn, how gates begin."""
+"""The student: a decoder with gates, the choice of trained weights, and fading of borrowed neurons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hyperscale.model.gate_spec import GateSpec
 
 
 class Student(nn.Module):
-    """The decoder as one function of a batch, so that what wraps modules (FSDP) sees the whole pass."""
+    """The decoder as one module per batch, so that FSDP wraps the whole forward pass."""
 
     def __init__(self, decoder: Decoder) -> None:
         super().__init__()
@@ -21,12 +21,12 @@ class Student(nn.Module):
     def forward(
         self, tokens_n: Tensor, positions_n: Tensor, counted_n: Tensor, attend: Attend, gated: bool = True
     ) -> Tensor:
-        """float32 logits of the counted tokens."""
+        """Return float32 logits of the counted tokens."""
         return self.decoder.logits(self.decoder.hidden(tokens_n, positions_n, attend, gated)[counted_n])
 
 
 def with_gates(original: Decoder, gates: GateSpec) -> Decoder:
-    """A copy of a plain decoder that has gates: projections 0, norms 1, so that every logit begins at the bias."""
+    """Copy a decoder and add gates: projections 0, norms 1, so that every logit starts at the bias."""
     with torch.device("meta"):
         decoder = Decoder(replace(original.spec, gates=gates))
     decoder = decoder.to(original.embed.dtype).to_empty(device=original.embed.device)
@@ -41,18 +41,18 @@ def with_gates(original: Decoder, gates: GateSpec) -> Decoder:
 
 
 def layers_of(decoder: Decoder) -> list[Layer]:
-    """The decoder's layers, typed."""
+    """Return the decoder's layers, typed."""
     return [layer for layer in decoder.layers if isinstance(layer, Layer)]
 
 
 def choose_trained(decoder: Decoder, train: str) -> None:
-    """Let all weights learn, or those of the gates alone."""
+    """Train all weights, or only those of the gates."""
     for name, parameter in decoder.named_parameters():
         parameter.requires_grad_(train == "all" or ".gate." in name)
 
 
 def fade(decoder: Decoder, kept: float) -> None:
-    """Leave borrowed components this share in attention (App. C)."""
+    """Set the share of borrowed components in attention (App. C)."""
     for layer in layers_of(decoder):
         assert layer.gate is not None
         layer.gate.kept = kept
@@ -60,9 +60,9 @@ def fade(decoder: Decoder, kept: float) -> None:
 
 @torch.no_grad()
 def clear_borrowed(decoder: Decoder) -> None:
-    """Set the rows of borrowed neurons to 0, so that every logit is the bias when gates begin to decide.
+    """Zero the weights of borrowed neurons, so that every logit starts at the bias.
 
-    By then they take no part in attention. What they still did is to count in the norm of their head, if it has one.
+    They no longer take part in attention by then, only in the norm of their head, if it has one.
     """
     spec, gates = decoder.spec, decoder.spec.gates
     assert gates is not None

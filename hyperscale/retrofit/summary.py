@@ -1,4 +1,4 @@
-"""What `hyperscale retrofit` prints on stdout when it ends."""
+"""Final report of `hyperscale retrofit` on stdout."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def print_report(report: Report) -> None:
-    """The family, what each member reached, and how to use it."""
+    """Print the family, its members' KL and alpha, and the command that measures the last one."""
     console = Console(soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("checkpoint", "CR", "KL", "given up", "asked for"):
+    for column in ("checkpoint", "CR", "KL", "alpha", "target"):
         table.add_column(column, justify="left" if column == "checkpoint" else "right")
     for path, found in zip(report.checkpoints, report.reached, strict=True):
         ratio = json.loads((path / GATES).read_text(encoding="utf-8"))["ratio"]
@@ -30,7 +30,7 @@ def print_report(report: Report) -> None:
         if found is not None and found.missed:
             console.print(f"warning: {found.warning(path.name)}", highlight=False)
     if report.interrupted:
-        console.print("Stopped before the end: the state is saved. The same command goes on from there.")
+        console.print("Stopped before the end: the state is saved. The same command resumes from it.")
     console.print(f"results: {report.folder}/ (log.parquet, run.json, cr-*/)", highlight=False)
     if report.checkpoints:
         last = report.checkpoints[-1]

@@ -1,4 +1,4 @@
-"""Text as rows of tokens: a local JSONL file, or a dataset of the hub."""
+"""Text packed into rows of tokens, from a local JSONL file or a hub dataset."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 
 class Texts(NamedTuple):
-    """Texts as they were read, and where each stands."""
+    """Texts and their places in the file or dataset."""
 
     texts: list[str]
     identity: str
-    """What tells these texts from others."""
+    """Description that tells these texts from others."""
     unit: str
-    """`--data text.jsonl, line`: what `numbers` count."""
+    """Unit that `numbers` count, as in `--data text.jsonl, line`."""
     numbers: Sequence[int]
 
     def place(self, index: int) -> str:
-        """Where a text stands, for messages."""
+        """Return a text's place, for messages."""
         return f"{self.unit} {self.numbers[index]}"
 
 
 class PackedText:
-    """Documents in a shuffled order, each closed by the end-of-sequence token, cut into rows of `context` tokens.
+    """Batches of shuffled documents, each closed by the end-of-sequence token, cut into rows of `context` tokens.
 
-    A document that a row's end cuts goes on in the next row as one of its own: nothing is attended across rows or
-    documents, and positions begin anew. No more is tokenized than `rows` needs; beyond the last row of the whole text
-    it begins again with the rows in another order.
+    A document cut at a row's end continues in the next row as a new document: nothing is attended across rows or
+    documents, and positions restart at 0. Only as much text is tokenized as `rows` needs; after its last row, the text
+    repeats with its rows in another order.
     """
 
     def __init__(
@@ -52,18 +52,18 @@ class PackedText:
         if not len(self._tokens):
             raise ValueError(
                 f"{texts.identity}: {len(texts.texts):,} documents are fewer tokens than one row of "
-                f"--context {context:,}"
+                f"--context {context:,}; lower it or give more text"
             )
         self._eos = tokenizer.eos_token_id
 
     def batch(self, step: int) -> Batch:
-        """Rows (step - 1) * batch_size and on."""
+        """Return the batch_size rows from (step - 1) * batch_size on."""
         numbers = range((step - 1) * self._batch_size, step * self._batch_size)
         rows = [self._row(number) for number in numbers]
         tokens_bt = torch.from_numpy(self._tokens[rows].astype(np.int64))
         document_bt = torch.from_numpy(self._document[rows].astype(np.int64))
         counted_bt = torch.ones_like(document_bt, dtype=torch.bool)
-        # What follows a document's end is a new one, of which the model knows nothing.
+        # The token after a document's end starts a new one, which the model cannot predict.
         counted_bt[:, :-1] = document_bt[:, 1:] == document_bt[:, :-1]
         if self._eos is not None:
             counted_bt[:, -1] = tokens_bt[:, -1] != self._eos
@@ -95,7 +95,7 @@ def _pack(
 
 
 def read_jsonl(path: Path, field: str) -> Texts:
-    """The texts of a JSONL file; ValueError names the line at fault."""
+    """Read the texts of a JSONL file; ValueError names the wrong line."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -103,21 +103,23 @@ def read_jsonl(path: Path, field: str) -> Texts:
     unit, rows = f"--data {path}, line", list(_rows(content, path))
     texts = [_text(row, field, f"{unit} {number}") for number, row in rows]
     if not texts:
-        raise ValueError(f"--data {path}: no documents in it")
+        raise ValueError(f"--data {path}: no documents in it; give a JSON object per line")
     identity = f"{path.name}, sha256 {hashlib.sha256(content).hexdigest()[:16]}, field {field}"
     return Texts(texts, identity, unit, [number for number, _ in rows])
 
 
 def read_hub(dataset: str, config: str | None, split: str, revision: str | None, field: str) -> Texts:
-    """The texts of a hub dataset, or of what else `datasets` loads by that name."""
+    """Read the texts of a hub dataset, or of anything else that `datasets` loads by that name."""
     from datasets import load_dataset
 
     try:
         loaded = load_dataset(dataset, config, split=split, revision=revision)
-    except Exception as error:  # the hub's client has many types of its own
+    except Exception as error:  # the hub's client raises many types
         raise ValueError(f"--dataset {dataset}: {' '.join(str(error).split())}") from None
     if field not in loaded.column_names:
-        raise ValueError(f"--dataset {dataset}: no column {field!r}; there are {', '.join(loaded.column_names)}")
+        raise ValueError(
+            f"--dataset {dataset}: no column {field!r}; --text-field takes one of {', '.join(loaded.column_names)}"
+        )
     texts = [_text({field: text}, field, f"--dataset {dataset}") for text in loaded[field]]
     identity = f"{dataset}, {config}, {split}, revision {revision}, fingerprint {loaded._fingerprint}, field {field}"
     return Texts(texts, identity, f"--dataset {dataset}, row", range(len(texts)))

@@ -1,4 +1,4 @@
-"""One step of a retrofit: passes over the step's rows, the gradient, the optimiser."""
+"""Trainer: a step's forward and backward passes, its gradient and the optimiser."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hyperscale.retrofit.student import Student, choose_trained, clear_borrowed,
 
 
 class Trainer:
-    """Holds student, teacher and optimiser. Steps are counted from 1; `step` is how many were taken."""
+    """Student, teacher and optimiser. Steps count from 1; `step` is the last one taken."""
 
     def __init__(self, original: Decoder, config: RetrofitConfig, batches: Batches, world: World) -> None:
         self.config, self.batches, self.world = config, batches, world
@@ -35,7 +35,7 @@ class Trainer:
         if not config.fade_steps:
             clear_borrowed(self.decoder)
         self.student = Student(self.decoder)
-        # Where only gates learn, the student without its gates is the original: no second copy.
+        # If only gates train, the student without its gates is the original: no second copy.
         self.teacher = self.student if config.train == "gates" else Student(original.requires_grad_(False))
         world.shard(self.student, self.teacher)
         self._trained = [parameter for parameter in self.decoder.parameters() if parameter.requires_grad]
@@ -43,11 +43,11 @@ class Trainer:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return self.decoder.embed.device
 
     def take_step(self) -> Row:
-        """Take the next step; its row of the log. ValueError if the loss or its gradient is no number any more."""
+        """Take the next step; return its row of the log. Raise ValueError if the loss or gradient is not finite."""
         started = time.monotonic()
         step = self.step + 1
         batch = self.batches.batch(step)
@@ -55,9 +55,9 @@ class Trainer:
         sums = self._backward(step, batch)
         norm = torch.nn.utils.clip_grad_norm_(self._trained, self.config.clip)
         row = self._row(step, batch, sums, float(self.world.whole(norm)))
-        for what, numbers in (("loss", sums.tolist()), ("gradient", [row["grad_norm"]])):
+        for name, numbers in (("loss", sums.tolist()), ("gradient", [row["grad_norm"]])):
             if not all(map(math.isfinite, numbers)):
-                raise ValueError(f"the {what} is not finite at step {step}: lower --lr, or go without --autocast")
+                raise ValueError(f"the {name} is not finite at step {step}: lower --lr, or go without --autocast")
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         if step == self.config.fade_steps:
@@ -67,26 +67,28 @@ class Trainer:
         return row
 
     def state(self) -> State:
-        """What a later session goes on from."""
+        """Return the state that a later session resumes from; every process must call this."""
         weights = self.world.weights(self.decoder)
         learned = {name for name, parameter in self.decoder.named_parameters() if parameter.requires_grad}
         optimizer = self.world.optimizer_state(self.student, self._optimizer)
         return State(self.step, {name: weights[name] for name in sorted(learned)}, optimizer)
 
     def restore(self, state: State) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         self.world.load(self.student, self._optimizer, state)
         self.step = state.step
 
     def weights(self) -> dict[str, Tensor]:
-        """All of the student's weights, whole."""
+        """Gather the student's weights by name; every process must call this."""
         return self.world.weights(self.decoder)
 
     def _backward(self, step: int, batch: Batch) -> Tensor:
-        """Accumulate the gradient; sums over the step's rows: KL, aux, and 1 + layers sums of alpha."""
+        """Accumulate the gradient; return means over the step: KL, aux, and alpha over all layers and of each."""
         rows, world = len(batch.tokens_bt), self.world
         if rows % world.size:
-            raise ValueError(f"{rows} rows a step cannot be shared evenly by {world.size} processes")
+            raise ValueError(
+                f"{rows} rows per step cannot be shared evenly by {world.size} processes; change --batch-size"
+            )
         counted = max(1, int(batch.counted_bt.sum()))
         mine = batch.rows(world.rank, None, world.size)
         numbers = range(world.rank, rows, world.size)
@@ -95,7 +97,7 @@ class Trainer:
         for start in range(0, len(numbers), size):
             part = mine.rows(start, start + size).to(self.device)
             kl, aux, alphas_bl = self._losses(step, part, numbers[start : start + size])
-            # Means over the whole batch, however it is cut; sharding averages gradients over processes.
+            # Means over the whole batch for any micro-batch; sharding averages gradients over processes.
             ((kl / counted + aux / rows) * world.size).backward()
             parts = kl.detach() / counted, aux.detach() / rows, alphas_bl.mean(1).sum() / rows
             sums[:3] += torch.stack([x.double().cpu() for x in parts])
@@ -103,14 +105,14 @@ class Trainer:
         return world.sum(sums)
 
     def _losses(self, step: int, part: Batch, numbers: range) -> tuple[Tensor, Tensor, Tensor]:
-        """Sums over some rows of KL and aux, and the mean alpha of each row and layer."""
+        """Return sums of KL and aux over some rows, and the mean alpha of each row and layer."""
         layout, config = Layout.of(part), self.config
         flat = part.tokens_bt.flatten(), layout.positions_n, part.counted_bt.flatten()
         present_bt = part.document_bt >= 0
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.autocast):
             full = FullAttention(layout)
-            # What it uses does not learn, so no graph is kept. Under no_grad its norms would be those of inference,
-            # which round otherwise and whose memory fully_shard cannot free.
+            # No graph is kept, since none of its weights are trained. Under no_grad it would use the norms of
+            # inference, which round differently and whose memory fully_shard cannot free.
             teacher_nv = self.teacher(*flat, full, False)
             if step <= config.fade_steps:
                 student_nv = self.student(*flat, full, False)

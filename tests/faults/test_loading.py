@@ -107,7 +107,7 @@ def test_an_index_names_safetensors_beside_it_and_nothing_else(
     torch.save({"weight": Canary(sign)}, folder / "pytorch_model.bin")
     index = folder / "model.safetensors.index.json"
     edit(index, weight_map=json.loads(index.read_text())["weight_map"] | {"model.norm.weight": named})
-    with pytest.raises(ValueError, match=r"names what is no \.safetensors file beside it"):
+    with pytest.raises(ValueError, match=r"names an entry that is no \.safetensors file beside it"):
         load_model(str(folder), device="cpu")
     assert not sign.exists()
 
@@ -149,7 +149,7 @@ def test_what_asks_for_code_of_its_own_is_refused_or_ignored(folder: Path, sign:
             folder / "tokenizer_config.json",
             tokenizer_class="Evil", auto_map={"AutoTokenizer": ["tokenization_evil.Evil", "tokenization_evil.Evil"]},
         )  # fmt: skip
-        with pytest.raises(ValueError, match="tokenizer cannot be loaded: it asks for code of its own"):
+        with pytest.raises(ValueError, match="tokenizer cannot be loaded: it needs remote code"):
             load_model(str(folder), device="cpu")
     assert not sign.exists()
 

@@ -47,9 +47,9 @@ def refused(model: str | Path, match: str, **options: Any) -> None:
         ({"num_key_value_heads": 3}, "4 attention heads must be a multiple of 3 KV heads"),
         ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "weights are quantized"),
         ({"num_hidden_layers": "two"}, "not a valid llama config"),
-        ({"intermediate_size": 64}, r"mlp.\w+.weight is of shape .* its config asks for"),
+        ({"intermediate_size": 64}, r"mlp.\w+.weight has shape .* its config asks for"),
         ({"num_hidden_layers": 3}, "9 tensors are missing, such as model.layers.2"),
-        ({"num_hidden_layers": 1}, "tensor model.layers.1.* is none that its config calls for"),
+        ({"num_hidden_layers": 1}, "tensor model.layers.1.* does not belong to the model that its config describes"),
         ({"tie_word_embeddings": True}, "ties lm_head to the embedding"),
         ({"attention_bias": True}, "tensors are missing"),
     ],
@@ -78,7 +78,7 @@ def test_config_that_is_no_json(folder: Path) -> None:
     (folder / "config.json").write_text('{"model_type": "lla')
     refused(folder, "config.json: not readable as JSON")
     (folder / "config.json").write_text("[]")
-    refused(folder, "a JSON object is expected")
+    refused(folder, "expected a JSON object")
 
 
 def test_damaged_tokenizer(folder: Path) -> None:

@@ -168,8 +168,8 @@ def test_a_plain_checkpoint_has_no_gates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("declared", "match"),
     [
-        ({"form": "soft"}, "form 'soft'; known: separate, linear, borrowed, dmc"),
-        ({"window": 3}, "an object with a form is expected"),
+        ({"form": "soft"}, "form must be one of separate, linear, borrowed, dmc, not 'soft'"),
+        ({"window": 3}, "expected an object with a form"),
         ({"form": "linear", "windows": 3}, "unknown field 'windows'; known: .*window"),
         ({"form": "linear", "window": -1}, "window must be a whole number"),
         ({"form": "linear", "window": 1.5}, "window must be a whole number"),
@@ -251,7 +251,7 @@ def test_tensors_that_do_not_fit_the_declaration(tmp_path: Path) -> None:
     save_file(gate_tensors(0, norm=True, bias=False), folder / "gates.safetensors")
     refused(folder, "gates.safetensors needs a gates.json, or hyperscale_gates in config.json")
     (folder / "gates.json").write_text(json.dumps({"form": "linear"}))
-    refused(folder, "dms_proj_alpha_norm.weight is none that its config calls for")
+    refused(folder, "dms_proj_alpha_norm.weight does not belong to the model that its config describes")
     (folder / "gates.json").write_text(json.dumps({"form": "separate", "linear_bias": True}))
     refused(folder, "2 tensors are missing, such as model.layers.0.self_attn.dms_proj_alpha.bias")
     (folder / "gates.json").write_text(json.dumps({"form": "separate"}))

@@ -131,7 +131,7 @@ def test_tokenizer_and_template_come_from_the_file(tmp_path: Path) -> None:
     [
         ({"fields": {"expert_count": 8}}, "a mixture of experts"),
         ({"fields": {"rope.dimension_count": 4}}, "only part of a head is rotated"),
-        ({"tensors": {"blk.0.ffn_up.bias": np.zeros(48, np.float32)}}, "1 of its tensors are none"),
+        ({"tensors": {"blk.0.ffn_up.bias": np.zeros(48, np.float32)}}, "1 of its tensors do not belong to the model"),
         ({"architecture": "gpt2"}, "unsupported GGUF architecture 'gpt2'. Supported: llama"),
         ({"architecture": "qwen2"}, "have no qwen2.attention.head_count"),
     ],

@@ -16,7 +16,7 @@ from hyperscale.retrofit.log import read_log
 from hyperscale.retrofit.parallel import World
 from hyperscale.retrofit.progress import Progress
 from hyperscale.retrofit.run import _Session, retrofit
-from hyperscale.retrofit.source import text_source
+from hyperscale.retrofit.source import text_batches
 from hyperscale.retrofit.state import load_state
 from hyperscale.retrofit.trainer import Trainer
 from tests.retrofit.runs import config, fields, run
@@ -116,7 +116,7 @@ def test_a_signal_at_any_moment_ends_in_a_saved_state(tmp_path: Path) -> None:
     settings = config(tmp_path)
     settings.output_dir.mkdir()
     model = load_model(settings.model, dtype="float32")
-    session = _Session(settings, model, text_source(settings)(model.tokenizer), World())
+    session = _Session(settings, model, text_batches(settings)(model.tokenizer), World())
     assert session.train(Progress(None), Late())
     state = load_state(settings.output_dir)
     assert state is not None

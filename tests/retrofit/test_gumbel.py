@@ -24,7 +24,7 @@ def test_what_stands_in_the_mask_is_soft_and_what_counts_is_hard() -> None:
     decision = soft(logits_bkt, noise_bkt, 0.5)
     alpha_bkt = torch.sigmoid((logits_bkt + noise_bkt.double()) / 0.5)
     torch.testing.assert_close(decision.log_kept_bkt, torch.log1p(-alpha_bkt))
-    torch.testing.assert_close(decision.log_given_up_bkt, alpha_bkt.log())
+    torch.testing.assert_close(decision.log_alpha_bkt, alpha_bkt.log())
     torch.testing.assert_close(decision.alpha_bkt, alpha_bkt.round())
     weights = torch.randn(1, 2, 50, dtype=torch.float64)
     [straight_through] = torch.autograd.grad((decision.alpha_bkt * weights).sum(), logits_bkt, retain_graph=True)
@@ -51,4 +51,4 @@ def test_hard_decisions_are_those_of_the_backends() -> None:
     decision = hard(torch.tensor([[[-1.0, 0.0, 1.0]]]))
     assert decision.alpha_bkt.tolist() == [[[0, 0, 1]]]
     assert decision.log_kept_bkt.tolist() == [[[0, 0, -np.inf]]]
-    assert decision.log_given_up_bkt.tolist() == [[[-np.inf, -np.inf, 0]]]
+    assert decision.log_alpha_bkt.tolist() == [[[-np.inf, -np.inf, 0]]]

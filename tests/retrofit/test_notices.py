@@ -57,8 +57,8 @@ def test_a_missed_target_is_told_and_kept(tmp_path: Path, capsys: pytest.Capture
     print_report(report)
     assert isinstance(console.file, StringIO)
     for said in (console.file.getvalue(), capsys.readouterr().out):
-        assert "warning: cr-2 missed its target: 0.0" in said
-        assert "warning: cr-3 missed its target: 0.0" in said
+        assert "warning: cr-2 missed its target: alpha 0.0" in said
+        assert "warning: cr-3 missed its target: alpha 0.0" in said
     kept = json.loads((report.checkpoints[1] / "retrofit.json").read_text())
     assert kept["missed"] is True
     assert kept["reached_ratio"] < 1.1
@@ -88,7 +88,7 @@ def test_text_that_hardly_leaves_the_window() -> None:
     assert short_text(Lengths(20, 8), 0, 100, 10) is None
     said = short_text(Lengths(20, 100, 100), 0, 100, 98)
     assert said is not None
-    assert said.startswith("only 0.9% of the first tokens see any key beyond --window 98:")
+    assert said.startswith("only 0.9% of the first tokens see any key beyond --window 98,")
     assert short_text(Lengths(20, 8), 100, 100, 50) is None, "there is no step left"
 
 

@@ -138,7 +138,7 @@ def test_gates_only_shares_the_originals_weights(tmp_path: Path) -> None:
 
 
 def test_batches_may_come_from_python(tmp_path: Path) -> None:
-    report = retrofit(config(tmp_path, data=None), Progress(None), source=lambda tokenizer: Sequences())
+    report = retrofit(config(tmp_path, data=None), Progress(None), make_batches=lambda tokenizer: Sequences())
     assert len(report.checkpoints) == 2
     assert json.loads((tmp_path / "out" / "run.json").read_text())["identity"]["data"] == "random"
 

@@ -24,7 +24,7 @@ from hyperscale.retrofit.parallel import World
 from hyperscale.retrofit.progress import Progress
 from hyperscale.retrofit.run import Report, retrofit
 from hyperscale.retrofit.samples import COLUMNS, TASK, OwnSamples, row_keys
-from hyperscale.retrofit.source import text_source
+from hyperscale.retrofit.source import text_batches
 from tests.processes import PROCESSES
 from tests.retrofit.runs import live
 from tests.tiny_models import write_tiny_model
@@ -91,7 +91,7 @@ def drawn(folder: Path, out: Path, **more: Any) -> OwnSamples:
     """The samples of a run that has some left to draw, or none."""
     settings = config(folder, out, **more)
     model = load_model(settings.model, dtype="float32")
-    batches = text_source(settings)(model.tokenizer)
+    batches = text_batches(settings)(model.tokenizer)
     assert isinstance(batches, OwnSamples)
     out.mkdir(exist_ok=True)
     with Interrupt() as interrupt:

@@ -77,7 +77,9 @@ def test_where_writing_fails_nothing_is_left(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(ValueError, match=r"cannot be written, and vLLM reads no GGUF file itself: .*No space left"):
+    with pytest.raises(
+        ValueError, match=r"cannot be written, and vLLM cannot read the GGUF file itself: .*No space left"
+    ):
         as_folder(source)
     assert list(cache.iterdir()) == []
 
