@@ -1,4 +1,4 @@
-"""Runs programs that nobody trusts."""
+"""Run untrusted programs."""
 
 from hyperscale.sandbox.base import Sandbox
 from hyperscale.sandbox.choose import SANDBOXES, Choice, check, open_sandbox
