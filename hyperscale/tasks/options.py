@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,6 +12,7 @@ from hyperscale.tasks.adapters import ADAPTERS
 from hyperscale.text import wording
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
     from hyperscale.tasks.task import Task
@@ -55,7 +56,7 @@ def check_task_options(tasks: Sequence[Task], given: Sequence[TaskOption]) -> No
             make_options(task, given)
 
 
-def make_options(task: Task, given: Sequence[TaskOption] = ()) -> Any:
+def make_options(task: Task, given: Sequence[TaskOption] = ()) -> BaseModel:
     """Make the options of a task with an adapter: those given, over its TOML file's, over the adapter's defaults.
 
     An option given for the task wins over one given for all tasks. ValueError names the option that is not valid.
@@ -96,7 +97,7 @@ def _place(detail: ErrorDetails, chosen: Mapping[str, str]) -> str:
     return f".{key}={chosen.get(key, '')}"
 
 
-def _fields(task: Task) -> Mapping[str, Any]:
+def _fields(task: Task) -> Mapping[str, FieldInfo]:
     return {} if task.adapter is None else _model(task).model_fields
 
 

@@ -257,7 +257,7 @@ def test_a_task_of_ones_own_is_a_toml_file(own_task: Path) -> None:
         ('rows = "rows.jsonl"', GENERATED + 'local = "x"', "local belongs to a dataset of the hub"),
         ('rows = "rows.jsonl"', GENERATED + 'split = "dev"', "split of a generator must be train or test, got 'dev'"),
         ("{problem}", "{question}", r"prompt must hold the placeholders \{problem\}, it holds none"),
-        ('grader = "number"', 'grader = "choice"', r"placeholders \{problem\} \{A\} \{B\} \{C\} \{D\}, it holds \{problem\}"),
+        ('grader = "number"', 'grader = "choice"', r"\{problem\} \{A\} \{B\} \{C\} \{D\}, it holds \{problem\}"),
         ('answer = "a"', 'answer = "a"\ndistractors = ["x"]', "columns.distractors must name 3 columns"),
         ('problem = "q"', "", "columns.problem: Field required"),
         ('name = "mine"', 'name = "my task"', "name: String should match pattern"),

@@ -28,7 +28,7 @@ class Question(NamedTuple):
 
 
 class Adapter(ABC):
-    """Turn a task's rows into questions, as its options choose them. Never instantiated."""
+    """An adapter: turns a task's rows into questions, as its options choose them. Never instantiated."""
 
     Options: ClassVar[type[BaseModel]]
     """A frozen model, extra="forbid", with a default for every field. The command line gives its values as strings."""

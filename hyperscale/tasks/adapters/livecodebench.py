@@ -60,7 +60,7 @@ class LiveCodeBenchOptions(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _in_order(self) -> LiveCodeBenchOptions:
         if self.start and self.end and self.end < self.start:
-            raise ValueError(f"start {self.start} lies after end {self.end}")
+            raise ValueError(f"start {self.start} is after end {self.end}")
         return self
 
     def holds(self, contest: date) -> bool:

@@ -57,7 +57,7 @@ class Ruler(Adapter):
     generates = True
 
     @classmethod
-    def read(cls, task: Task, options: Any, data: Path | None) -> Dataset:
+    def read(cls, task: Task, options: RulerOptions, data: Path | None) -> Dataset:
         """Generate a row for each problem, ordered by index, then length, so that --limit keeps all lengths alike."""
         rows: list[Mapping[str, Any]] = [
             {"length": length, "index": index} for index in range(options.problems) for length in options.lengths
@@ -72,7 +72,7 @@ class Ruler(Adapter):
         return f"sha256:{hashlib.sha256(json.dumps(asked).encode()).hexdigest()}"
 
     @classmethod
-    def question(cls, row: Mapping[str, Any], index: int, source: str, options: Any) -> Question:
+    def question(cls, row: Mapping[str, Any], index: int, source: str, options: RulerOptions) -> Question:
         """Make the problem of a row."""
         return cls.make(options, row["length"], row["index"])
 

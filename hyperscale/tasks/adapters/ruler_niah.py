@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -58,7 +58,7 @@ class RulerNiah(Ruler):
     Options: ClassVar[type[RulerOptions]] = NiahOptions
 
     @classmethod
-    def make(cls, options: Any, length: int, index: int) -> Question:
+    def make(cls, options: NiahOptions, length: int, index: int) -> Question:
         """Make problem `index`. A given depth moves the needle and changes nothing else."""
         rng = random_numbers("ruler_niah", length, index)
         key = f"{rng.choice(_QUALITIES)}-{rng.choice(_NOUNS)}"

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from itertools import pairwise
 from random import Random
 from string import ascii_uppercase
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -59,7 +59,7 @@ class RulerVt(Ruler):
     Options: ClassVar[type[RulerOptions]] = VtOptions
 
     @classmethod
-    def make(cls, options: Any, length: int, index: int) -> Question:
+    def make(cls, options: VtOptions, length: int, index: int) -> Question:
         """Make problem `index`; its `length` words do not count example, instruction and question."""
         chains, hops = options.chains, options.hops
         rng = random_numbers("ruler_vt example", chains, hops)

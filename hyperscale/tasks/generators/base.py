@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from random import Random
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
+from typing import ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
 from hyperscale.grading.chains import answer_of
 
@@ -49,7 +49,7 @@ class Puzzle(ABC):
 
     @property
     @abstractmethod
-    def canonical(self) -> tuple[Any, ...]:
+    def canonical(self) -> tuple[object, ...]:
         """Normal form, equal for problems that differ in wording alone. Its hash decides the split."""
 
     @property
@@ -98,7 +98,7 @@ def fixed_set(kind: type[P], size: int, split: Split = "test") -> dict[int, P]:
     A larger set begins with the smaller. ValueError where the generator has too few distinct problems.
     """
     chosen: dict[int, P] = {}
-    seen: set[tuple[Any, ...]] = set()
+    seen: set[tuple[object, ...]] = set()
     index = repeats = 0
     while len(chosen) < size:
         drawn = puzzle(kind, TEST_SEED, split, index)

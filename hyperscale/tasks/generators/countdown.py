@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from random import Random
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from hyperscale.grading.chains import ANSWER, END
 from hyperscale.grading.countdown import parse_gold, solves
@@ -64,7 +64,7 @@ class Countdown(Puzzle):
         return f"{' '.join(map(str, self.numbers))} ? {self.target}"
 
     @property
-    def canonical(self) -> tuple[Any, ...]:
+    def canonical(self) -> tuple[object, ...]:
         """All but the order of the numbers."""
         return tuple(sorted(self.numbers)), self.target
 
@@ -88,7 +88,7 @@ class Countdown(Puzzle):
         return " ".join(parts)
 
     def is_right(self, answer: str) -> bool:
-        """Tell whether the answer is of the form `a + b - c`, uses the given numbers, and makes the target."""
+        """Tell whether the answer, as `a + b - c`, uses no number more often than given, and makes the target."""
         return solves(answer, self.numbers, self.target)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from hyperscale.grading.chains import ANSWER, END
 from hyperscale.tasks.generators.base import Puzzle, random_numbers
@@ -67,7 +67,7 @@ class Trace(Puzzle):
         return str((self.start + sum(self.constants[-self.hops :])) % _MODULUS)
 
     @property
-    def canonical(self) -> tuple[Any, ...]:
+    def canonical(self) -> tuple[object, ...]:
         """All but the order of the definitions."""
         return self.names, self.constants, self.hops, self.start
 
