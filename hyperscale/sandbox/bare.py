@@ -11,7 +11,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from hyperscale.sandbox.base import Sandbox
+from hyperscale.sandbox.base import Description, Sandbox
 from hyperscale.sandbox.launch import ENVIRONMENT, inside, kernel_limits, spawn
 from hyperscale.sandbox.process import Running
 from hyperscale.sandbox.program import BOX, Limits, Program
@@ -55,7 +55,7 @@ class Bare(Sandbox):
         )
         return Running(spawned, limits, contained=False, cleanup=lambda: delete(folder))
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> Description:
         """See Sandbox."""
         return {"name": self.name, "version": "", "seccomp": False, "runtime": self._runtime.versions}
 

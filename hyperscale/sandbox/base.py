@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from threading import Lock
+from typing import TypedDict
 from weakref import WeakSet
 
 from hyperscale.sandbox.process import Running
 from hyperscale.sandbox.program import Ended, Limits, Program
+
+
+class Description(TypedDict):
+    """A sandbox's entry in the manifest."""
+
+    name: str
+    version: str
+    seccomp: bool
+    """True if system calls are filtered."""
+    runtime: dict[str, str]
+    """Versions of the interpreter and its packages."""
 
 
 class Sandbox(ABC):
@@ -38,8 +50,8 @@ class Sandbox(ABC):
             return running.finish(stdin)
 
     @abstractmethod
-    def describe(self) -> dict[str, object]:
-        """Describe the sandbox for the manifest: name, version, runtime, and whether calls are filtered."""
+    def describe(self) -> Description:
+        """Describe the sandbox for the manifest."""
 
     def close(self) -> None:
         """End every program and release the sandbox's resources. Idempotent."""

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from hyperscale.sandbox.base import Sandbox
+from hyperscale.sandbox.base import Description, Sandbox
 from hyperscale.sandbox.keeper import Keeper
 from hyperscale.sandbox.launch import ENVIRONMENT, NOBODY, in_memory, inside, kernel_limits, python_command, spawn
 from hyperscale.sandbox.process import Running
@@ -45,7 +45,7 @@ class Bubblewrap(Sandbox):
                 spawned = spawn(command, pass_fds=[*data, listed])
         return Running(spawned, limits)
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> Description:
         """See Sandbox."""
         return {
             "name": self.name,

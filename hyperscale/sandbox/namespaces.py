@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 
 from hyperscale.sandbox import stage
-from hyperscale.sandbox.base import Sandbox
+from hyperscale.sandbox.base import Description, Sandbox
 from hyperscale.sandbox.launch import ENVIRONMENT, NOBODY, in_memory, inside, kernel_limits, python_command, spawn
 from hyperscale.sandbox.process import Running
 from hyperscale.sandbox.program import BOX, SCRATCH, Limits, Program
@@ -37,7 +37,7 @@ class Namespaces(Sandbox):
             spawned = spawn(command, pass_fds=[code, request])
         return Running(spawned, limits)
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> Description:
         """See Sandbox."""
         return {
             "name": self.name,
