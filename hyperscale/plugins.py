@@ -1,6 +1,6 @@
-"""Find what the package offers by name, what installed packages add through entry points, and what a file defines.
+"""Load plugins by name: built-ins, names that a file defines, and entry points of installed packages.
 
-Three kinds of names, in this order: a built-in, always its own; `PATH.py:NAME`, a file of the user's; an entry point
+A name is looked up in this order: a built-in, which is never shadowed; `PATH.py:NAME`, a user's file; an entry point
 of the registry's group. Nothing is imported before it is loaded by name. This module imports nothing of the package.
 """
 
@@ -18,8 +18,8 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import decode_source, module_from_spec, spec_from_loader
 from pathlib import Path
 from threading import RLock
-from types import ModuleType
-from typing import Any, Generic, Protocol, TypeVar, cast
+from types import CodeType, ModuleType
+from typing import Generic, Protocol, TypeVar, cast
 
 _FILE = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)", re.DOTALL)
 _LOADING = RLock()
@@ -29,9 +29,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Origin:
-    """Identify a plugin: its name, its package and version (None of a file), the SHA-256 of its module's file.
+    """Identity of a plugin: name, package and version (None for a file), SHA-256 of its module's file.
 
-    `sha256` is None where the module has no file. A file's name leaves its folder out: where it lies means nothing.
+    `sha256` is None where the module has no file. A file is named without its folder: its place does not matter.
     """
 
     name: str
@@ -42,10 +42,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class Registry(Generic[T]):
-    """Load things of one kind by name: built-ins, then files, then entry points of `group`.
+    """Registry of one kind of plugin: built-ins, then files, then entry points of `group`.
 
-    `kind` names them in messages (`grader`). `builtins` maps a name to `module:attribute`. `accept` turns what a plugin
-    gave into a T; its ValueError says what was expected. Without a group there are built-ins alone.
+    `kind` names it in messages (`grader`). `builtins` maps a name to `module:attribute`. `accept` converts a plugin's
+    object to a T; its ValueError says what was expected. Without a group there are built-ins alone.
     """
 
     kind: str
@@ -54,11 +54,11 @@ class Registry(Generic[T]):
     accept: Callable[[object], T] | None = None
 
     def names(self) -> list[str]:
-        """List built-ins in their order, then plugins that are not shadowed by one, sorted; imports none of them."""
+        """List built-ins in their order, then plugins that none of them shadows, sorted; imports none."""
         return [*self.builtins, *sorted({entry.name for entry in self._entries()} - self.builtins.keys())]
 
     def load(self, name: str) -> T:
-        """Import what has this name. ValueError, one line: unknown, or a plugin that cannot be loaded."""
+        """Import the object of this name. ValueError, one line: unknown, or a plugin that cannot be loaded."""
         if name in self.builtins:
             module, _, attribute = self.builtins[name].partition(":")
             return cast(T, getattr(import_module(module), attribute))
@@ -67,13 +67,13 @@ class Registry(Generic[T]):
             loaded = plugin.load()
             return cast(T, loaded) if self.accept is None else self.accept(loaded)
         except (Exception, SystemExit) as error:
-            # A plugin's import may raise anything; a ValueError of `accept` speaks for itself.
+            # A plugin's import may raise anything; a ValueError needs no type before its message.
             reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
             reason = " ".join(reason.split())
             raise ValueError(f"{self.kind} {name!r}{plugin.where} cannot be loaded: {reason}") from error
 
     def origin(self, name: str) -> Origin | None:
-        """Say where a plugin comes from, None of a built-in. Loads it; ValueError as `load`."""
+        """Identify a plugin's origin; None for a built-in. Loads it; ValueError as `load`."""
         if name in self.builtins:
             return None
         self.load(name)
@@ -98,7 +98,7 @@ class Registry(Generic[T]):
 
 
 def is_file_reference(name: str) -> bool:
-    """Tell `PATH.py:NAME` from a name."""
+    """Tell whether a name has the form `PATH.py:NAME`."""
     return _FILE.fullmatch(name) is not None
 
 
@@ -109,7 +109,7 @@ def anchored(name: str, folder: Path) -> str:
 
 
 def unknown(kind: str, name: str, known: Collection[str]) -> str:
-    """Message for a name that is not among `known`, with the one that was perhaps meant."""
+    """Write the message for a name that is not among `known`, with the nearest of them."""
     lower = {entry.lower(): entry for entry in known}
     near = get_close_matches(name.lower(), lower, n=1)
     hint = f"did you mean {lower[near[0]]!r}?" if near else f"known: {', '.join(sorted(known))}"
@@ -147,7 +147,7 @@ class _Installed:
 
 @dataclass(frozen=True)
 class _File:
-    """A name that a file defines. Every content of the file is a module of its own, so an edit is seen at once."""
+    """A name that a file defines. Each version of its content is a module of its own, so that an edit takes effect."""
 
     path: Path
     name: str
@@ -163,8 +163,8 @@ class _File:
         return Origin(f"{self.path.name}:{self.name}", None, None, _sha256(self.path.read_bytes()))
 
 
-class _Source(ExecutionLoader):
-    """Execute the very bytes that were hashed: no cache of bytecode, no second look at the file."""
+class _HashedLoader(ExecutionLoader):
+    """Loader of exactly the bytes that were hashed: no bytecode cache, no second read of the file."""
 
     def __init__(self, path: Path, content: bytes) -> None:
         self._path, self._content = path, content
@@ -175,7 +175,7 @@ class _Source(ExecutionLoader):
     def get_source(self, fullname: str) -> str:
         return decode_source(self._content)
 
-    def get_code(self, fullname: str) -> Any:
+    def get_code(self, fullname: str) -> CodeType:
         return self.source_to_code(self._content, self.get_filename(fullname))
 
 
@@ -187,10 +187,10 @@ def _module(path: Path) -> ModuleType:
     with _LOADING:
         if name in sys.modules:
             return sys.modules[name]
-        spec = spec_from_loader(name, _Source(path.resolve(), content))
-        assert spec is not None, "a loader was given"
+        spec = spec_from_loader(name, _HashedLoader(path.resolve(), content))
+        assert spec is not None, "spec_from_loader with a loader returns a spec"
         module = module_from_spec(spec)
-        # Dataclasses and pickles look a class's module up while it is being executed.
+        # Dataclasses and pickle look up a class's module during its execution.
         sys.modules[name] = module
         try:
             spec.loader.exec_module(module)  # type: ignore[union-attr]

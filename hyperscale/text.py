@@ -1,4 +1,4 @@
-"""Read and write a user's text: sizes (`64k` tokens, `2GiB`), lists, misspelt names, refused values."""
+"""Parse and format a user's text: sizes (`64k` tokens, `2GiB`), times, lists, refused values."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _TOKENS = {unit: _BINARY[unit] for unit in ("", "k", "m")}
 
 
 def parse_tokens(text: str | int) -> int:
-    """Read `8192`, `8k` (8 x 1024) or `1m` tokens, in either case; ValueError on anything else."""
+    """Parse `8192`, `8k` (8 x 1024) or `1m` tokens, in either case; ValueError on anything else."""
     return _parse(str(text), _TOKENS, "tokens: write 8192, 8k or 1m")
 
 
 def parse_bytes(text: str | int) -> int:
-    """Read bytes: `2GiB`, `8g` (a bare letter is binary), `500MB` (decimal) or a count; else ValueError."""
+    """Parse bytes: `2GiB`, `8g` (a bare letter is binary), `500MB` (decimal) or a count; else ValueError."""
     return _parse(str(text), _BYTES, "bytes: write 2GiB, 500MB, 8g or a plain count")
 
 
@@ -39,7 +39,7 @@ def parse_list(text: str) -> tuple[str, ...]:
 
 
 def format_tokens(tokens: int) -> str:
-    """Write `64k` for 65536, `1m` for 2**20, `1,500` where no unit divides."""
+    """Format 65536 as `64k`, 2**20 as `1m`, 1500, which no unit divides, as `1,500`."""
     for unit in ("m", "k"):
         if tokens and tokens % _TOKENS[unit] == 0:
             return f"{tokens // _TOKENS[unit]}{unit}"
@@ -47,7 +47,7 @@ def format_tokens(tokens: int) -> str:
 
 
 def format_bytes(count: float) -> str:
-    """Write bytes in the largest binary unit: `1.5 GiB`."""
+    """Format bytes in the largest binary unit: `1.5 GiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.3g} {unit}" if unit != "B" else f"{count:.0f} B"
@@ -56,7 +56,7 @@ def format_bytes(count: float) -> str:
 
 
 def format_time(seconds: float) -> str:
-    """Write seconds as `40 s`, `12 min` or `3.5 h`."""
+    """Format seconds as `40 s`, `12 min` or `3.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -65,7 +65,7 @@ def format_time(seconds: float) -> str:
 def _parse(text: str, units: dict[str, int], meant: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower().replace("_", ""))
     if match is None or match[2] not in units:
-        raise ValueError(f"{text!r} is no size in {meant}")
+        raise ValueError(f"{text!r} is not a size in {meant}")
     size = Fraction(match[1]) * units[match[2]]
     if size.denominator != 1:
         raise ValueError(f"{text!r} is not a whole number of {meant}")
@@ -74,7 +74,7 @@ def _parse(text: str, units: dict[str, int], meant: str) -> int:
 
 _WORDS = {
     "bool_parsing": "must be true or false",
-    "extra_forbidden": "is no setting that is known",
+    "extra_forbidden": "is not a known setting",
     "finite_number": "must be a finite number",
     "float_parsing": "must be a number",
     "greater_than": "must be above {gt}",
@@ -90,6 +90,6 @@ _WORDS = {
 
 
 def wording(detail: ErrorDetails) -> str:
-    """Put pydantic's finding about a value in the user's words."""
+    """Word pydantic's error on a value for the user."""
     words = _WORDS.get(detail["type"])
     return detail["msg"].removeprefix("Value error, ") if words is None else words.format(**detail.get("ctx", {}))

@@ -1,4 +1,4 @@
-"""Frontiers as curves over a budget, many at once, and the mean distance between two of them."""
+"""Gains of many pairs of frontiers at once: the mean distance of two curves over their common budgets."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hyperscale.analysis.pareto import Floats, sort_rows
+from hyperscale.analysis.pareto import Floats, sort_points
 
 Scale = Literal["linear", "log2"]
 SCALES: tuple[Scale, ...] = ("linear", "log2")
 
 
-class GainRows(NamedTuple):
-    """Gains of r pairs and the budgets between which they were taken; NaN where there is no common budget."""
+class PairGains(NamedTuple):
+    """Gains of r pairs and the ends of their common budgets; NaN where there are none."""
 
     value_r: Floats
     low_r: Floats
     high_r: Floats
 
 
-def gain_rows(
+def pair_gains(
     costs_ra: Floats,
     accuracies_ra: Floats,
     costs_rb: Floats,
     accuracies_rb: Floats,
     scale: Scale,
     maximise_cost: bool,
-) -> GainRows:
-    """Gain of a over b for r independent pairs of point sets; the definition stands at `gain.gain`."""
+) -> PairGains:
+    """Compute the gain of a over b for r independent pairs of point sets, as `gain.gain` defines it."""
     x_ra, y_ra = _curves(costs_ra, accuracies_ra, scale, maximise_cost)
     x_rb, y_rb = _curves(costs_rb, accuracies_rb, scale, maximise_cost)
     start_r = np.maximum(_ends(x_ra)[0], _ends(x_rb)[0])
     end_r = np.minimum(_ends(x_ra)[1], _ends(x_rb)[1])
 
-    # Both ends of I are corners of a curve, so the corners of both cut I into pieces where A - B is straight.
+    # Both ends of I are corners of a curve, so the corners of both split I into pieces where A - B is straight.
     x_rm = np.concatenate([x_ra, x_rb], axis=1)
     order_rm = np.argsort(x_rm, axis=1, kind="stable")
     x_rm = np.take_along_axis(x_rm, order_rm, axis=1)
@@ -51,11 +51,11 @@ def gain_rows(
     defined_r = end_r > start_r
     ends = [np.where(defined_r, _from_scale(x_r, scale, maximise_cost), np.nan) for x_r in (start_r, end_r)]
     low_r, high_r = ends[::-1] if maximise_cost else ends
-    return GainRows(np.where(defined_r, value_r, np.nan), low_r, high_r)
+    return PairGains(np.where(defined_r, value_r, np.nan), low_r, high_r)
 
 
 def _curves(costs_rp: Floats, accuracies_rp: Floats, scale: Scale, maximise_cost: bool) -> tuple[Floats, Floats]:
-    """Corners of each row's frontier, in the budget's scale and ascending; points off it are at inf."""
+    """Return the corners of each set's frontier, in the budget's scale and ascending; points off it are at inf."""
     if costs_rp.shape != accuracies_rp.shape or costs_rp.ndim != 2:
         raise ValueError("a gain needs one accuracy for each cost")
     if scale not in SCALES:
@@ -64,14 +64,14 @@ def _curves(costs_rp: Floats, accuracies_rp: Floats, scale: Scale, maximise_cost
         if (costs_rp <= 0).any():
             raise ValueError("a log2 budget needs costs above 0: leave the point out or use the linear scale")
         costs_rp = np.log2(costs_rp)
-    rows = sort_rows(-costs_rp if maximise_cost else costs_rp, accuracies_rp)
-    x_rp = np.take_along_axis(-costs_rp if maximise_cost else costs_rp, rows.order_rp, axis=1)
-    y_rp = np.take_along_axis(accuracies_rp, rows.order_rp, axis=1)
-    return np.where(rows.optimal_rp, x_rp, np.inf), np.where(rows.optimal_rp, y_rp, np.nan)
+    found = sort_points(-costs_rp if maximise_cost else costs_rp, accuracies_rp)
+    x_rp = np.take_along_axis(-costs_rp if maximise_cost else costs_rp, found.order_rp, axis=1)
+    y_rp = np.take_along_axis(accuracies_rp, found.order_rp, axis=1)
+    return np.where(found.optimal_rp, x_rp, np.inf), np.where(found.optimal_rp, y_rp, np.nan)
 
 
 def _interpolate(x_rm: Floats, y_rm: Floats, corner_rm: NDArray[np.bool_]) -> Floats:
-    """Value at each x of the polyline through the corners; beyond its ends, the end's value."""
+    """Evaluate the polyline through the corners at each x; beyond its ends, take the end's value."""
     m = x_rm.shape[1]
     index_m = np.arange(m)
     left_rm = np.maximum.accumulate(np.where(corner_rm, index_m, -1), axis=1)

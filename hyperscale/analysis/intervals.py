@@ -1,4 +1,4 @@
-"""The mean over problems and the interval that says how far to trust it."""
+"""Compute a mean over problems and its confidence interval."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import DegenerateDataWarning, beta, bootstrap
+
+from hyperscale.analysis.pareto import Floats
 
 
 class Interval(NamedTuple):
@@ -19,16 +21,16 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: ArrayLike, *, confidence: float = 0.95, resamples: int = 5000, seed: int = 0) -> Interval:
-    """Mean of per-problem accuracies (each in 0..1) and its interval, by a bootstrap over problems.
+    """Average per-problem accuracies (each in 0..1), with an interval by a bootstrap over problems.
 
-    BCa (Efron 1987), or percentiles where BCa is undefined. Where all values are equal a bootstrap has no
-    width, which nobody should trust: the interval is then Clopper and Pearson's for n trials of which
-    n x mean succeeded, the widest case, as of all variables in 0..1 with one mean the binary one varies
-    most. One problem says nothing of others: its interval is [0, 1].
+    BCa (Efron 1987), or percentiles where BCa is undefined. Where all values are equal a bootstrap has no width,
+    which would mislead: the interval is then Clopper and Pearson's for n x mean successes in n trials, the widest
+    case, as a binary variable varies most of all in 0..1 with one mean. One problem says nothing about others: its
+    interval is [0, 1].
     """
     values_n = np.asarray(values, dtype=np.float64)
     assert values_n.ndim == 1, "one accuracy a problem"
-    assert len(values_n) > 0, "no problem, no mean"
+    assert len(values_n) > 0, "a mean needs a problem"
     assert np.all((values_n >= 0) & (values_n <= 1)), "accuracies lie in 0..1"
     mean = float(values_n.mean())
     if len(values_n) == 1:
@@ -39,11 +41,11 @@ def mean_interval(values: ArrayLike, *, confidence: float = 0.95, resamples: int
         low, high = _bootstrap(values_n, "BCa", confidence, resamples, seed)
         if not (np.isfinite(low) and np.isfinite(high)):
             low, high = _bootstrap(values_n, "percentile", confidence, resamples, seed)
-    # A mean outside its own error bar can only come from resampling noise, and no plot can draw it.
+    # A mean outside its own interval can only come from resampling noise, and cannot be plotted.
     return Interval(mean, min(low, mean), max(high, mean))
 
 
-def _bootstrap(values_n: np.ndarray, method: str, confidence: float, resamples: int, seed: int) -> tuple[float, float]:
+def _bootstrap(values_n: Floats, method: str, confidence: float, resamples: int, seed: int) -> tuple[float, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DegenerateDataWarning)
         interval = bootstrap(
@@ -58,7 +60,7 @@ def _bootstrap(values_n: np.ndarray, method: str, confidence: float, resamples: 
 
 
 def _clopper_pearson(successes: float, trials: int, confidence: float) -> tuple[float, float]:
-    """Exact binomial interval, continued to fractional successes by its beta quantiles."""
+    """Compute the exact binomial interval, extended to fractional successes by its beta quantiles."""
     tail = (1 - confidence) / 2
     low = beta.ppf(tail, successes, trials - successes + 1) if successes > 0 else 0.0
     high = beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0

@@ -1,4 +1,4 @@
-"""Pareto frontiers of accuracy over cost (paper, Appendix G)."""
+"""Compute Pareto frontiers of accuracy over cost (paper, Appendix G)."""
 
 from __future__ import annotations
 
@@ -17,65 +17,65 @@ MAXIMISED = frozenset({"throughput"})
 Floats = NDArray[np.float64]
 
 
-class SortedRows(NamedTuple):
-    """Rows of points in the order of their cost (`order_rp`), and which of them, so ordered, are optimal."""
+class SortedPoints(NamedTuple):
+    """Sets of points by ascending cost (indices `order_rp`), and whether each, in that order, is optimal."""
 
     order_rp: NDArray[np.intp]
     optimal_rp: NDArray[np.bool_]
 
 
-def sort_rows(costs_rp: Floats, accuracies_rp: Floats) -> SortedRows:
-    """Sort each row of points by ascending cost and mark its Pareto-optimal ones.
+def sort_points(costs_rp: Floats, accuracies_rp: Floats) -> SortedPoints:
+    """Sort each of r sets of p points by ascending cost and mark its Pareto-optimal ones.
 
-    Rows are independent sets of p points, so that a bootstrap is one call. Dominance: see `frontier`.
+    Sets are independent, so that a bootstrap is one call. Dominance: see `frontier`.
     """
     finite_rp = np.isfinite(costs_rp) & np.isfinite(accuracies_rp)
-    # A point that is not finite is sent to the end, where an accuracy of -inf improves on nothing.
+    # A point that is not finite goes to the end, where its accuracy of -inf improves on none.
     cost_rp = np.where(finite_rp, costs_rp, np.inf)
     accuracy_rp = np.where(finite_rp, accuracies_rp, -np.inf)
     order_rp = np.lexsort((-accuracy_rp, cost_rp), axis=-1)
     ordered_rp = np.take_along_axis(accuracy_rp, order_rp, axis=-1)
     best_before_rp = np.full_like(ordered_rp, -np.inf)
     np.maximum.accumulate(ordered_rp[:, :-1], axis=-1, out=best_before_rp[:, 1:])
-    return SortedRows(order_rp, ordered_rp > best_before_rp)
+    return SortedPoints(order_rp, ordered_rp > best_before_rp)
 
 
 def frontier(costs: ArrayLike, accuracies: ArrayLike, *, maximise_cost: bool = False) -> list[int]:
-    """Indices of the Pareto-optimal points, in ascending order of the cost's value.
+    """List the indices of the Pareto-optimal points, by ascending cost.
 
     A point is dominated when another is at most as costly and at least as accurate, and strictly better in
-    one of the two; `maximise_cost` turns "costly" round (throughput). Of equal points the first is kept.
-    Points that are NaN or infinite in either number never enter; `quarantined` names them.
+    one of the two; `maximise_cost` reverses "costly" (throughput). Of equal points the first is kept.
+    Points that are NaN or infinite in either number never enter; `quarantined` lists them.
     """
     cost_p, accuracy_p = _columns(costs, accuracies)
-    rows = sort_rows((-cost_p if maximise_cost else cost_p)[None], accuracy_p[None])
-    ascending = rows.order_rp[0][rows.optimal_rp[0]].tolist()
+    found = sort_points((-cost_p if maximise_cost else cost_p)[None], accuracy_p[None])
+    ascending: list[int] = found.order_rp[0][found.optimal_rp[0]].tolist()
     return ascending[::-1] if maximise_cost else ascending
 
 
 def quarantined(costs: ArrayLike, accuracies: ArrayLike) -> list[int]:
-    """Indices of the points that cannot stand on a frontier: NaN or infinite in cost or accuracy."""
+    """List the indices of points that cannot be on a frontier: NaN or infinite in cost or accuracy."""
     cost_p, accuracy_p = _columns(costs, accuracies)
     return np.flatnonzero(~(np.isfinite(cost_p) & np.isfinite(accuracy_p))).tolist()
 
 
 def frontiers(points: pd.DataFrame) -> pd.DataFrame:
-    """FRONTIERS of a POINTS table: per model, task, backend and axis, all its W, L and CR pooled.
+    """Compute FRONTIERS of a POINTS table: per model, task, backend and axis, over all its W, L and CR.
 
-    Warns of the points that are quarantined. Raises ValueError where a column is missing.
+    Warns of quarantined points. Raises ValueError where a column is missing.
     """
     require_columns(points, [*POINT_KEY, "accuracy", *AXES], "points")
     tables = []
-    for (model, task, backend), pool in points.groupby(["model", "task", "backend"], sort=True):
+    for (model, task, backend), group in points.groupby(["model", "task", "backend"], sort=True):
         for axis in AXES:
-            bad = quarantined(pool[axis], pool["accuracy"])
+            bad = quarantined(group[axis], group["accuracy"])
             if bad:
                 warnings.warn(
-                    f"{len(bad)} of {len(pool)} points of {backend} on {task} ({model}) are not finite in "
+                    f"{len(bad)} of {len(group)} points of {backend} on {task} ({model}) are not finite in "
                     f"{axis} or accuracy and stay off the frontier",
                     stacklevel=2,
                 )
-            best = pool.iloc[frontier(pool[axis], pool["accuracy"], maximise_cost=axis in MAXIMISED)]
+            best = group.iloc[frontier(group[axis], group["accuracy"], maximise_cost=axis in MAXIMISED)]
             tables.append(best[list(POINT_KEY)].assign(axis=axis, cost=best[axis], accuracy=best["accuracy"]))
     columns = [column.name for column in FRONTIERS]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)

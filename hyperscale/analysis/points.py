@@ -1,4 +1,4 @@
-"""Outcomes -> points: the mean over problems of each (backend, CR, W, L) of a task."""
+"""Compute points from outcomes: the mean over problems of each (backend, CR, W, L) of a task."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _MEANS += ["batch_threads"]
 
 
 class TaskPlan(NamedTuple):
-    """What a sweep means to do with a task: what its points are, and when they are complete."""
+    """A sweep's plan of a task: how its points are made, and when they are complete."""
 
     aggregate: str
     chance: float
     """Accuracy of guessing, 0..1."""
     problems: int
-    """Problems that the sweep covers."""
+    """Number of problems that the sweep covers."""
     partial: bool
-    """--limit or --problem-id cut the task."""
+    """True if --limit or --problem-id leave problems out."""
 
 
 def points(
     outcomes: pd.DataFrame, tasks: Mapping[str, TaskPlan], pools: Mapping[int, int], seed: int = 0
 ) -> pd.DataFrame:
-    """POINTS of `outcomes`; `pools` tells how many threads a problem is to have at each L.
+    """Compute POINTS of `outcomes`; `pools[L]` is the number of threads planned for a problem at L.
 
-    A point is complete when all problems of the whole task are in it, each with a full pool. All intervals
+    A point is complete when it covers all problems of the whole task, each with a full pool. All intervals
     draw with one seed, so that points over the same problems resample the same problems.
     """
     rows: list[dict[str, Any]] = []
@@ -63,4 +63,5 @@ def points(
         }
         rows.append(values)
     frame = pd.DataFrame(rows, columns=[column.name for column in POINTS])
-    return frame_to_arrow("points", frame).to_pandas()
+    table: pd.DataFrame = frame_to_arrow("points", frame).to_pandas()
+    return table

@@ -1,4 +1,4 @@
-"""Verdicts on chains, votes among them, and estimates from them."""
+"""Grade chains, vote among their answers, and estimate accuracy from both."""
 
 from hyperscale.grading.aggregate import Aggregate
 from hyperscale.grading.base import NOTHING, Extraction, Grader, GradeRequest, GraderRef, Verdict

@@ -1,4 +1,4 @@
-"""Aggregates: how the answers of W threads become one score of a problem, expected over which W of the pool answer."""
+"""Aggregates: one score of a problem from W threads, expected over W-subsets of its pool."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from hyperscale.grading.vote import majority
 
 
 class Aggregate(ABC):
-    """Score W-subsets of a pool of threads."""
+    """Score of W-subsets of a pool of threads."""
 
     name: ClassVar[str]
-    """As task files have it."""
+    """Name in task files."""
 
     label: ClassVar[str]
-    """As figures have it."""
+    """Label in figures."""
 
     votes: ClassVar[bool] = False
-    """Needs the threads' equivalence classes."""
+    """True if it needs the threads' equivalence classes."""
 
     @abstractmethod
     def score(self, classes: Sequence[int], correct: Sequence[bool], width: int, *, seed: int) -> tuple[float, float]:
-        """(expected accuracy of `width` threads in 0..1, share of tied votes; NaN where nothing is voted).
+        """Return (expected accuracy of `width` threads in 0..1, share of tied votes; NaN without a vote).
 
         `classes[i]` is thread i's equivalence class, -1 without an answer; empty where the aggregate does not vote.
-        `seed` decides which subsets stand for all where there are too many. ValueError unless 1 <= width <= threads.
+        `seed` draws the subsets where there are too many for all. ValueError unless 1 <= width <= threads.
         """
 
 
@@ -38,7 +38,7 @@ class Majority(Aggregate):
     name, label, votes = "majority", "maj@W", True
 
     def score(self, classes: Sequence[int], correct: Sequence[bool], width: int, *, seed: int) -> tuple[float, float]:
-        """Accuracy of the vote, and how often it is tied."""
+        """Return the accuracy of the vote, and the share of ties."""
         return majority(classes, correct, width, seed=seed)
 
 
@@ -48,7 +48,7 @@ class Pass(Aggregate):
     name, label = "pass", "pass@W"
 
     def score(self, classes: Sequence[int], correct: Sequence[bool], width: int, *, seed: int) -> tuple[float, float]:
-        """Chance that one of the threads is right."""
+        """Return the chance that one of the threads is right."""
         return pass_at_k(len(correct), sum(correct), width), nan
 
 
@@ -58,7 +58,7 @@ class Mean(Aggregate):
     name, label = "mean", "mean@W"
 
     def score(self, classes: Sequence[int], correct: Sequence[bool], width: int, *, seed: int) -> tuple[float, float]:
-        """Share of the threads that are right: its expectation over subsets is the pool's, whatever their width."""
+        """Return the share of right threads: its expectation over subsets is the pool's, at any width."""
         if not 1 <= width <= len(correct):
             raise ValueError(f"mean@{width} needs at least 1 and at most {len(correct)} threads, the number generated")
         return sum(correct) / len(correct), nan

@@ -1,4 +1,4 @@
-"""The contract of a grader: what grading is asked, what a grader does, what comes out."""
+"""The contract of a grader: request, extraction, verdict, and the class that plugins subclass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 
 class GraderRef(NamedTuple):
-    """Name a grader across processes: a built-in, an entry point or `PATH.py:NAME`; `pattern` where it takes one."""
+    """A grader's name in any process: built-in, entry point or `PATH.py:NAME`; `pattern` where it takes one."""
 
     name: str
     pattern: str | None = None
@@ -16,9 +16,8 @@ class GraderRef(NamedTuple):
 class GradeRequest(NamedTuple):
     """One chain to grade.
 
-    `text` is what the model wrote, and where the chat template itself opened the reasoning, that
-    `<think>` in front of it: without it a chain cut inside its reasoning would look like an answer.
-    `finished` says that the chain ended by itself, before the cap cut it off.
+    `text` is the model's output, after the chat template's own `<think>` where it opens the reasoning: without it a
+    chain cut inside its reasoning would look like an answer. `finished`: the chain ended by itself, not at the cap.
     """
 
     grader: str | GraderRef | Grader
@@ -30,9 +29,9 @@ class GradeRequest(NamedTuple):
 class Extraction(NamedTuple):
     """An answer found in a chain: as written, and in the normal form by which equal answers are grouped.
 
-    `normal` is None where the answer lacks the form that its grader demands (an integer from 0 to 999,
-    a number, a letter, a sum of three numbers): such an answer is wrong, and does not vote. `flag` says why there
-    is no answer where the text alone does not: `timeout`.
+    `normal` is None where the answer lacks the form that its grader requires (an integer from 0 to 999,
+    a number, a letter, a sum of three numbers): such an answer is wrong, and does not vote. `flag` is `timeout` where
+    extraction took too long.
     """
 
     answer: str | None
@@ -44,10 +43,10 @@ NOTHING = Extraction(None, None)
 
 
 class Verdict(NamedTuple):
-    """The judgement on a chain. `flag` is `timeout`, `error`, `unclosed_think` or None; of a program also
+    """The grade of a chain. `flag` is `timeout`, `error`, `unclosed_think` or None; of a program also
     `unclosed_fence`, `memory`, `output` or `processes`.
 
-    The last three are set for code only, which two graders judge: a strict one, and the benchmark's own.
+    The last three fields are set for code only, which two graders judge: a strict one, and the benchmark's own.
     """
 
     answer: str | None
@@ -60,59 +59,59 @@ class Verdict(NamedTuple):
 
 
 def ungradable(gold: str, grader: str) -> ValueError:
-    """Error for a gold answer that a grader cannot work with."""
+    """Make the error for a gold answer that a grader cannot use."""
     return ValueError(f"gold answer {gold!r} cannot be graded by {grader!r}; check the task's answer column")
 
 
 class Grader(ABC):
-    """Judge the answers of one kind of task. Stateless: every process that needs one makes its own.
+    """A grader of one kind of answer. Stateless: every process that needs one makes its own.
 
-    A subclass sets `name` and writes `extract` and `normal`. An answer is right whose normal form is the gold's, and
-    answers of one normal form vote together. Where more answers are equal than share a form, set `compares` and
-    write `equal`. `hyperscale.testing.check_grader` holds a grader to this contract.
+    A subclass sets `name` and defines `extract` and `normal`. An answer with the gold's normal form is right, and
+    answers with one normal form vote together. Where equal answers may differ in normal form, set `compares` and
+    define `equal`. `hyperscale.testing.check_grader` checks this contract.
     """
 
     name: ClassVar[str]
-    """As in messages."""
+    """Name in task files and messages."""
 
     compares: ClassVar[bool] = False
-    """`equal` decides where normal forms differ. It may be slow, hang or die: it runs in worker processes."""
+    """True if `equal` decides where normal forms differ. It may be slow, hang or die: it runs in worker processes."""
 
     probe: ClassVar[str | None] = None
-    """An answer with which any other is compared first: what hangs then stays alone. None: the answer itself."""
+    """Answer to compare every other with first; one that hangs is a class of its own. None: compare it with itself."""
 
     imports: ClassVar[tuple[str, ...]] = ()
-    """Modules that `equal` needs and that load slowly: a process imports them before its time is measured."""
+    """Slow modules that `equal` needs: a worker imports them before its time is measured."""
 
     takes_pattern: ClassVar[bool] = False
-    """Constructed with the task's `grader_pattern`."""
+    """True if the constructor takes the task's `grader_pattern`."""
 
     sandboxed: ClassVar[bool] = False
-    """Answers are programs: they are not compared but run against the gold's tests in the sandbox."""
+    """True if answers are programs, run against the gold's tests in the sandbox."""
 
     @abstractmethod
     def extract(self, text: str, *, finished: bool) -> Extraction:
-        """Find the answer in a text whose reasoning has been taken off; NOTHING where there is none.
+        """Find the answer in a text without its reasoning; NOTHING where there is none.
 
-        Of an unfinished text, distrust what the cut may have split. Fast and total: any text, however long or hostile.
+        In an unfinished text, ignore words that the cut may have split. Fast and total: on any text, long or hostile.
         """
 
     @abstractmethod
     def normal(self, answer: str) -> str | None:
-        """Bring an answer, as written, into normal form; None where it lacks the form that is demanded."""
+        """Bring an answer, as written, to normal form; None where it lacks the required form."""
 
     def gold(self, text: str) -> str:
-        """Bring a gold answer into normal form. ValueError where it cannot be graded."""
+        """Bring a gold answer to normal form. ValueError where it cannot be graded."""
         normal = self.normal(text)
         if not normal:
             raise ungradable(text, self.name)
         return normal
 
     def right(self, gold: str, found: Extraction) -> bool:
-        """Decide, without comparing, whether an answer meets the gold; `gold` is in normal form."""
+        """Decide, without comparing, whether an answer is right; `gold` is in normal form."""
         return found.normal is not None and found.normal == gold
 
     def equal(self, gold: str, answer: str) -> bool:
-        """Decide whether an answer says what the gold says, both as written. Reflexive; need not be symmetric."""
+        """Decide whether an answer equals the gold, both as written. Reflexive; need not be symmetric."""
         normal = self.normal(gold)
         return normal is not None and normal == self.normal(answer)

@@ -1,4 +1,4 @@
-"""How a generated chain states its answer: behind its last word `answer`, at its end."""
+"""Read the answer of a generated chain: after its last word `answer`, at its end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ _LONGEST_ANSWER = 100
 
 
 def answer_of(chain: str) -> str | None:
-    """The words between the last `answer` and the end of a chain; None where nothing, or too much, stands there."""
+    """Return the words between the last `answer` and the end of a chain; None where there are none, or too many."""
     before, mark, after = chain.rpartition(ANSWER)
     alone = mark and (not before or before[-1].isspace()) and after[:1].isspace()
     if not alone or len(after) > _LONGEST_ANSWER:

@@ -1,4 +1,4 @@
-"""Answers that are letters of a multiple choice (GPQA)."""
+"""Grade letters of a multiple choice (GPQA)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ANSWER = re.compile(
     rf"|\A\W*{_LETTER.format('u3', 'l3')}\W*\Z)",
     re.MULTILINE,
 )
-# "A, B" names two; "C, A is too small" goes on about another.
+# "A, B" names two; "C, A is too small" names one and discusses another.
 _ANOTHER_FOLLOWS = re.compile(
     rf"{_AFTER}(?:(?:\bor\b|\band\b|/){_BEFORE}[A-D](?![A-Za-z])"
     rf"|,{_BEFORE}[A-D](?![A-Za-z]){_AFTER}(?:\Z|,|or\b|and\b|are\b|(?<=\n)))"
@@ -28,30 +28,30 @@ _ANOTHER_FOLLOWS = re.compile(
 
 
 class Choice(Grader):
-    """Compare letters from A to D."""
+    """Grader of letters from A to D."""
 
     name = "choice"
 
     def extract(self, text: str, *, finished: bool) -> Extraction:
-        """The last letter that the text gives as its answer."""
+        """Find the last letter given as the answer."""
         return choice_answer(text, finished=finished)
 
     def normal(self, answer: str) -> str | None:
-        """The capital letter."""
+        """Bring the letter to upper case; None for another answer."""
         letter = answer.strip().upper()
         return letter if letter in ("A", "B", "C", "D") else None
 
     def gold(self, text: str) -> str:
-        """The gold, which must be a capital letter already: the task put it there."""
+        """Check that the gold is a capital letter, as the task sets it."""
         if self.normal(text) != text:
             raise ungradable(text, self.name)
         return text
 
 
 def choice_answer(text: str, *, finished: bool) -> Extraction:
-    r"""Last letter A-D that the text gives as its answer: `Answer: C`, `**(C)**`, `\boxed{C}`, or only C.
+    r"""Find the last letter A-D given as the answer: `Answer: C`, `**(C)**`, `\boxed{C}`, or only C.
 
-    The last one, as models correct themselves; "A or B" is no answer, nor is a letter at the end of an
+    The last one, as models correct themselves; "A or B" is not an answer, nor is a letter at the end of an
     unfinished text, where the cut may have split a word.
     """
     cut = len(text) + 1 if finished else len(text.rstrip(" \t"))

@@ -1,4 +1,4 @@
-"""Answers that are verified, not compared: a sum of given numbers that must make a target."""
+"""Grade sums of given numbers that must make a target, by verifying instead of comparing."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ _GOLD = re.compile(rf"{_NUMBER} {_NUMBER} {_NUMBER} {_NUMBER} \? {_NUMBER}")
 
 
 class CountdownSum(Grader):
-    """Verify sums: many answers are right, and none is compared with another but for its terms."""
+    """Grader of sums: many answers are right, and answers with the same terms vote together."""
 
     name = "countdown"
 
     def extract(self, text: str, *, finished: bool) -> Extraction:
-        """Words behind the last `answer`, in a chain that ended by itself: a cut may have split the sum."""
+        """Find the words after the last `answer` of a finished chain; a cut may have split the sum."""
         answer = answer_of(text) if finished else None
         return NOTHING if answer is None else Extraction(answer, self.normal(answer))
 
     def normal(self, answer: str) -> str | None:
-        """The terms with their signs, sorted; None where it is not a sum of three numbers."""
+        """Sort the signed terms; None where the answer is not a sum of three numbers."""
         terms = signed_terms(answer)
         return None if terms is None else " ".join(f"{term:+d}" for term in sorted(terms))
 
     def gold(self, text: str) -> str:
-        """The gold itself, which states a problem as `9 11 22 19 ? 14` does: four numbers and the target."""
+        """Check that the gold states a problem, as `9 11 22 19 ? 14`: four numbers and the target."""
         if parse_gold(text) is None:
             raise ungradable(text, self.name)
         return text
 
     def right(self, gold: str, found: Extraction) -> bool:
-        """Whether the answer uses the numbers of the gold, each at most as often as there, and hits its target."""
+        """Decide whether the answer uses the gold's numbers, none more often than given, and makes its target."""
         stated = parse_gold(gold)
         return found.answer is not None and stated is not None and solves(found.answer, *stated)
 
 
 def parse_gold(gold: str) -> tuple[tuple[int, ...], int] | None:
-    """Numbers and target of a gold such as `9 11 22 19 ? 14`; None for all that has not this form."""
+    """Parse numbers and target of a gold such as `9 11 22 19 ? 14`; None for another form."""
     found = _GOLD.fullmatch(gold)
     if found is None:
         return None
@@ -51,14 +51,14 @@ def parse_gold(gold: str) -> tuple[tuple[int, ...], int] | None:
 
 
 def solves(answer: str, numbers: Sequence[int], target: int) -> bool:
-    """Whether it has the form `a + b - c`, uses each number at most as often as given, and makes the target."""
+    """Decide whether `answer`, as `a + b - c`, uses no number more often than given, and makes the target."""
     terms = signed_terms(answer)
     used = Counter(abs(term) for term in terms or ())
     return terms is not None and sum(terms) == target and used <= Counter(numbers)
 
 
 def signed_terms(answer: str) -> tuple[int, ...] | None:
-    """`22 - 19 + 11` as (22, -19, 11); None for all that has not this form."""
+    """Parse `22 - 19 + 11` to (22, -19, 11); None for another form."""
     found = _ANSWER.fullmatch(answer)
     if found is None:
         return None

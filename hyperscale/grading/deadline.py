@@ -1,22 +1,24 @@
-"""Waiting for worker processes, for none longer than a limit of seconds that no wall clock decides."""
+"""Wait for worker processes with a limit on each, measured by the monotonic clock."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Any
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _LOOK_SECONDS = 0.05
 
 
-def settle(futures: Collection[Future[Any]], seconds: float) -> set[Future[Any]]:
+def settle(futures: Collection[Future[T]], seconds: float) -> set[Future[T]]:
     """Wait until all are done; cancel, and return, those that ran for longer than `seconds`.
 
-    pebble has time limits of its own, but measures them by the wall clock: set forward, it would fail whatever runs.
+    pebble measures its own time limits by the wall clock: set forward, it would fail every running task.
     """
-    began: dict[Future[Any], float] = {}
-    late: set[Future[Any]] = set()
+    began: dict[Future[T], float] = {}
+    late: set[Future[T]] = set()
     pending = set(futures)
     while pending:
         wait(pending, _LOOK_SECONDS, FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Answers that are the whole text: equal to the gold, letter for letter, but for white space around them."""
+"""Grade whole texts: equal to the gold, letter for letter, but for surrounding white space."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from hyperscale.grading.extract import MAX_ANSWER
 
 
 class Exact(Grader):
-    """Compare the text after the reasoning with the gold, both stripped, as strings."""
+    """Grader of the text after the reasoning: equal to the gold as a string, both stripped."""
 
     name = "exact"
 
     def extract(self, text: str, *, finished: bool) -> Extraction:
-        """All of a text that ended by itself; none where it is empty, or longer than MAX_ANSWER."""
+        """Take all of a finished text; NOTHING where it is empty, or longer than MAX_ANSWER."""
         answer = text.strip()
         if not finished or self.normal(answer) is None:
             return NOTHING
         return Extraction(answer, answer)
 
     def normal(self, answer: str) -> str | None:
-        """The answer, stripped; None where nothing is left, or more than MAX_ANSWER characters are."""
+        """Strip the answer; None where it is empty, or longer than MAX_ANSWER characters."""
         answer = answer.strip()
         return answer if 0 < len(answer) <= MAX_ANSWER else None

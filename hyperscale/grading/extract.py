@@ -1,27 +1,27 @@
-"""Finds what a chain gives as its answer: the text after the reasoning, and the last box in it."""
+"""Extract a chain's answer: the text after the reasoning, and the last box in it."""
 
 from __future__ import annotations
 
 import re
 
 MAX_ANSWER = 1000
-"""Characters of the longest answer that is looked at; the longest gold of MATH-500 has 56."""
+"""Length of the longest accepted answer (characters); the longest gold of MATH-500 has 56."""
 
 _OPEN, _CLOSE = "<think>", "</think>"
 _BOX_TOKENS = re.compile(r"\\\\?(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 
 
 def visible_text(text: str) -> str | None:
-    """Text after the last `</think>`, all of it where nothing opened, None where reasoning never closed."""
+    """Return the text after the last `</think>`; all of it without reasoning, None where reasoning never closed."""
     visible = text.rpartition(_CLOSE)[2]
     return None if _OPEN in visible else visible
 
 
 def last_box(text: str) -> str | None:
-    r"""Content of the last `\boxed{...}` whose braces balance and that is not empty; None if there is none.
+    r"""Return the content of the last `\boxed{...}` that is balanced and not empty; None if there is none.
 
-    "Last" is the box that opens last, so the inner one of two nested boxes. One pass, linear in the
-    text: an unclosed box costs nothing more.
+    "Last" is the box that opens last, so the inner one of two nested boxes. One pass, linear in the text, with or
+    without unclosed boxes.
     """
     opened: list[tuple[int, bool]] = []
     last_start, content = -1, None

@@ -1,4 +1,4 @@
-"""Answers that are a whole number and stand alone behind the chain's last `answer`, as generated chains write them."""
+"""Grade whole numbers alone after a chain's last `answer`, as generated chains state them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _NUMBER = re.compile("[0-9]{1,9}")
 
 
 class Final(Grader):
-    """Compare whole numbers."""
+    """Grader of whole numbers at a chain's end."""
 
     name = "final"
 
     def extract(self, text: str, *, finished: bool) -> Extraction:
-        """The number behind the last `answer`."""
+        """Find the number after the last `answer`."""
         return final_answer(text, finished=finished)
 
     def normal(self, answer: str) -> str | None:
-        """The number without leading zeros."""
+        """Drop leading zeros."""
         return final_normal(answer)
 
 
 def final_answer(text: str, *, finished: bool) -> Extraction:
-    """The number, in a chain that ended by itself. A chain that ends elsewhere has no answer, and no vote."""
+    """Find the number of a finished chain; an unfinished one has no answer, and no vote."""
     answer = answer_of(text) if finished else None
     if answer is None:
         return NOTHING
@@ -33,5 +33,5 @@ def final_answer(text: str, *, finished: bool) -> Extraction:
 
 
 def final_normal(answer: str) -> str | None:
-    """The number without leading zeros; None if it is none, or not alone."""
+    """Drop leading zeros; None for anything but a single number."""
     return str(int(answer)) if _NUMBER.fullmatch(answer) else None

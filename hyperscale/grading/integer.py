@@ -1,4 +1,4 @@
-"""Answers that are integers from 0 to 999: AIME."""
+"""Grade integers from 0 to 999: AIME."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _UNIT = re.compile(r"[\s}]*(?:\s(?!(?:or|and)\b)[A-Za-z][A-Za-z ]*)?[\s.]*")
 
 
 class Integer(Grader):
-    """Compare integers from 0 to 999."""
+    """Grader of integers from 0 to 999."""
 
     name = "integer"
 
     def extract(self, text: str, *, finished: bool) -> Extraction:
-        """The last box, which the cut cannot have split: it has ended."""
+        """Find the last box; it is closed, so the cut cannot have split it."""
         return integer_answer(text)
 
     def normal(self, answer: str) -> str | None:
-        """The integer without leading zeros."""
+        """Drop leading zeros."""
         return integer_normal(answer)
 
 
 def integer_answer(text: str) -> Extraction:
-    """Last box of the text, required to hold an integer from 0 to 999 (AIME); leading zeros are dropped."""
+    """Find the last box, required to hold an integer from 0 to 999 (AIME); leading zeros are dropped."""
     box = last_box(text)
     if box is None or len(box) > MAX_ANSWER:
         return NOTHING
@@ -37,7 +37,7 @@ def integer_answer(text: str) -> Extraction:
 
 
 def integer_normal(answer: str) -> str | None:
-    """The integer from 0 to 999 that the answer is ("025", "m+n=25", "25.0" -> "25"), else None."""
+    """Read an integer from 0 to 999 ("025", "m+n=25", "25.0" -> "25"), else None."""
     stated = plain(answer).rpartition("=")[2]
     found = NUMBER.search(stated)
     if found is None or not _LABEL.fullmatch(stated[: found.start()]) or not _UNIT.fullmatch(stated[found.end() :]):

@@ -1,4 +1,4 @@
-"""Rewrites an answer in LaTeX so that math-verify reads it as a human does, and into a cheap normal form."""
+"""Rewrite an answer in LaTeX so that math-verify reads it as a human does, and into a cheap normal form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNICODE = str.maketrans(
 _REWRITES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        # Spacing and delimiters that mean nothing. `\\` is a row of a matrix, hence the look-behinds.
+        # Spacing and delimiters without meaning. `\\` ends a row of a matrix, hence the look-behinds.
         (r"\s+", " "),
         (r"(?<!\\)\\[()\[\]]", ""),
         (r"(?<!\\)\\(?:left|right)(?![a-zA-Z])", ""),
@@ -36,7 +36,7 @@ _REWRITES = [
         (r"\\lbrace(?![a-zA-Z])", r"\\{"),
         (r"\\rbrace(?![a-zA-Z])", r"\\}"),
         (r"(?<![a-zA-Z\\])pi(?![a-zA-Z])", r"\\pi"),
-        # A number in \text is a number; what follows "or" there is a further answer, not a unit.
+        # A number in \text is a number; after "or" comes a further answer, not a unit.
         (r"\\(?:text|mbox|mathrm|textbf|mathbf) ?\{ ?([-+]?\d[\d.,]*) ?\}", r"\1"),
         (r"\\(?:text|mbox|mathrm) ?\{ ?\(? ?(?:or|and) ([^{}()]*\d[^{}()]*)\)? ?\}", r", \1"),
         (r"^\\(?:text|mbox|mathrm|textbf|mathbf) ?\{([^{}]*\d[^{}]*)\}$", r"\1"),
@@ -57,7 +57,7 @@ _BASE = re.compile(r"\(?([-+]?[0-9A-Z.]+)\)?_(?:\{(?:\\text\{)?)?(\d+)\}{0,2}")
 
 
 def clean(answer: str) -> str:
-    """The answer without what means nothing in it, in the spelling that math-verify reads rightly."""
+    """Strip an answer of markup without meaning, and spell it as math-verify reads it correctly."""
     text = answer.translate(_UNICODE).strip()
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text).strip()
@@ -65,7 +65,7 @@ def clean(answer: str) -> str:
 
 
 def normal_form(answer: str) -> str:
-    """Cheap normal form: two answers that share it are equal; equal answers need not share it."""
+    """Bring an answer to a cheap normal form: answers that share it are equal; equal answers need not share it."""
     text = clean(answer)
     if (number := _DECIMAL.fullmatch(text)) and (number["whole"] or number["decimals"]):
         whole = number["whole"].replace(",", "").lstrip("0") or "0"
@@ -78,7 +78,7 @@ def normal_form(answer: str) -> str:
 
 
 def words(answer: str) -> str | None:
-    r"""What a text answer says (`\text{(C)}` -> "c", "an Ellipse." -> "ellipse"); None if it is not just words."""
+    r"""Read a text answer (`\text{(C)}` -> "c", "an Ellipse." -> "ellipse"); None if it is not just words."""
     plain = _TEXT.sub(r" \1 ", clean(answer)).casefold()
     plain = " ".join(re.sub(r"[(){}.,:;'\"]", " ", plain).split())
     plain = re.sub(r"^(?:a|an|the) (?=\w)", "", plain)
@@ -86,13 +86,13 @@ def words(answer: str) -> str | None:
 
 
 def is_text(answer: str) -> bool:
-    r"""Whether the answer is nothing but words in a `\text{...}`."""
+    r"""Tell whether the answer is nothing but words in a `\text{...}`."""
     text = clean(answer)
     return bool(_TEXT.fullmatch(text)) and words(text) is not None
 
 
 def base_numeral(answer: str) -> tuple[str, int] | None:
-    """Digits and base of a numeral such as `2516_8`; None where no base other than ten is written."""
+    """Read digits and base of a numeral such as `2516_8`; None in base ten or without a base."""
     numeral = _BASE.fullmatch(clean(answer).replace(" ", ""))
     if numeral is None or numeral[2] == "10":
         return None

@@ -1,4 +1,4 @@
-"""Answers in mathematics: equal in value and form, as math-verify sees it but for its known traps."""
+"""Grade answers in mathematics: equal in value and form, as math-verify decides but for its known traps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INEQUALITY = re.compile(r"[<>]|\\(?:le|leq|ge|geq|lt|gt)(?![a-zA-Z])")
 
 
 class Math(Grader):
-    """Compare what boxes hold, in value and form."""
+    """Grader of boxed answers, in value and form."""
 
     name = "math"
     compares = True
@@ -29,30 +29,30 @@ class Math(Grader):
     imports: ClassVar[tuple[str, ...]] = ("math_verify",)
 
     def extract(self, text: str, *, finished: bool) -> Extraction:
-        """The last box, which the cut cannot have split: it has ended."""
+        """Find the last box; it is closed, so the cut cannot have split it."""
         return math_answer(text)
 
     def normal(self, answer: str) -> str | None:
-        """Cheap normal form; any answer has one."""
+        """Bring an answer to a cheap normal form; any answer has one."""
         return normal_form(answer)
 
     def equal(self, gold: str, answer: str) -> bool:
-        """Ask math-verify, and correct it."""
+        """Decide as `equivalent`."""
         return equivalent(gold, answer)
 
 
 def math_answer(text: str) -> Extraction:
-    """Last box of the text (prompts ask for one); an answer beyond MAX_ANSWER characters is none."""
+    """Find the last box (prompts ask for one); NOTHING beyond MAX_ANSWER characters."""
     box = last_box(text)
     return NOTHING if box is None or len(box) > MAX_ANSWER else Extraction(box, normal_form(box))
 
 
 def equivalent(gold: str, answer: str) -> bool:
-    """Whether `answer` says what `gold` says. May be slow or hang: run it in a process that can be killed.
+    """Decide whether `answer` equals `gold`. May be slow or hang: run it in a process that can be killed.
 
-    math-verify decides, with its rules for what the gold's form demands (gold first: it is not symmetric),
-    but for where a careful human would not follow it: numerals in different bases, clashing units, a set
-    for a tuple, words compared as products of letters, small decimals that agree in six places only.
+    math-verify decides, with its rules for the form of the gold (gold first: it is not symmetric), except where a
+    careful human would not follow it: numerals in different bases, clashing units, a set for a tuple, words compared
+    as products of letters, small decimals that agree in six places only.
     """
     gold_numeral, numeral = base_numeral(gold), base_numeral(answer)
     if gold_numeral or numeral:
@@ -90,13 +90,13 @@ def _same_value(gold: str, answer: str) -> bool:
 
 
 def _parse(text: str) -> Any:
-    """Sympy object of the text, the text itself where sympy has none for it, None where there is nothing."""
+    """Parse a text to a sympy object; the text itself where sympy has none for it, None where there is nothing."""
     from math_verify import LatexExtractionConfig, parse
     from sympy import Union
 
     parts = _OR.split(text)
     if len(parts) > 1 and all(_INEQUALITY.search(part) for part in parts):
-        # math-verify reads "x<2 or x>3" as a set of two statements. Those in two variables are no set.
+        # math-verify reads "x<2 or x>3" as a set of two statements. Statements in two variables are not a set.
         with suppress(AttributeError, NotImplementedError):
             return Union(*(_parse(part).as_set() for part in parts))
     found = parse(f"${text}$", extraction_config=[LatexExtractionConfig()], parsing_timeout=None)
@@ -104,16 +104,16 @@ def _parse(text: str) -> Any:
 
 
 def _nesting(text: str) -> int:
-    """Depth of brackets; parsing takes seconds beyond a few hundred."""
+    """Count the depth of brackets; parsing takes seconds beyond a few hundred."""
     return max(accumulate((char in "([{") - (char in ")]}") for char in text), default=0)
 
 
 def _bits(value: Any) -> float:
-    """Upper bound on the bits of the integers that evaluating `value` would write out (`9^{9^{9}}`: inf)."""
+    """Bound the bits of the integers that evaluating `value` would write out (`9^{9^{9}}`: inf)."""
     import sympy
 
     if isinstance(value, sympy.Rational):
-        return value.p.bit_length() + value.q.bit_length() - 1
+        return float(value.p.bit_length() + value.q.bit_length() - 1)
     arguments = [_bits(part) for part in getattr(value, "args", ())]
     if isinstance(value, sympy.Pow):
         base, exponent = arguments
@@ -124,9 +124,9 @@ def _bits(value: Any) -> float:
 
 
 def _close(gold: Any, answer: Any) -> bool:
-    """Two constants agree in their leading digits; anything else passes.
+    """Decide whether two constants agree in their leading digits; anything else passes.
 
-    math-verify compares decimals in six places and differences with 1e-15, so that small numbers are all equal.
+    math-verify compares decimals in six places and differences with 1e-15, so that it takes all small numbers as equal.
     """
     if not all(getattr(value, "is_number", False) for value in (gold, answer)):
         return True

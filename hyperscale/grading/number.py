@@ -1,4 +1,4 @@
-"""Answers that are plain numbers: GSM8K and arithmetic."""
+"""Grade plain numbers: GSM8K and arithmetic."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ _SENTENCE_END = re.compile(r"\n|[.!?](?=\s|$)|[;]")
 
 
 class Number(Grader):
-    """Compare exact fractions."""
+    """Grader of numbers, as exact fractions."""
 
     name = "number"
 
     def extract(self, text: str, *, finished: bool) -> Extraction:
-        """The number that the text gives as its answer."""
+        """Find the number given as the answer."""
         return number_answer(text, finished=finished)
 
     def normal(self, answer: str) -> str | None:
-        """The number, as an exact fraction."""
+        """Bring the number to an exact fraction."""
         return number_normal(answer)
 
 
 def number_answer(text: str, *, finished: bool) -> Extraction:
-    r"""The number that the text gives as its answer (GSM8K, arithmetic).
+    r"""Find the number given as the answer (GSM8K, arithmetic).
 
     In this order: the last box, if it holds a number; the last statement `#### X`, `the answer is X` or
-    `answer: X` that does; the last number of the text, but only of a chain that ended by itself and stated
-    nothing else: what it denied ("is not 18") or left uncomputed ("6 + 12") is no answer. In an unfinished
-    chain the statement's sentence must have ended, as the cut may have split its number.
+    `answer: X` that does; the last number of the text, but only of a finished chain that stated nothing else: a
+    denied ("is not 18") or uncomputed ("6 + 12") number is not an answer. In an unfinished chain the statement's
+    sentence must have ended, as the cut may have split its number.
     """
     box = (last_box(text) or "")[: MAX_ANSWER + 1]
     if len(box) <= MAX_ANSWER and (normal := number_normal(box)):
@@ -78,13 +78,13 @@ def number_answer(text: str, *, finished: bool) -> Extraction:
 
 
 def number_normal(answer: str) -> str | None:
-    """The number stated, as an exact fraction ("$1,234.50" -> "2469/2"), else None."""
+    """Read the stated number as an exact fraction ("$1,234.50" -> "2469/2"); None where there is none."""
     number = _read(answer)
     return None if number is None else str(number)
 
 
 def _read(answer: str) -> Fraction | None:
-    """First number right of the last `=`; None where a sum or product stands there uncomputed."""
+    """Read the first number right of the last `=`; None for an uncomputed sum or product."""
     stated = plain(answer).rpartition("=")[2]
     found = NUMBER.search(stated)
     if found is None or _UNCOMPUTED.match(stated, found.end()):
@@ -98,14 +98,14 @@ def _numbers(text: str) -> list[Fraction]:
 
 
 def plain(text: str) -> str:
-    """The text without markup around its numbers."""
+    """Remove the markup around a text's numbers."""
     text = text.replace("−", "-").replace("–", "-").replace("°", "")
     text = _LATEX_NOISE.sub(lambda noise: "," if noise[0] == "{,}" else "", text.replace("\\$", ""))
     return _FRACTION.sub(r" \1/\2", _WRAPPER.sub(r" \1 ", text))
 
 
 def value_of(found: re.Match[str]) -> Fraction | None:
-    """The value of a match of NUMBER; None where it has too many digits, or 0 below its line."""
+    """Evaluate a match of NUMBER; None where it has too many digits or the denominator 0."""
     whole = (found["whole"] or "0").replace(",", "")
     if len(found[0]) > _MAX_DIGITS or (found["denominator"] and not int(found["denominator"])):
         return None

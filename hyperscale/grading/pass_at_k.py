@@ -6,7 +6,7 @@ from math import prod
 
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
-    """Unbiased estimate 1 - C(samples - correct, k) / C(samples, k) from `samples` of which `correct` passed.
+    """Estimate pass@k, unbiased: 1 - C(samples - correct, k) / C(samples, k), where `correct` of `samples` passed.
 
     ValueError unless 0 <= correct <= samples and 1 <= k <= samples.
     """

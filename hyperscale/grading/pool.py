@@ -1,4 +1,4 @@
-"""Grades chains. What may hang runs in worker processes that are killed when their time is up."""
+"""Grade chains. Comparisons that may hang run in worker processes, killed at a time limit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _Pair = tuple[str, str]
 """A gold and an answer, or two answers, as written."""
 
 
-class _Outcome(NamedTuple):
+class _Comparison(NamedTuple):
     equal: bool
     flag: str | None
 
@@ -39,9 +39,9 @@ class GradingPool:
 
     `programs` judges the requests of the grader `code`; the pool closes it.
 
-    `timeout` is in seconds for one comparison: what takes longer is unequal and flagged `timeout`; what
-    kills its worker (memory is capped at 2 GiB) is unequal and flagged `error`. Verdicts on equal pairs are
-    remembered, so that W threads with one answer cost one comparison.
+    `timeout` is in seconds for one comparison: a longer one counts as unequal and is flagged `timeout`; one that
+    kills its worker (memory is capped at 2 GiB) counts as unequal and is flagged `error`. Comparisons are cached, so
+    that W threads with one answer cost one comparison.
     """
 
     def __init__(self, workers: int = 2, timeout: float = 10.0, programs: CodeGrader | None = None) -> None:
@@ -53,7 +53,7 @@ class GradingPool:
         self._waiting: set[Future[bool]] = set()
         self._closed = False
         self._lock = Lock()
-        self._known: dict[_Ref, dict[_Pair, _Outcome]] = {}
+        self._known: dict[_Ref, dict[_Pair, _Comparison]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +64,7 @@ class GradingPool:
         self.close()
 
     def close(self) -> None:
-        """Stop the workers, busy ones too. Whoever waits for them in another thread gets a RuntimeError."""
+        """Stop the workers, busy ones too. A call that waits for them in another thread raises RuntimeError."""
         with self._lock:
             self._closed = True
             pools, self._pools = list(self._pools.values()), {}
@@ -74,12 +74,12 @@ class GradingPool:
             pool.join()
         if self._programs is not None:
             self._programs.close()
-        # pebble drops the tasks of a stopped pool: nobody else would ever settle their futures.
+        # pebble drops the tasks of a stopped pool and never settles their futures.
         for future in list(self._waiting):
             future.cancel()
 
     def grade(self, requests: Sequence[GradeRequest]) -> list[Verdict]:
-        """Verdicts in the order of the requests. ValueError for a grader or a gold that cannot be had."""
+        """Grade requests, in their order. ValueError for a grader that cannot be loaded, or an invalid gold."""
         graders = {request.grader: load_grader(request.grader) for request in requests}
         sandboxed = [graders[request.grader].sandboxed for request in requests]
         programs = iter(self._grade_programs([it for it, yes in zip(requests, sandboxed, strict=True) if yes]))
@@ -91,7 +91,7 @@ class GradingPool:
     def _grade_programs(self, requests: Sequence[GradeRequest]) -> list[Verdict]:
         if not requests:
             return []
-        assert self._programs is not None, "whoever asks for code gives what judges it"
+        assert self._programs is not None, "requests of the grader code need a CodeGrader"
         texts = [visible_text(request.text) for request in requests]
         verdicts = self._programs.grade(list(zip(requests, texts, strict=True)))
         self._refuse_if_closed()
@@ -106,23 +106,23 @@ class GradingPool:
         for request, draft in zip(requests, drafts, strict=True):
             if graders[request.grader].compares and draft.answer is not None and not draft.correct:
                 open_pairs.setdefault(request.grader, set()).add((request.gold, draft.answer))
-        outcomes = {
-            (grader, *pair): outcome
+        decided = {
+            (grader, *pair): found
             for grader, pairs in open_pairs.items()
-            for pair, outcome in self._compare(grader, pairs).items()
+            for pair, found in self._compare(grader, pairs).items()
         }
         return [
-            draft._replace(correct=outcome.equal, flag=outcome.flag)
-            if draft.answer is not None and (outcome := outcomes.get((request.grader, request.gold, draft.answer)))
+            draft._replace(correct=found.equal, flag=found.flag)
+            if draft.answer is not None and (found := decided.get((request.grader, request.gold, draft.answer)))
             else draft
             for request, draft in zip(requests, drafts, strict=True)
         ]
 
     def classes(self, grader: _Ref, answers: Sequence[tuple[str | None, str | None]]) -> list[int]:
-        """Equivalence class (0, 1, ... in order of appearance) of each (answer, normal); -1: no answer, no vote.
+        """Assign each (answer, normal) an equivalence class: 0, 1, ... in order of appearance; -1: no answer, no vote.
 
         Answers with one normal form are equal. Where the grader compares, two groups are merged when their first
-        answers are equal in both directions; an answer that cannot be compared in time stays alone.
+        answers are equal in both directions; an answer that cannot be compared in time is a class of its own.
         """
         first: dict[str, str] = {}
         for answer, normal in answers:
@@ -136,18 +136,18 @@ class GradingPool:
         return [-1 if answer is None or normal is None else class_of[normal] for answer, normal in answers]
 
     def _merge(self, grader: _Ref, probe: str | None, first: Mapping[str, str]) -> dict[str, int]:
-        """Class of each normal form, given the first answer that has it."""
-        # What hangs when compared with the probe would hang once more with every other answer.
+        """Assign a class to each normal form, given the first answer that has it."""
+        # An answer that hangs when compared with the probe would hang again with every other answer.
         asked = {(answer if probe is None else probe, answer) for answer in first.values()} if len(first) > 1 else ()
         probes = self._compare(grader, asked)
-        comparable = {answer for (_, answer), outcome in probes.items() if outcome.flag is None}
+        comparable = {answer for (_, answer), found in probes.items() if found.flag is None}
         leaders: list[str] = []
         class_of: dict[str, int] = {}
         for normal, answer in first.items():
             others = [leader for leader in leaders if leader in comparable] if answer in comparable else []
             there = self._compare(grader, ((leader, answer) for leader in others))
             back = self._compare(grader, ((answer, leader) for leader in others if there[leader, answer].equal))
-            equal = [leader for (_, leader), outcome in back.items() if outcome.equal]
+            equal = [leader for (_, leader), found in back.items() if found.equal]
             if equal:
                 class_of[normal] = min(leaders.index(leader) for leader in equal)
             else:
@@ -155,20 +155,20 @@ class GradingPool:
                 leaders.append(answer)
         return class_of
 
-    def _compare(self, grader: _Ref, pairs: Iterable[_Pair]) -> dict[_Pair, _Outcome]:
-        """Outcome of the grader's `equal` for each pair, from memory or from the workers."""
+    def _compare(self, grader: _Ref, pairs: Iterable[_Pair]) -> dict[_Pair, _Comparison]:
+        """Compare each pair by the grader's `equal`, from the cache or in the workers."""
         pairs = set(pairs)
         known = self._known.setdefault(grader, {})
         futures = {pair: self._submit(grader, pair) for pair in sorted(pairs - known.keys())}
         self._waiting = set(futures.values())
-        # A close that came before this line has not seen the futures; one that comes after it cancels them.
+        # A close before this line has not seen the futures; one after it cancels them.
         self._refuse_if_closed()
         late = settle(futures.values(), self._timeout)
         for pair, future in futures.items():
-            outcome = _Outcome(False, "timeout") if future in late else _outcome(future)
-            # pebble may settle the tasks of a stopped pool as if their worker had died: that is no verdict.
+            found = _Comparison(False, "timeout") if future in late else _settled(future)
+            # pebble may settle the tasks of a stopped pool as if their worker had died: not a verdict.
             self._refuse_if_closed()
-            known[pair] = outcome
+            known[pair] = found
         self._waiting = set()
         return {pair: known[pair] for pair in pairs}
 
@@ -185,11 +185,12 @@ class GradingPool:
                 self._pools[grader] = ProcessPool(
                     max_workers=self._workers, context=spawn, initializer=_start_worker, initargs=(grader,)
                 )
-            return self._pools[grader].schedule(_equal, args=(grader, *pair))
+            future: Future[bool] = self._pools[grader].schedule(_equal, args=(grader, *pair))
+            return future
 
 
 def _draft(grader: Grader, request: GradeRequest) -> Verdict:
-    """Verdict as far as it is decided without comparing in a worker."""
+    """Decide a verdict as far as possible without comparing in a worker."""
     gold = grader.gold(request.gold)
     text = visible_text(request.text)
     if text is None:
@@ -199,24 +200,24 @@ def _draft(grader: Grader, request: GradeRequest) -> Verdict:
 
 
 def _equal(grader: _Ref, gold: str, answer: str) -> bool:
-    """Compare, in a worker. The same bytes of a plugin's file are loaded once a process."""
+    """Compare in a worker. Equal bytes of a plugin's file are loaded once a process."""
     return load_grader(grader).equal(gold, answer)
 
 
-def _outcome(future: Future[bool]) -> _Outcome:
+def _settled(future: Future[bool]) -> _Comparison:
     try:
-        return _Outcome(future.result(), None)
+        return _Comparison(future.result(), None)
     except TimeoutError:
-        return _Outcome(False, "timeout")
+        return _Comparison(False, "timeout")
     except CancelledError:
         raise RuntimeError(_CLOSED) from None
     except Exception:
-        # A dead worker (ProcessExpired), MemoryError, or whatever sympy raises on what no one should ask of it.
-        return _Outcome(False, "error")
+        # A dead worker (ProcessExpired), MemoryError, or any error of sympy on absurd input.
+        return _Comparison(False, "error")
 
 
 def _start_worker(grader: _Ref) -> None:
-    """Cap the memory, silence math-verify's warnings on time limits that the pool keeps, import what is slow."""
+    """Cap memory, silence math-verify's warnings on time limits (the pool keeps them), import slow modules."""
     logging.disable(logging.CRITICAL)
     if sys.platform != "win32":
         import resource

@@ -1,4 +1,4 @@
-"""Answers that a pattern of the task's own finds: the last match, equal to the gold letter for letter."""
+"""Grade the last match of the task's pattern, equal to the gold letter for letter."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hyperscale.grading.base import NOTHING, Extraction, Grader
 from hyperscale.grading.extract import MAX_ANSWER
 
 _SECONDS = 10.0
-"""Limit on matching one text: some patterns backtrack for ages on what no one foresaw."""
+"""Limit on matching one text: some patterns backtrack exponentially on unforeseen input."""
 
 
 class Regex(Grader):
-    """Compare group 1 of the pattern's last match, or the whole match without groups, with the gold, both stripped.
+    """Grader of group 1 of the pattern's last match, or all of it without groups: equal to the gold, both stripped.
 
-    The pattern is in the syntax of `re`, matched by the package `regex`, which can be told when to stop. ValueError
-    where it is missing or does not compile.
+    The pattern is in the syntax of `re`, matched by the package `regex`, which has time limits. ValueError where it is
+    missing or does not compile.
     """
 
     name = "regex"
@@ -29,13 +29,13 @@ class Regex(Grader):
         try:
             self._pattern = regex.compile(pattern)
         except regex.error as error:
-            raise ValueError(f"grader_pattern {pattern!r} is no regular expression: {error}") from None
+            raise ValueError(f"grader_pattern {pattern!r} is not a regular expression: {error}") from None
 
     def extract(self, text: str, *, finished: bool) -> Extraction:
-        """What the last match gives; of an unfinished text, the last that ends before its end.
+        """Find the last match; in an unfinished text, the last that ends before the text does.
 
-        A match whose group took no part, is empty or exceeds MAX_ANSWER is no answer, nor falls back to an earlier
-        one. Flagged `timeout` where matching takes too long.
+        A match whose group took no part, is empty or exceeds MAX_ANSWER is not an answer, and no earlier match
+        replaces it. Flagged `timeout` where matching takes too long.
         """
         found = self._pattern.finditer(text, concurrent=True, timeout=_SECONDS)
         try:
@@ -47,6 +47,6 @@ class Regex(Grader):
         return NOTHING if normal is None else Extraction(normal, normal)
 
     def normal(self, answer: str) -> str | None:
-        """The answer, stripped; None where nothing is left, or more than MAX_ANSWER characters are."""
+        """Strip the answer; None where it is empty, or longer than MAX_ANSWER characters."""
         answer = answer.strip()
         return answer if 0 < len(answer) <= MAX_ANSWER else None

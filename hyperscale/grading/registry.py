@@ -1,4 +1,4 @@
-"""Graders by name: built-ins, entry points of `hyperscale.graders`, and `PATH.py:NAME`; aggregates by name."""
+"""Load graders by name (built-ins, entry points of `hyperscale.graders`, `PATH.py:NAME`), and aggregates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def _accept(found: object) -> type[Grader] | Grader:
     kind = found if isinstance(found, type) else type(found)
     if not issubclass(kind, Grader) or inspect.isabstract(kind):
-        raise ValueError("it must be a subclass of hyperscale.grading.Grader that has all its methods, or one's object")
+        raise ValueError("it must be a subclass of hyperscale.grading.Grader that is not abstract, or its instance")
     if not getattr(kind, "name", ""):
         raise ValueError("it must have a name")
     if kind.sandboxed:
@@ -43,7 +43,7 @@ GRADERS: Registry[type[Grader] | Grader] = Registry(
 
 
 def load_grader(grader: str | GraderRef | Grader) -> Grader:
-    """Make the grader that is named. ValueError: unknown, not to be loaded, or a pattern missing, wrong or too much."""
+    """Make the named grader. ValueError: unknown, cannot be loaded, or a pattern missing, invalid or not taken."""
     if isinstance(grader, Grader):
         return grader
     name, pattern = grader if isinstance(grader, GraderRef) else (grader, None)
@@ -59,7 +59,7 @@ def load_grader(grader: str | GraderRef | Grader) -> Grader:
 
 
 def gold_normal(grader: str | GraderRef | Grader, gold: str) -> str:
-    """Normal form of a gold answer. ValueError if there is no such grader, or it demands another form."""
+    """Bring a gold answer to normal form. ValueError if the grader is unknown, or requires another form."""
     return load_grader(grader).gold(gold)
 
 
@@ -74,5 +74,5 @@ AGGREGATES: Registry[type[Aggregate]] = Registry(
 
 
 def load_aggregate(name: str) -> Aggregate:
-    """Make the aggregate that is named; ValueError where there is none."""
+    """Make the named aggregate; ValueError where it is unknown."""
     return AGGREGATES.load(name)()

@@ -1,4 +1,4 @@
-"""Units that an answer carries: 7 m is not 7 cm, though math-verify drops both."""
+"""Read the units of an answer: 7 m is not 7 cm, though math-verify drops both."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _POWER_WORDS = {"square": "2", "sq": "2", "cubic": "3", "cu": "3"}
 
 
 def unit(answer: str) -> str | None:
-    r"""The known unit at the end of an answer (`864 \mbox{ inches}^2` -> "in^2", `\$5` -> "dollar"), else None."""
+    r"""Find the known unit at the end of an answer (`864 \mbox{ inches}^2` -> "in^2", `\$5` -> "dollar"), else None."""
     text = " ".join(answer.split())
     if text.startswith(("\\$", "$")) and not text.endswith("$"):
         return "dollar"
@@ -59,7 +59,7 @@ def unit(answer: str) -> str | None:
 
 
 def without_unit(answer: str) -> str:
-    r"""The answer without the known unit at its end, where it stands behind the number (`15 cm^2` -> "15")."""
+    r"""Remove the known unit after an answer's number (`15 cm^2` -> "15")."""
     text = " ".join(answer.split())
     if unit(text) is None:
         return text
@@ -68,6 +68,6 @@ def without_unit(answer: str) -> str:
 
 
 def units_clash(gold: str, answer: str) -> bool:
-    """Whether both carry a known unit and not the same one."""
+    """Tell whether both have a known unit, and different ones."""
     gold_unit, answer_unit = unit(gold), unit(answer)
     return gold_unit is not None and answer_unit is not None and gold_unit != answer_unit

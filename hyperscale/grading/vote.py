@@ -1,4 +1,4 @@
-"""maj@W: the accuracy of a majority vote among W threads, expected over which W of the pool vote and over ties."""
+"""maj@W: the accuracy of a majority vote of W threads, expected over W-subsets of the pool and over ties."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 def majority(
     classes: Sequence[int], correct: Sequence[bool], width: int, *, seed: int, max_subsets: int = 1000
 ) -> tuple[float, float]:
-    """(expected accuracy of maj@width, share of subsets whose vote is tied) of one problem.
+    """Score one problem: (expected accuracy of maj@width, share of subsets with a tied vote).
 
-    `classes[i]` is thread i's equivalence class, -1 where its answer is missing: it never votes. Averages
-    over all subsets of `width` threads, or over `max_subsets` random ones (drawn from `seed`) where there are
-    more. A tie gives each leading class the same chance, a subset without any answer scores 0. Where equal
-    answers were graded differently, their class scores the share that was graded correct.
+    `classes[i]` is thread i's equivalence class, -1 where its answer is missing: it never votes. Averages over all
+    subsets of `width` threads, or over `max_subsets` random ones (drawn from `seed`) where there are more. A tie gives
+    each leading class the same chance, a subset without answers scores 0. Where equal answers were graded differently,
+    their class scores the share that was graded correct. ValueError unless 1 <= width <= threads.
     """
     pool = len(classes)
     if len(correct) != pool:
@@ -40,7 +40,7 @@ def majority(
 
 
 def _subsets(pool: int, width: int, seed: int, max_subsets: int) -> NDArray[np.int64]:
-    """0/1 matrix (subsets, threads): every subset of `width` threads, or `max_subsets` random ones."""
+    """Make a 0/1 matrix (subsets, threads) of every subset of `width` threads, or of `max_subsets` random ones."""
     if comb(pool, width) <= max_subsets:
         members = np.fromiter(chain.from_iterable(combinations(range(pool), width)), dtype=np.int64)
         members = members.reshape(-1, width)

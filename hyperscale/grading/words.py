@@ -1,4 +1,4 @@
-"""Answers that are words or numbers, all of them and no others, in any order: what retrieval tasks ask for (RULER)."""
+"""Grade sets of words or numbers in any order, for retrieval tasks (RULER)."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ _GROUPED = re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\w,]|\.\d)")
 _APART = re.compile(r"[\s,;{}]+")
 _AROUND = "*`\"'“”‘’.:!?()[]<>$_"
 _BETWEEN = frozenset({"", "and", "&", "var", "-", "•"})
-"""What may stand between the words without being one of them; `VAR` is how RULER announces a variable."""
+"""Tokens between the words that do not count; `VAR` announces a variable in RULER."""
 
 
 class Words(Grader):
-    """Compare sets of words."""
+    """Grader of sets of words."""
 
     name = "words"
 
     def extract(self, text: str, *, finished: bool) -> Extraction:
-        """The words that are announced as the answer."""
+        """Find the words announced as the answer."""
         return words_answer(text, finished=finished)
 
     def normal(self, answer: str) -> str | None:
-        """The different words, sorted."""
+        """Sort the distinct words."""
         return words_normal(answer)
 
 
 def words_answer(text: str, *, finished: bool) -> Extraction:
-    r"""The words behind the last `Answer:`, `answer is` or `answers are` of the text.
+    r"""Find the words after the last `Answer:`, `answer is` or `answers are` of the text.
 
-    They are the rest of its line, or where that is empty, the next lines down to an empty one. Without such a mark the
-    last box; without a box, a text that is a single line: what stands behind its last `is`, `are` or `:`, or all of
-    it. In an unfinished text the line, or the lines, must have ended, as the cut may have split a word.
+    They are the rest of its line, or where that is empty, the next lines down to an empty one. Without such a mark,
+    the last box; without a box, a single-line text after its last `is`, `are` or `:`, or all of it. In an unfinished
+    text the line, or the lines, must have ended, as the cut may have split a word.
     """
     if marks := deque(_MARK.finditer(text), maxlen=1):
         stated = _stated(text[marks[0].end() :], finished=finished)
@@ -49,7 +49,7 @@ def words_answer(text: str, *, finished: bool) -> Extraction:
 
 
 def words_normal(answer: str) -> str | None:
-    """The different words in small letters, sorted, joined by blanks; None if there are none.
+    """Join the distinct words, in lower case, sorted, by blanks; None if there are none.
 
     Markup and punctuation around a word do not count, nor does `and` or `VAR`; `1,234,567` is one number.
     """
@@ -59,7 +59,7 @@ def words_normal(answer: str) -> str | None:
 
 
 def _stated(behind: str, *, finished: bool) -> str | None:
-    """What a mark announces; None where nothing does, or where the cut may have split it."""
+    """Return the text that a mark announces; None where it is missing, or where the cut may have split it."""
     line, ended, rest = behind.partition("\n")
     if words_normal(line) is not None:
         return line if ended or finished else None

@@ -1,4 +1,4 @@
-"""No sandbox: limits alone, for machines that can give none, and only where the user says so."""
+"""No sandbox: limits alone, for machines without one, and only where the user confirms it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from hyperscale.sandbox.base import Sandbox
+from hyperscale.sandbox.base import Description, Sandbox
 from hyperscale.sandbox.launch import ENVIRONMENT, inside, kernel_limits, spawn
 from hyperscale.sandbox.process import Running
 from hyperscale.sandbox.program import BOX, Limits, Program
@@ -30,7 +30,7 @@ os.execv(sys.executable, [sys.executable, "-s", *sys.argv[2:]])
 
 
 class Bare(Sandbox):
-    """Programs as the user, with the user's rights, in a temporary folder that is deleted afterwards."""
+    """Runner with the user's rights, in a temporary folder that is deleted afterwards."""
 
     name = "none"
     isolates = False
@@ -44,7 +44,7 @@ class Bare(Sandbox):
         for name, content in program.files.items():
             inside(name)
             (folder / name).write_bytes(content)
-        # The limit on processes is the user's, whose others would count.
+        # The limit on processes counts all of the user's: not set here.
         kept = {name: values for name, values in kernel_limits(limits).items() if name != "nproc"}
         listed = " ".join(f"{name}:{soft}:{hard}" for name, (soft, hard) in kept.items())
         arguments = [argument.replace(f"{BOX}/", f"{folder}/") for argument in program.arguments]
@@ -55,13 +55,13 @@ class Bare(Sandbox):
         )
         return Running(spawned, limits, contained=False, cleanup=lambda: delete(folder))
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> Description:
         """See Sandbox."""
         return {"name": self.name, "version": "", "seccomp": False, "runtime": self._runtime.versions}
 
 
 def delete(folder: Path) -> None:
-    """Delete a folder whatever a program left in it: folders that forbid everything, or 1,000 deep."""
+    """Delete a folder with anything that a program left in it: folders without permissions, or 1,000 deep."""
     for path, folders, _ in os.walk(folder):
         for name in folders:
             inner = os.path.join(path, name)
@@ -71,5 +71,5 @@ def delete(folder: Path) -> None:
     with suppress(RecursionError):
         shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
-        # rmtree goes as deep as Python's stack; rm does not.
+        # rmtree is limited by Python's stack; rm is not.
         subprocess.run(["rm", "-rf", str(folder)], check=False, capture_output=True)

@@ -1,21 +1,33 @@
-"""What every sandbox takes and gives: a program, limits on it, and how it ended."""
+"""The contract of a sandbox: it runs a program under limits and reports its end."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from threading import Lock
+from typing import TypedDict
 from weakref import WeakSet
 
 from hyperscale.sandbox.process import Running
 from hyperscale.sandbox.program import Ended, Limits, Program
 
 
+class Description(TypedDict):
+    """A sandbox's entry in the manifest."""
+
+    name: str
+    version: str
+    seccomp: bool
+    """True if system calls are filtered."""
+    runtime: dict[str, str]
+    """Versions of the interpreter and its packages."""
+
+
 class Sandbox(ABC):
-    """Runs programs that nobody trusts. Safe to use from several threads."""
+    """A place for untrusted programs. Thread-safe."""
 
     name: str
     isolates: bool = True
-    """False where nothing but limits stands between the program and the machine."""
+    """False where limits are the machine's only protection."""
 
     def __init__(self) -> None:
         self._programs: WeakSet[Running] = WeakSet()
@@ -23,26 +35,26 @@ class Sandbox(ABC):
         self._closed = False
 
     def start(self, program: Program, limits: Limits) -> Running:
-        """Start a program; the caller talks to it, and must end it with `close`. RuntimeError once closed."""
+        """Start a program; the caller must end it with `close`. RuntimeError once the sandbox is closed."""
         with self._lock:
             if self._closed:
                 raise RuntimeError("the sandbox is closed")
             running = self._start(program, limits)
-            running.sandbox = self  # What it holds open must live as long as its programs.
+            running.sandbox = self  # The sandbox's resources must live as long as its programs.
             self._programs.add(running)
         return running
 
     def run(self, program: Program, limits: Limits, stdin: bytes = b"") -> Ended:
-        """Run a program to its end, or to that of a limit. Nothing of it is left on return."""
+        """Run a program to its end or a limit. None of its processes or files are left on return."""
         with self.start(program, limits) as running:
             return running.finish(stdin)
 
     @abstractmethod
-    def describe(self) -> dict[str, object]:
-        """What the manifest keeps: name, version, and what of it this machine could not give."""
+    def describe(self) -> Description:
+        """Describe the sandbox for the manifest."""
 
     def close(self) -> None:
-        """End every program, and give back what the sandbox holds. A second time it does nothing."""
+        """End every program and release the sandbox's resources. Idempotent."""
         with self._lock:
             first, self._closed = not self._closed, True
             programs = list(self._programs)
@@ -52,7 +64,7 @@ class Sandbox(ABC):
             self._release()
 
     def _release(self) -> None:  # noqa: B027
-        """Give back what the sandbox holds open."""
+        """Release the sandbox's resources."""
 
     @abstractmethod
     def _start(self, program: Program, limits: Limits) -> Running:

@@ -1,4 +1,4 @@
-"""The sandbox of bubblewrap: namespaces of its own for users, processes, mounts, network, IPC and host name."""
+"""Run programs in bubblewrap: new namespaces for users, processes, mounts, network, IPC and host name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from hyperscale.sandbox.base import Sandbox
+from hyperscale.sandbox.base import Description, Sandbox
 from hyperscale.sandbox.keeper import Keeper
 from hyperscale.sandbox.launch import ENVIRONMENT, NOBODY, in_memory, inside, kernel_limits, python_command, spawn
 from hyperscale.sandbox.process import Running
@@ -18,7 +18,7 @@ from hyperscale.sandbox.seccomp import filter_program
 
 
 class Bubblewrap(Sandbox):
-    """Programs under `bwrap`. ValueError where it or util-linux is missing."""
+    """Sandbox made by `bwrap`. ValueError where it or util-linux is missing."""
 
     name = "bubblewrap"
 
@@ -27,7 +27,7 @@ class Bubblewrap(Sandbox):
         self._runtime = runtime
         self._bwrap, self._prlimit = _tool("bwrap"), _tool("prlimit")
         self._filter = filter_program()
-        # root keeps powers over whatever it owns, /proc/sys among it, in a user namespace too.
+        # root keeps power over files that it owns, such as /proc/sys, in a user namespace too.
         self._keeper = Keeper(runtime) if os.geteuid() == 0 else None
         self._version = _version(self._bwrap)
 
@@ -39,13 +39,13 @@ class Bubblewrap(Sandbox):
             arguments = self._arguments(files, limits, data[-1] if filters else None)
             with in_memory(b"".join(os.fsencode(argument) + b"\0" for argument in arguments)) as (listed,):
                 command = [self._bwrap, "--args", str(listed), *self._limited(program, limits)]
-                # By descriptor, as whoever looks at its own /proc/1/cmdline would read the host's paths there.
+                # By descriptor: a program could read the host's paths in /proc/1/cmdline.
                 if self._keeper is not None:
                     command = self._keeper.command(command)
                 spawned = spawn(command, pass_fds=[*data, listed])
         return Running(spawned, limits)
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> Description:
         """See Sandbox."""
         return {
             "name": self.name,
@@ -59,7 +59,7 @@ class Bubblewrap(Sandbox):
             self._keeper.close()
 
     def _limited(self, program: Program, limits: Limits) -> list[str]:
-        # Inside, where the namespace's own processes alone count against the limit on them.
+        # prlimit runs inside, where only the namespace's own processes count against the limit on them.
         flags = [f"--{name}={soft}:{hard}" for name, (soft, hard) in kernel_limits(limits).items()]
         return [self._prlimit, *flags, *python_command(self._runtime, program)]
 

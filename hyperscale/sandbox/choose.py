@@ -1,4 +1,4 @@
-"""Which sandbox this machine can give."""
+"""Choose a sandbox that works on this machine."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SANDBOXES: dict[str, Callable[[Runtime], Sandbox]] = {
     "bubblewrap": Bubblewrap,
     "namespaces": Namespaces,
 }
-"""Sandboxes that isolate, the best first."""
+"""Sandboxes that isolate, best first."""
 
 
 def open_sandbox(choice: Choice = "auto", *, confirm_unsafe: bool = False) -> Sandbox:
-    """The chosen sandbox, or the first that works here; without any, none if that is confirmed.
+    """Open the chosen sandbox, or the first that works here; failing all, `Bare` if `confirm_unsafe`.
 
-    ValueError that says why none works, and what to do.
+    ValueError that says why each fails, and what to do.
     """
     reasons = []
     for name, make in SANDBOXES.items():
@@ -36,8 +36,8 @@ def open_sandbox(choice: Choice = "auto", *, confirm_unsafe: bool = False) -> Sa
     if confirm_unsafe:
         return _checked(Bare(find_runtime()))
     raise ValueError(
-        f"this machine gives no sandbox for programs that a model wrote ({'; '.join(reasons)}). Install bubblewrap and "
-        "allow user namespaces; or, on a machine that may be harmed, add --confirm-run-unsafe-code"
+        f"no sandbox works on this machine for programs that a model wrote ({'; '.join(reasons)}). Install bubblewrap "
+        "and allow user namespaces; or, on a machine that may be harmed, add --confirm-run-unsafe-code"
     )
 
 
@@ -51,7 +51,7 @@ def _checked(sandbox: Sandbox) -> Sandbox:
 
 
 def check(sandbox: Sandbox) -> None:
-    """ValueError where the sandbox does not run a simple program right."""
+    """Refuse a sandbox that does not run a simple program correctly: ValueError."""
     program = Program.script("import threading; print(sum(map(int, input().split())), threading.active_count())")
     ended = sandbox.run(program, Limits(), b"40 2\n")
     if (ended.code, ended.stdout.split()) != (0, [b"42", b"1"]):

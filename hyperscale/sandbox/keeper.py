@@ -1,7 +1,7 @@
-"""For root: programs run as nobody, and the interpreter where nobody can reach it.
+"""Let root run programs as the user nobody, with an interpreter that nobody can read.
 
-Bubblewrap must start as nobody, and then sees what nobody sees: not an interpreter in /root, say. A mount namespace is
-made once that shows the runtime in a folder open to all, and kept by a descriptor; each program enters it.
+Bubblewrap must start as nobody, and then sees what nobody may read: not an interpreter in /root, for example. A mount
+namespace, made once and held by a descriptor, shows the runtime in a folder open to all; each program enters it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ read -r done
 
 
 class Keeper:
-    """A mount namespace with `shown` and `packages` of a runtime where all can read them.
+    """A mount namespace with `shown` and `packages` of a runtime, readable for all.
 
-    ValueError where the machine does not let root make one, as in many containers.
+    ValueError where root may not make one, as in many containers.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -58,14 +58,14 @@ class Keeper:
             raise
 
     def command(self, command: list[str]) -> list[str]:
-        """A command as nobody in the namespace."""
-        assert self._nsenter is not None, "checked where the keeper was made"
+        """Wrap a command to run as nobody in the namespace."""
+        assert self._nsenter is not None, "the constructor checks for nsenter"
         # Not inherited: the program would find the descriptor open.
         place = f"--mount=/proc/{os.getpid()}/fd/{self._namespace}"
         return [self._nsenter, place, f"--setuid={NOBODY}", f"--setgid={NOBODY}", "--", *command]
 
     def close(self) -> None:
-        """Let the namespace go; done at the process's end, too."""
+        """Release the namespace; done at the process's end, too."""
         self._close()
 
 
@@ -75,7 +75,7 @@ def _give_back(namespace: int, folder: Path) -> None:
 
 
 def _hold(setup: list[str]) -> int:
-    """Descriptor of the mount namespace that `setup` makes."""
+    """Run `setup` and return a descriptor of the mount namespace that it makes."""
     with subprocess.Popen(
         setup,
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""What both sandboxes give a program on its way: environment, limits of the kernel, and data by descriptor."""
+"""Launch a program: environment, kernel limits, and data by descriptor, shared by the sandboxes."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from hyperscale.sandbox.runtime import Runtime
 NOBODY = 65534
 
 _HEAP_BYTES = 64 << 20
-"""Addresses that malloc takes for a thread."""
+"""Address space that malloc reserves for a thread."""
 
 ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/bin:/bin",
     "HOME": SCRATCH,
     "LANG": "C.UTF-8",
-    # Sets of strings come in one order: what a program prints must not change from run to run.
+    # Sets of strings iterate in one order: a program's output must not change from run to run.
     "PYTHONHASHSEED": "0",
     "PYTHONDONTWRITEBYTECODE": "1",
-    # As LiveCodeBench's grader has it: some answers have more than Python's 4,300 digits.
+    # LiveCodeBench's value: some answers have more than Python's 4,300 digits.
     "PYTHONINTMAXSTRDIGITS": "50000",
-    # A pool of threads for each core would count against the limits on memory and processes.
+    # A thread for each core would count against the limits on memory and processes.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-"""All that a program finds in its environment."""
+"""The whole environment of a program."""
 
 
 def kernel_limits(limits: Limits) -> dict[str, tuple[int, int]]:
-    """Name of a resource (as `prlimit --name`, `resource.RLIMIT_NAME`) -> its soft and hard limit."""
-    # Addresses, not memory: each thread's stack takes of them, and its heap. What is in use the watcher counts.
+    """Map each resource (`prlimit --name`, `resource.RLIMIT_NAME`) to its soft and hard limit."""
+    # Address space, not memory: each thread reserves a stack and a heap. The watcher counts memory in use.
     addresses = limits.memory_bytes + limits.processes * (limits.stack_bytes + _HEAP_BYTES)
     return {
         "as": (addresses, addresses),
         "core": (0, 0),
-        # SIGXCPU first, by which the end can be told from others; SIGKILL for who ignores it.
+        # SIGXCPU first, which identifies this limit; SIGKILL for programs that ignore it.
         "cpu": (limits.cpu_seconds, limits.cpu_seconds + 1),
         "fsize": (limits.scratch_bytes, limits.scratch_bytes),
         "memlock": (0, 0),
@@ -50,12 +50,12 @@ def kernel_limits(limits: Limits) -> dict[str, tuple[int, int]]:
 
 
 def python_command(runtime: Runtime, program: Program) -> list[str]:
-    """The interpreter and its arguments: no packages of the user's."""
+    """Build the interpreter's command, without the user's packages."""
     return [str(runtime.interpreter), "-s", *program.arguments]
 
 
 def inside(name: str) -> str:
-    """Path of a program's file. ValueError where the name is none of a plain file."""
+    """Return the path of a program's file inside. ValueError unless the name is a plain one."""
     if "/" in name or name in ("", ".", ".."):
         raise ValueError(f"a program's file is named {name!r}: give a plain name")
     return f"{BOX}/{name}"
@@ -63,7 +63,7 @@ def inside(name: str) -> str:
 
 @contextmanager
 def in_memory(*contents: bytes) -> Iterator[list[int]]:
-    """A descriptor at the start of each content, which lies in memory: nothing to clean up, nowhere to look."""
+    """Open a descriptor at the start of each content, held in memory: no file to clean up or to find."""
     descriptors: list[int] = []
     try:
         for content in contents:
@@ -81,7 +81,7 @@ def in_memory(*contents: bytes) -> Iterator[list[int]]:
 def spawn(
     command: Sequence[str], *, pass_fds: Sequence[int] = (), env: Mapping[str, str] | None = None, cwd: str = "/"
 ) -> Spawned:
-    """Start a command in a session of its own, with an empty environment if none is given."""
+    """Start a command in a session of its own; its environment is empty by default."""
     theirs: list[int] = []
     ours: list[int] = []
     try:
@@ -91,7 +91,7 @@ def spawn(
             ours.append(read if index else write)
             os.set_blocking(ours[-1], False)
             if os.geteuid() == 0:
-                # Who opens /dev/stdin asks for the pipe by its owner's rights.
+                # Opening /dev/stdin checks the rights of the pipe's owner.
                 os.fchown(read, NOBODY, NOBODY)
         stdin, stdout, stderr = theirs
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The sandbox where bubblewrap is missing: the same namespaces and limits, by the kernel's own calls (`stage.py`)."""
+"""Run programs without bubblewrap: the same namespaces and limits by system calls (`stage.py`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 
 from hyperscale.sandbox import stage
-from hyperscale.sandbox.base import Sandbox
+from hyperscale.sandbox.base import Description, Sandbox
 from hyperscale.sandbox.launch import ENVIRONMENT, NOBODY, in_memory, inside, kernel_limits, python_command, spawn
 from hyperscale.sandbox.process import Running
 from hyperscale.sandbox.program import BOX, SCRATCH, Limits, Program
@@ -18,26 +18,26 @@ from hyperscale.sandbox.seccomp import filter_program
 
 
 class Namespaces(Sandbox):
-    """Programs behind unshare and rlimits. ValueError on a machine whose calls are not known."""
+    """Sandbox made by unshare and rlimits. ValueError on a machine whose system calls are unknown."""
 
     name = "namespaces"
 
     def __init__(self, runtime: Runtime) -> None:
         super().__init__()
         if platform.system() != "Linux" or platform.machine() not in stage.PIVOT_ROOT:
-            raise ValueError(f"{platform.system()} on {platform.machine()} has no sandbox here")
+            raise ValueError(f"needs Linux on x86_64 or aarch64, this is {platform.system()} on {platform.machine()}")
         self._runtime = runtime
         self._filter = filter_program()
         self._stage = Path(stage.__file__).read_bytes()
 
     def _start(self, program: Program, limits: Limits) -> Running:
-        # By descriptor, as whoever looks at its own /proc/1/cmdline would read the host's paths there.
+        # By descriptor: a program could read the host's paths in /proc/1/cmdline.
         with in_memory(self._stage, json.dumps(self._request(program, limits)).encode()) as (code, request):
             command = [str(self._runtime.interpreter), "-I", "-S", f"/proc/self/fd/{code}", str(request)]
             spawned = spawn(command, pass_fds=[code, request])
         return Running(spawned, limits)
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> Description:
         """See Sandbox."""
         return {
             "name": self.name,

@@ -1,4 +1,4 @@
-"""A running program: fed, listened to, watched, and ended with all that descends from it."""
+"""Feed, read, watch and end a running program and its descendants."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from hyperscale.sandbox.tree import available_bytes, children, entries_left, fai
 
 _CHUNK = 1 << 16
 _FLOOR_BYTES = 256 << 20
-"""What the machine must have left: below it every program is ended, before the kernel ends something else."""
+"""Memory that the machine must have left: below it every program is ended, before the kernel kills something else."""
 _KEPT_ERRORS = 1 << 16
 _OWN_TASKS = 3
-"""Processes of the sandbox itself in a program's tree."""
+"""The sandbox's own processes in a program's tree."""
 _WATCH_SECONDS = 0.05
 _GRACE_SECONDS = 2.0
-"""For the pipes of a dead program to close: until then something of it is alive."""
+"""Wait for a dead program's pipes to close: until then a descendant is alive."""
 
 
 class Spawned(NamedTuple):
-    """A process, and our ends of its pipes, which do not block."""
+    """A process, and the non-blocking outer ends of its pipes."""
 
     process: subprocess.Popen[bytes]
     stdin: int
@@ -36,14 +36,14 @@ class Spawned(NamedTuple):
 
 
 class Running:
-    """A program that a sandbox started: stdin, stdout and stderr are pipes. A context manager, which ends it.
+    """A program started by a sandbox, with pipes as stdin, stdout and stderr. A context manager that ends it.
 
-    Either `finish`, or any number of `ask` and then `close`. `contained`: it runs in a PID namespace, whose first
-    process is a child of `process`. `cleanup` is called once nothing runs any more.
+    Call either `finish`, or any number of `ask` and then `close`. `contained`: it runs in a PID namespace, whose first
+    process is a child of `process`. `cleanup` is called once no process is left.
     """
 
     sandbox: object = None
-    """What started it."""
+    """The sandbox that started it, kept alive by this reference."""
 
     def __init__(
         self,
@@ -83,28 +83,28 @@ class Running:
         self.close()
 
     def finish(self, stdin: bytes = b"") -> Ended:
-        """Give the program its input and wait for its end, or bring it about."""
+        """Send the program its input and wait for its end or a limit's."""
         self._pump(stdin, lambda: False, self._began + self._limits.wall_seconds, then_close=True)
         return self.close()
 
     def ask(self, line: bytes, seconds: float) -> bytes | None:
-        """Send a line (without its end) and wait for one; None where the program ended, or the time did.
+        """Send a line (without its newline) and wait for one; None where the program ended or time ran out.
 
-        After None the program is of no more use: `close` it.
+        After None, `close` the program.
         """
         if b"\n" in self._stdout:
-            return None  # Somebody answered before he was asked.
+            return None  # An answer before the question: another process writes there.
         self._written = 0
         deadline = min(time.monotonic() + seconds, self._began + self._limits.wall_seconds)
         self._pump(line + b"\n", lambda: b"\n" in self._stdout, deadline, then_close=False)
         answer, mark, rest = bytes(self._stdout).partition(b"\n")
         if not mark or rest:
-            return None  # No answer, or more than one: somebody else writes there too.
+            return None  # No answer, or more than one: another process writes there too.
         self._stdout.clear()
         return answer
 
     def close(self) -> Ended:
-        """End what still runs, and tell how the program ended."""
+        """End all processes still running, and report how the program ended."""
         if not self._closed:
             self._closed = True
             self._kill()
@@ -120,20 +120,20 @@ class Running:
         return Ended(self._why, self._code, bytes(self._stdout), bytes(self._stderr), self._seconds)
 
     def abort(self) -> None:
-        """End the program from another thread: whoever waits for it finds it ended."""
+        """End the program from another thread; a thread that waits for it sees it ended."""
         if not self._closed:
             self._kill_first()
             self._kill_all()
 
     def _explain(self, code: int) -> Why:
-        """The kernel tells by a signal alone that the processor's time was up."""
+        """Tell the limit on processor time from the exit code: the kernel reports it by a signal alone."""
         soft, hard = code == 128 + signal.SIGXCPU, code == 128 + signal.SIGKILL
         # The kernel counts in ticks, and may be early by one.
         used_up = self._seconds >= 0.9 * self._limits.cpu_seconds
         return "cpu" if self._why == "exited" and used_up and (soft or hard) else self._why
 
     def _pump(self, stdin: bytes, stop: Callable[[], bool], deadline: float, *, then_close: bool) -> None:
-        """Move bytes until `stop`, the program's end, or a limit, which is then entered as the reason."""
+        """Move bytes until `stop`, the program's end, or a limit, which is then recorded as the reason."""
         unsent = memoryview(stdin)
         if unsent or then_close:
             self._selector.register(self._in, selectors.EVENT_WRITE)
@@ -163,7 +163,7 @@ class Running:
         except BlockingIOError:
             return unsent
         except OSError:
-            unsent = memoryview(b"")  # Nobody reads it any more.
+            unsent = memoryview(b"")  # The program has closed its end.
         if not unsent:
             self._selector.unregister(self._in)
             if then_close:
@@ -172,7 +172,7 @@ class Running:
         return unsent
 
     def _receive(self, pipe: int) -> bool:
-        """Take what a pipe holds; False at its end or where it is empty."""
+        """Read a pipe once; False at its end or where it is empty."""
         try:
             chunk = os.read(pipe, _CHUNK)
         except BlockingIOError:
@@ -190,7 +190,7 @@ class Running:
         return True
 
     def _drain(self) -> None:
-        """What the program left in its pipes, up to their end."""
+        """Read the pipes to their end."""
         deadline = time.monotonic() + _GRACE_SECONDS
         for file in (self._out, self._err):
             while self._registered(file) and self._why != "output" and time.monotonic() < deadline:
@@ -209,7 +209,7 @@ class Running:
             self._why = "memory"
 
     def _holds_too_much(self, resident_bytes: int) -> bool:
-        """Memory of the processes, of what they keep in folders, and of the machine as a whole."""
+        """Check memory: of the processes, of their entries in folders, and of the machine."""
         most = self._limits.memory_bytes
         if available_bytes() < _FLOOR_BYTES:
             return True
@@ -218,12 +218,12 @@ class Running:
         return resident_bytes > most and fair_bytes(self._process.pid) > most
 
     def _kill(self) -> None:
-        """The namespace's first process, and with it the kernel ends all in it; the sandbox's own then ends by itself.
+        """Kill the namespace's first process: the kernel then ends all in it, and the sandbox's own process exits.
 
-        The other way round nobody might ever wait for the first process: a zombie for each program.
+        In the other order the first process might never be reaped: a zombie for each program.
         """
         if not self._contained:
-            self._kill_all()  # What it has started, too, where that is still of its group.
+            self._kill_all()  # Descendants, too, while they are in its group.
         if self._process.poll() is not None:
             return
         self._kill_first()

@@ -1,4 +1,4 @@
-"""A program that nobody trusts, limits on it, and how it ended."""
+"""An untrusted program, its limits, and how it ended."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ BOX = "/box"
 """Folder of the program's files inside the sandbox, read-only."""
 
 SCRATCH = "/tmp"
-"""The one folder that a program may write to, empty at its start, and its working folder."""
+"""The program's working folder, the only one that it may write to; empty at its start."""
 
 MIB = 1 << 20
 
 Why = Literal["exited", "cpu", "wall", "memory", "output", "processes"]
-"""What ended a program: it did itself (of a signal, too), or a limit. `cpu`: the kernel's, on its processor time."""
+"""Cause of a program's end: itself (`exited`, by a signal, too) or a limit. `cpu`: the kernel's, on processor time."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a program may use. Bytes, seconds, counts; `memory` is that of all its processes together."""
+    """Limits on a program, in bytes, seconds and counts; on memory for all its processes together."""
 
     cpu_seconds: int = 6
-    """Processor time of one process, whole seconds as the kernel counts them."""
+    """Processor time of one process, in whole seconds, as the kernel counts."""
     wall_seconds: float = 18.0
-    """Of all: against programs that sleep. Longer than the processor's, so that a busy machine fails nobody."""
+    """Total time, against programs that sleep. Longer than processor time, so that a busy machine fails no program."""
     memory_bytes: int = 2048 * MIB
     processes: int = 64
     """Processes and threads."""
     scratch_bytes: int = 256 * MIB
-    """Files in SCRATCH together; shared memory gets as much again."""
+    """All files in SCRATCH; shared memory gets the same again."""
     output_bytes: int = 32 * MIB
-    """Of stdout and stderr together."""
+    """stdout and stderr together."""
     open_files: int = 256
     stack_bytes: int = 64 * MIB
 
 
 @dataclass(frozen=True)
 class Program:
-    """Python to run: `arguments` follow the interpreter, `files` lie in BOX under their names."""
+    """A Python program: `arguments` follow the interpreter, `files` are in BOX under their names."""
 
     arguments: tuple[str, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)
 
     @classmethod
     def script(cls, source: str) -> Program:
-        """A program of one file. Lone surrogates, which no file can hold, are replaced."""
+        """Make a program of one file. Lone surrogates, which UTF-8 cannot encode, are replaced."""
         return cls((f"{BOX}/program.py",), {"program.py": source.encode("utf-8", "replace")})
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a program ended, and what it wrote, as far as `output_bytes` allowed."""
+    """Cause of a program's end and its output, up to `output_bytes`."""
 
     why: Why
     code: int
@@ -63,5 +63,5 @@ class Ended:
 
     @property
     def well(self) -> bool:
-        """It ended by itself with exit code 0."""
+        """True if it ended by itself with exit code 0."""
         return self.why == "exited" and self.code == 0

@@ -1,4 +1,4 @@
-"""What a program may see of this machine: the interpreter, the system's libraries, and a few packages."""
+"""Find what a program may see of this machine: interpreter, system libraries, and a few packages."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGES = ("numpy", "scipy", "sympy", "mpmath", "networkx", "sortedcontainers", "more_itertools")
-"""Packages that programs may import where this installation has them; published solutions use the first often."""
+"""Packages that programs may import if installed here; published solutions often use numpy."""
 
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache")
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """An interpreter, and what must be shown to run it. All paths are the host's, and kept inside."""
+    """An interpreter and the paths that it needs. Paths are the host's, and the same inside."""
 
     interpreter: Path
     links: tuple[tuple[str, str], ...]
-    """(path, target) of links such as /lib -> usr/lib."""
+    """(path, target) of symbolic links such as /lib -> usr/lib."""
     shown: tuple[Path, ...]
-    """Files and folders, read-only; a later one lies over an earlier one."""
+    """Files and folders, read-only; a later one is mounted over an earlier one."""
     hidden: tuple[Path, ...]
-    """Folders under `shown` that are empty inside: packages that nobody chose to show."""
+    """Folders under `shown` that are empty inside: packages not in PACKAGES."""
     packages: tuple[tuple[Path, Path], ...]
-    """(where it is, where it lies inside) of each package, in a hidden folder."""
+    """(host's path, path inside) of each package, in a hidden folder."""
     versions: dict[str, str]
-    """Of the interpreter and of each package: they can decide a verdict."""
+    """Versions of interpreter and packages: they can decide a verdict."""
 
 
 @cache
 def find_runtime() -> Runtime:
-    """The interpreter that hyperscale runs on, without the environment around it."""
+    """Find the interpreter that hyperscale runs on, without its virtual environment."""
     interpreter = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     if not interpreter.exists():
         interpreter = Path(sys.executable).resolve()
@@ -49,7 +49,7 @@ def find_runtime() -> Runtime:
             shown.append(path)
     prefix = interpreter.parent.parent
     if not any(prefix.is_relative_to(path) for path in shown):
-        # Not the prefix itself: it may be somebody's home.
+        # Not the prefix itself: it may be a user's home.
         shown += [interpreter, *(path for name in ("lib", "lib64") if (path := prefix / name).is_dir())]
     site = _site_packages(prefix)
     packages = tuple((place, site[0] / place.name) for name in PACKAGES for place in _places(name)) if site else ()
@@ -57,7 +57,7 @@ def find_runtime() -> Runtime:
 
 
 def _site_packages(prefix: Path) -> tuple[Path, ...]:
-    """Folders of packages that the interpreter looks into by itself; the first is its own."""
+    """List the interpreter's default package folders; the first is its own."""
     major, minor = sys.version_info[:2]
     own = Path(sysconfig.get_path("purelib", vars={"base": str(prefix), "platbase": str(prefix)}))
     lib = prefix / "lib"
@@ -67,7 +67,7 @@ def _site_packages(prefix: Path) -> tuple[Path, ...]:
 
 
 def _places(name: str) -> list[Path]:
-    """A package's folder or file, and the libraries that its wheel brought along."""
+    """Find a package's folder or file, and its wheel's libraries."""
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         return []

@@ -1,7 +1,7 @@
-"""A filter of system calls: those that a program under test never needs, and from which escapes have been made.
+"""Filter system calls that a program under test never needs and that have allowed escapes.
 
-Refused calls return an error, as they would where the kernel lacks them: a program that only tries one goes on.
-The table holds the numbers of x86-64 and arm64; elsewhere there is no filter.
+A refused call returns an error, so that a program that only tries one goes on. The table holds the numbers of x86-64
+and arm64; other machines have no filter.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ _NUMBER, _ARCH, _FIRST, _SECOND, _THIRD, _FOURTH = 0, 4, 16, 24, 32, 40
 _NEW_NAMESPACES = 0x7E020080
 """CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
 _FAMILIES = (1,)
-"""AF_UNIX alone. Some others know no namespaces, and buffers of AF_INET count against all of the machine's."""
+"""AF_UNIX alone. Some others ignore namespaces, and buffers of AF_INET count against the whole machine's."""
 _SHARED_ANONYMOUS, _SMALL_MAP = 0x21, 1 << 16
-"""MAP_SHARED and MAP_ANONYMOUS: pages that belong to no process once its mapping has shrunk; small ones may be."""
+"""MAP_SHARED and MAP_ANONYMOUS: pages count for no process once its mapping has shrunk; small maps are allowed."""
 _SOL_SOCKET, _BUFFERS = 1, (7, 8, 32, 33)
-"""SO_SNDBUF, SO_RCVBUF and their FORCE: what lies in a socket is no process's memory."""
+"""SO_SNDBUF, SO_RCVBUF and their FORCE variants: data in a socket counts for no process."""
 _TERMINAL = (0x5412, 0x541C)
-"""TIOCSTI and TIOCLINUX, which type into the caller's terminal."""
+"""TIOCSTI and TIOCLINUX, which inject input into the caller's terminal."""
 
 
 class _Machine(NamedTuple):
     audit: int
     column: int
     highest: int
-    """Calls numbered from here on belong to another convention (x32)."""
+    """Call numbers from here on belong to another ABI (x32)."""
 
 
 _MACHINES = {
@@ -63,7 +63,7 @@ _MMAP, _SETSOCKOPT = (9, 222), (54, 208)
 
 
 def filter_program() -> bytes | None:
-    """The filter as the kernel and bubblewrap take it (struct sock_filter[]); None on other machines."""
+    """Assemble the filter for the kernel and bubblewrap (struct sock_filter[]); None on other machines."""
     machine = _MACHINES.get(platform.machine())
     return None if machine is None else _assemble(machine)
 
@@ -82,7 +82,7 @@ def _assemble(machine: _Machine) -> bytes:
         number = numbers[machine.column]
         if number is not None:
             code += _when(_EQUAL, number, refuse)
-    # The flags of clone3 lie in memory, where no filter looks; told that it is missing, libc takes clone.
+    # A filter cannot read clone3's flags, which are in memory; on ENOSYS libc falls back to clone.
     code += _when(_EQUAL, _CLONE3[machine.column], absent)
     code += _when(_EQUAL, _CLONE[machine.column], [_load(_FIRST), *_when(_ANY_BIT, _NEW_NAMESPACES, refuse), _allow()])
     for call in (_SOCKET, _SOCKETPAIR):
@@ -106,7 +106,7 @@ def _assemble(machine: _Machine) -> bytes:
 
 
 def _when(test: int, value: int, then: list[bytes]) -> list[bytes]:
-    """`then`, only where the loaded word passes the test."""
+    """Run `then` only where the loaded word passes the test."""
     return [_instruction(test, value, on_false=len(then)), *then]
 
 

@@ -1,7 +1,7 @@
-"""Makes a sandbox with the kernel's calls alone. Run on its own as `python -I -S stage.py FD`; imports nothing of ours.
+"""Make a sandbox by system calls alone. Run as `python -I -S stage.py FD`; imports only the standard library.
 
-FD holds the request as JSON (`namespaces.py` writes it). The process leaves the host's namespaces, forks the first
-process of a new PID namespace, which builds a file system, gives up all rights, and starts the program as its child.
+FD holds the request as JSON, written by `namespaces.py`. The process leaves the host's namespaces and forks the first
+process of a new PID namespace, which builds a file system, drops all rights, and starts the program as its child.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ CAPABILITY_VERSION = 0x20080522
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 CAPSET = {"x86_64": 126, "aarch64": 91}
 KEPT = NOSUID | NODEV | 8 | 1024 | 2048 | 1 << 21
-"""Flags of a mount that a namespace of users may not take off: those, noexec, and how times are kept."""
+"""Flags of a mount that a user namespace may not clear: these, noexec, and the atime flags."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def checked(result: int, what: str) -> None:
-    """OSError where a call of libc failed."""
+    """Raise OSError where a call of libc failed."""
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
 def call(numbers: dict[str, int], *arguments: Any) -> int:
-    """A system call that libc has no function for; numbers by machine."""
+    """Make a system call without a libc function; `numbers` by machine."""
     return int(libc.syscall(ctypes.c_long(numbers[os.uname().machine]), *arguments))
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
-    """mount(2)."""
+    """Call mount(2)."""
     texts = [text.encode() for text in (source, target, kind)]
     checked(libc.mount(*texts, ctypes.c_ulong(flags), data.encode()), f"mount {target}")
 
 
 def tmpfs(target: str, size: int, mode: str = "755") -> None:
-    """An empty folder in memory, of so many bytes."""
+    """Mount an empty folder in memory, of at most `size` bytes."""
     os.makedirs(target, exist_ok=True)
-    # Each entry of a folder costs memory that no size counts.
+    # nr_inodes: each entry of a folder costs memory that the size does not count.
     mount("tmpfs", target, "tmpfs", NOSUID | NODEV, f"size={size},mode={mode},nr_inodes=100000")
 
 
 def show(source: str, target: str) -> None:
-    """A file or folder of the host, read-only."""
+    """Mount a file or folder of the host, read-only."""
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
     else:
@@ -70,7 +70,7 @@ def show(source: str, target: str) -> None:
 
 
 def become(user: int, group: int, inside: int) -> None:
-    """A user namespace of its own in which `user` is known as `inside`."""
+    """Enter a new user namespace in which `user` appears as `inside`."""
     checked(libc.unshare(NEWUSER), "user namespace")
     libc.prctl(SET_DUMPABLE, 1, 0, 0, 0)  # Else /proc/self belongs to root.
     for name, line in (("setgroups", "deny"), ("uid_map", f"{inside} {user} 1"), ("gid_map", f"{inside} {group} 1")):
@@ -79,7 +79,7 @@ def become(user: int, group: int, inside: int) -> None:
 
 
 def build(request: dict[str, Any]) -> None:
-    """The program's file system, in place of the host's."""
+    """Build the program's file system and make it the root."""
     mount("", "/", "", REC | PRIVATE)
     mount("tmpfs", "/tmp", "tmpfs", NOSUID | NODEV, "size=64m,mode=755")
     os.mkdir("/tmp/old")
@@ -99,7 +99,7 @@ def build(request: dict[str, Any]) -> None:
     os.mkdir(new + "/proc")
     mount("proc", new + "/proc", "proc", NOSUID | NODEV | 8)
     tmpfs(new + "/dev", size)
-    # Shared maps of the real /dev/zero are memory that belongs to no process.
+    # Shared maps of the real /dev/zero are memory that counts for no process.
     for name, source in (
         ("null", "null"),
         ("zero", "null"),
@@ -126,7 +126,7 @@ def build(request: dict[str, Any]) -> None:
 
 
 def give_up_rights(request: dict[str, Any]) -> None:
-    """Nobody, without capabilities, for good."""
+    """Become nobody, without capabilities, for good."""
     nobody = request["nobody"]
     if request["root"]:
         os.setgroups([])
@@ -142,7 +142,7 @@ def give_up_rights(request: dict[str, Any]) -> None:
 
 
 def limit(request: dict[str, Any]) -> None:
-    """The kernel's limits and the filter of system calls, for this process and its children."""
+    """Set the kernel's limits and the filter of system calls, for this process and its children."""
     for name, values in request["limits"].items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), tuple(values))
     if request["filter"]:
@@ -153,13 +153,13 @@ def limit(request: dict[str, Any]) -> None:
 
 
 def first_process(request: dict[str, Any]) -> int:
-    """Process 1 of the namespace: whatever is left is ended with it."""
+    """Run as process 1 of the namespace, whose end ends all others. Returns the program's exit code."""
     libc.prctl(SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     os.setsid()
     build(request)
     libc.sethostname(b"sandbox", 7)
     give_up_rights(request)
-    libc.prctl(SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)  # Changing the user took it off.
+    libc.prctl(SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)  # Changing the user cleared it.
     child = os.fork()
     if child == 0:
         libc.prctl(SET_DEATH_SIGNAL, 0, 0, 0, 0)
@@ -177,19 +177,19 @@ def first_process(request: dict[str, Any]) -> int:
 
 
 def status_code(status: int) -> int:
-    """Exit code of a wait status."""
+    """Convert a wait status to an exit code."""
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
 def follow(parent: int) -> None:
-    """End with the process that started this one, also where it has ended already."""
+    """End with the parent process, also where it has ended already."""
     libc.prctl(SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(125)
 
 
 def main() -> int:
-    """Exit code of the program; 128 + N where signal N ended it; 125 where there is no sandbox for it."""
+    """Return the program's exit code; 128 + N where signal N ended it; 125 where the sandbox failed."""
     with os.fdopen(int(sys.argv[1]), "rb") as file:
         request = json.load(file)
     follow(request["parent"])

@@ -1,4 +1,4 @@
-"""What a tree of processes holds, read from /proc. Inside a PID namespace nobody leaves the tree."""
+"""Measure a tree of processes from /proc. Inside a PID namespace no process leaves the tree."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _PSS = re.compile(rb"^Pss:\s+(\d+) kB", re.MULTILINE)
 
 
 class Usage(NamedTuple):
-    """Threads of all processes together, and the bytes that they hold in memory, what they share counted in each."""
+    """Threads and resident bytes of all processes; shared memory counts in each."""
 
     tasks: int
     resident_bytes: int
 
 
 def members(root: int) -> dict[int, int]:
-    """Process -> its threads, for `root` and all that descend from it; what ends meanwhile is left out."""
+    """Map `root` and its descendants to their numbers of threads; processes that end meanwhile are left out."""
     found: dict[int, int] = {}
     waiting = [root]
     while waiting:
@@ -34,7 +34,7 @@ def members(root: int) -> dict[int, int]:
 
 
 def children(process: int) -> list[int]:
-    """Processes that a process, with any of its threads, has started and not yet waited for."""
+    """List the children of a process's threads that it has not yet waited for."""
     found: list[int] = []
     with suppress(OSError):
         for thread in os.listdir(f"/proc/{process}/task"):
@@ -44,7 +44,7 @@ def children(process: int) -> list[int]:
 
 
 def usage(root: int) -> Usage:
-    """What a tree holds now."""
+    """Measure a tree now."""
     found = members(root)
     resident = 0
     for process in found:
@@ -54,7 +54,7 @@ def usage(root: int) -> Usage:
 
 
 def fair_bytes(root: int) -> int:
-    """Bytes that a tree holds, what processes share counted once. Slow: only where `usage` looks like too much."""
+    """Sum a tree's bytes, shared memory counted once. Slow: call it only where `usage` exceeds a limit."""
     total = 0
     for process in members(root):
         with suppress(OSError):
@@ -64,11 +64,11 @@ def fair_bytes(root: int) -> int:
 
 
 def entries_left(process: int) -> int:
-    """Files that a program may still make in its folders; below 0 it has made too many. Each takes kernel memory."""
+    """Count the files that a program may still make; below 0 it has too many. Each takes kernel memory."""
     left = _MOST_ENTRIES
     for folder in ("tmp", "dev/shm"):
         with suppress(OSError):
-            # Both questions of one descriptor: while the namespace is made, the path leads now here, now there.
+            # Both calls on one descriptor: the path changes its target while the namespace is made.
             place = os.open(f"/proc/{process}/root/{folder}", os.O_PATH | os.O_DIRECTORY)
             try:
                 if os.fstat(place).st_dev not in _host_devices():
@@ -85,7 +85,7 @@ def _host_devices() -> frozenset[int]:
 
 
 def available_bytes() -> int:
-    """Memory that the machine could still give out."""
+    """Read the machine's available memory."""
     with suppress(OSError):
         if found := _AVAILABLE.search(_read("/proc/meminfo")):
             return int(found[1]) * 1024

@@ -1,4 +1,4 @@
-"""What must hold of a task file beside the types of its fields."""
+"""Check a task file beyond the types of its fields."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _OF_THE_HUB = ("hub_config", "revision", "local", "local_split")
 
 
 def check_task(task: Task) -> None:
-    """Refuse a task whose fields contradict one another, with a ValueError that names the field."""
+    """Refuse a task with contradictory fields: ValueError naming the field."""
     _check_grading(task)
     _check_source(task)
     wanted = {"problem", *(LETTERS if task.grader == "choice" else "")}
     if (found := set(PLACEHOLDER.findall(task.prompt))) != wanted:
-        raise ValueError(f"prompt must hold the places {_places(wanted)}, it holds {_places(found)}")
+        raise ValueError(f"prompt must hold the placeholders {_places(wanted)}, it holds {_places(found)}")
     if task.columns is not None and len(task.columns.distractors) != (3 if task.grader == "choice" else 0):
         raise ValueError("columns.distractors must name 3 columns for the grader choice, none for others")
 
 
 def _check_grading(task: Task) -> None:
-    """ValueError unless the task's grader and aggregate can be had, and go together."""
+    """Refuse a grader or an aggregate that cannot be loaded, or that does not fit the other: ValueError."""
     from hyperscale.grading.registry import AGGREGATES, load_aggregate, load_grader
 
     grader = load_grader(task.grader_ref)
@@ -41,7 +41,7 @@ def _check_grading(task: Task) -> None:
 
 
 def _check_source(task: Task) -> None:
-    """ValueError unless the task says in one way where its rows come from, and how to read them."""
+    """Refuse a task without exactly one origin of its rows and one way to read them: ValueError."""
     adapter = None if task.adapter is None else _check_adapter(task, task.adapter)
     if task.grader == "code" and adapter is None:
         raise ValueError("the grader code needs an adapter that gives tests, such as livecodebench or humaneval")
@@ -89,7 +89,7 @@ def _check_generator(task: Task, name: str) -> None:
     if name not in GENERATORS:
         raise ValueError(f"no generator {name!r}{hint(name, list(GENERATORS))}; generators: {', '.join(GENERATORS)}")
     if task.problems is None:
-        raise ValueError("problems is missing: say how many the generator shall make")
+        raise ValueError("problems is missing: say how many the generator makes")
     if task.problems > (most := GENERATORS[name].most_problems):
         raise ValueError(f"problems = {task.problems}: the generator {name} makes a set of {most:,} at most")
     if task.split not in ("train", "test"):
@@ -104,7 +104,7 @@ def _check_no_hub(task: Task, what: str) -> None:
 
 
 def hint(wanted: str, known: Sequence[str]) -> str:
-    """`, did you mean 'x'?` where something known is near to what is wanted, else nothing."""
+    """Return `, did you mean 'x'?` where a known name is near to the wanted one, else an empty string."""
     near = get_close_matches(wanted, known, n=3, cutoff=0.5)
     return f", did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
 

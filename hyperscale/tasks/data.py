@@ -1,4 +1,4 @@
-"""Rows of a task's dataset: from the hub, from a local copy, from the file beside the task's own, or generated."""
+"""Read the rows of a task's dataset: from the hub, a local copy or the task's own file, or generate them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Dataset(NamedTuple):
-    """Rows, where they come from (for messages), and the revision that pins them."""
+    """Rows, a name for messages, and the revision that pins them."""
 
     name: str
     rows: list[Mapping[str, Any]]
@@ -25,7 +25,10 @@ class Dataset(NamedTuple):
 
 
 def read_rows(task: Task, data: Path | None) -> Dataset:
-    """Rows of the task: generated or its own file; else from the folder `data` where given; else from the hub."""
+    """Read the task's rows: generated or its own file; else from the folder `data` where given; else from the hub.
+
+    ValueError, with what to do, where they cannot be read.
+    """
     if task.generator is not None:
         return _generate(task, task.generator)
     if task.rows is not None:
@@ -36,7 +39,7 @@ def read_rows(task: Task, data: Path | None) -> Dataset:
 def _generate(task: Task, name: str) -> Dataset:
     from hyperscale.tasks.generators import GENERATORS, fixed_set
 
-    assert task.problems is not None, "a generator comes with a number of problems"
+    assert task.problems is not None, "check_task requires problems with a generator"
     drawn = fixed_set(GENERATORS[name], task.problems, "train" if task.split == "train" else "test")
     rows: list[Mapping[str, Any]] = [
         {"id": str(index), "problem": puzzle.prompt, "answer": puzzle.gold, **puzzle.facts}
@@ -47,7 +50,7 @@ def _generate(task: Task, name: str) -> Dataset:
 
 
 def _find(task: Task, data: Path) -> Path:
-    """First of data/LOCAL/SPLIT, data/NAME/SPLIT, data/SPLIT, each as .jsonl, then .parquet."""
+    """Return the first file that exists of data/LOCAL/SPLIT, data/NAME/SPLIT, data/SPLIT, as .jsonl, then .parquet."""
     if not data.is_dir():
         raise ValueError(f"data folder {data} does not exist")
     folders = dict.fromkeys([data / (task.local or task.name), data / task.name, data])
@@ -113,7 +116,7 @@ def _read_hub(task: Task) -> Dataset:
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise ValueError(f"{where} does not exist on the hub (or needs HF_TOKEN); {local}") from error
     except Exception as error:
-        # What `datasets` and the hub's client raise differs from release to release; each means the same to a user.
+        # `datasets` and the hub's client raise different errors from release to release; to a user all mean the same.
         reason = str(error).partition("\n")[0]
         raise ValueError(
             f"{where}, split {task.split!r}, cannot be loaded ({reason}): check the network, {local}"
@@ -122,11 +125,11 @@ def _read_hub(task: Task) -> Dataset:
 
 
 def _resolve(task: Task) -> str:
-    """The commit that the task's revision is: itself, or what a branch or tag points to now."""
+    """Resolve the task's revision to a commit: itself, or the present head of a branch or tag."""
     from huggingface_hub import HfApi
 
-    assert task.hub_id is not None, "only tasks with rows of their own have no hub id"
-    assert task.revision is not None, "a hub id comes with a revision"
+    assert task.hub_id is not None, "check_task requires hub_id where there are no rows, generator or adapter"
+    assert task.revision is not None, "check_task requires revision with hub_id"
     if _COMMIT.fullmatch(task.revision):
         return task.revision
     return str(HfApi().dataset_info(task.hub_id, revision=task.revision).sha)

@@ -19,7 +19,7 @@ from hyperscale.tasks.task import LETTERS, Problem, Task
 
 @dataclass(frozen=True)
 class LoadedProblems:
-    """Problems of a task. `partial`: a limit or a choice of ids left some out.
+    """Problems of a task. `partial`: a limit or a list of ids left some out.
 
     `dataset_revision` is the commit on the hub, or `sha256:` and the hash of the local file or the generated rows.
     """
@@ -46,7 +46,7 @@ def task_names() -> list[str]:
 
 
 def load_task(name_or_path: str) -> Task:
-    """Task of that name, or of a TOML file of one's own. ValueError, naming file and field, if not valid."""
+    """Load a task by name, or from a user's TOML file. ValueError, naming file and field, if not valid."""
     if name_or_path.endswith(".toml"):
         path = Path(name_or_path)
         if not path.is_file():
@@ -80,27 +80,27 @@ def load_problems(
     seed: int = 0,
     task_options: Sequence[tuple[str, str, str]] = (),
 ) -> LoadedProblems:
-    """Problems of a task in the dataset's order, from `data` where given, else from where the task says.
+    """Load the problems of a task in the dataset's order, from `data` where given, else from where the task says.
 
-    `task_options`, (task or "", key, value), tell its adapter what to choose, `problem_ids` selects from that, `limit`
-    then keeps the first so many. `seed` decides the order of choices. ValueError: data not found or not readable, a
-    missing column, an empty answer, a duplicate or unknown id, an option that is not valid.
+    `task_options`, (task or "", key, value), are its adapter's; `problem_ids` then selects, and `limit` keeps the first
+    `limit` problems. `seed` decides the order of choices. ValueError: data not found or not readable, a missing column,
+    an empty answer, a duplicate or unknown id, an option that is not valid.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
-    source, problems = _read(task, data, seed, task_options)
+    dataset, problems = _read(task, data, seed, task_options)
     if not problems:
-        raise ValueError(f"{source.name}: no rows")
+        raise ValueError(f"{dataset.name}: no rows")
     ids = [problem.id for problem in problems]
     if len(set(ids)) < len(ids):
         twice = next(id for index, id in enumerate(ids) if id in ids[:index])
         column = f" in column {task.columns.id!r}" if task.columns is not None else ""
-        raise ValueError(f"{source.name}: id {twice!r} stands twice{column}")
+        raise ValueError(f"{dataset.name}: id {twice!r} occurs twice{column}")
     for wanted in problem_ids:
         if wanted not in ids:
             raise ValueError(f"task {task.name} has no problem {wanted!r}{hint(wanted, ids)}")
     selected = [problem for problem in problems if not problem_ids or problem.id in problem_ids][:limit]
-    return LoadedProblems(selected, source.revision, partial=len(selected) < len(problems))
+    return LoadedProblems(selected, dataset.revision, partial=len(selected) < len(problems))
 
 
 def _read(
@@ -109,15 +109,15 @@ def _read(
     from hyperscale.tasks.data import read_rows
 
     if task.adapter is None:
-        source = read_rows(task, data)
-        return source, [_problem(task, row, index, source.name, seed) for index, row in enumerate(source.rows)]
+        dataset = read_rows(task, data)
+        return dataset, [_problem(task, row, index, dataset.name, seed) for index, row in enumerate(dataset.rows)]
     from hyperscale.tasks.adapters import ADAPTERS
     from hyperscale.tasks.options import make_options
 
     adapter, options = ADAPTERS[task.adapter], make_options(task, task_options)
-    source = adapter.read(task, options, data)
-    asked = [adapter.question(row, index, source.name, options) for index, row in enumerate(source.rows)]
-    return source, [Problem(task.name, id, task.render(text), task.system, gold, None) for id, text, gold in asked]
+    dataset = adapter.read(task, options, data)
+    asked = [adapter.question(row, index, dataset.name, options) for index, row in enumerate(dataset.rows)]
+    return dataset, [Problem(task.name, id, task.render(text), task.system, gold, None) for id, text, gold in asked]
 
 
 def _problem(task: Task, row: Mapping[str, Any], index: int, source: str, seed: int) -> Problem:
@@ -130,7 +130,7 @@ def _problem(task: Task, row: Mapping[str, Any], index: int, source: str, seed: 
         return text
 
     columns = task.columns
-    assert columns is not None, "only tasks with an adapter have no columns"
+    assert columns is not None, "check_task requires columns without an adapter"
     question, gold = cell(columns.problem), cell(columns.answer)
     if columns.answer_after is not None:
         mark, gold = columns.answer_after, gold.rpartition(columns.answer_after)[2].strip()
@@ -154,7 +154,7 @@ def _problem(task: Task, row: Mapping[str, Any], index: int, source: str, seed: 
 
 
 def choice_order(question: str, seed: int) -> tuple[int, ...]:
-    """Order of a question's choices, by hashes of seed, index and question: the same in every run."""
+    """Order a question's choices by hashes of seed, index and question: the same in every run."""
 
     def key(index: int) -> bytes:
         return hashlib.sha256(f"{seed}\n{index}\n{question}".encode()).digest()
@@ -163,7 +163,7 @@ def choice_order(question: str, seed: int) -> tuple[int, ...]:
 
 
 def _task_folder() -> Path:
-    """The tasks of the wheel, which packs them inside the package, or those of the source tree."""
+    """Find the folder of built-in tasks: inside the package in a wheel, beside it in the source tree."""
     package = Path(__file__).resolve().parents[1]
     packed = package / "task_files"
     return packed if packed.is_dir() else package.parent / "tasks"

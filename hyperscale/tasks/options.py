@@ -1,9 +1,9 @@
-"""Options of tasks with an adapter, as users write them: `lengths=1000,3000`, `ruler_vt.hops=4`."""
+"""Read options of tasks with an adapter: `lengths=1000,3000`, `ruler_vt.hops=4`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,19 +12,20 @@ from hyperscale.tasks.adapters import ADAPTERS
 from hyperscale.text import wording
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
     from hyperscale.tasks.task import Task
 
 FLAG = "--task-option"
 TaskOption = tuple[str, str, str]
-"""(task, key, value); the task is empty where every task that has the key is meant."""
+"""(task, key, value); an empty task means every task that has the key."""
 
 
 def parse_task_options(texts: Iterable[str]) -> tuple[TaskOption, ...]:
-    """(task or "", key, value) of each [TASK.]KEY=VALUE, sorted; ValueError where one has no such form, or two values.
+    """Parse each [TASK.]KEY=VALUE to (task or "", key, value), sorted; ValueError for another form or a second value.
 
-    A task's name may hold dots, a key does not.
+    A task's name may hold dots, a key may not.
     """
     chosen: dict[tuple[str, str], str] = {}
     for text in texts:
@@ -39,7 +40,7 @@ def parse_task_options(texts: Iterable[str]) -> tuple[TaskOption, ...]:
 
 
 def check_task_options(tasks: Sequence[Task], given: Sequence[TaskOption]) -> None:
-    """ValueError for an option of no task among `tasks`, of a key that none has, or of a value that is not valid."""
+    """Refuse an option of a task not among `tasks`, an unknown key, or a value that is not valid: ValueError."""
     keys = {task.name: list(_fields(task)) for task in tasks}
     for name, key, _ in given:
         flag = f"{FLAG} {name}.{key}" if name else f"{FLAG} {key}"
@@ -55,10 +56,10 @@ def check_task_options(tasks: Sequence[Task], given: Sequence[TaskOption]) -> No
             make_options(task, given)
 
 
-def make_options(task: Task, given: Sequence[TaskOption] = ()) -> Any:
-    """The options of a task with an adapter: those given, over those of its TOML file, over the adapter's defaults.
+def make_options(task: Task, given: Sequence[TaskOption] = ()) -> BaseModel:
+    """Make the options of a task with an adapter: those given, over its TOML file's, over the adapter's defaults.
 
-    What is given for the task itself wins over what is given for all. ValueError names the option that is not valid.
+    An option given for the task wins over one given for all tasks. ValueError names the option that is not valid.
     """
     fields = _fields(task)
     chosen = chosen_for(task, given)
@@ -72,14 +73,14 @@ def make_options(task: Task, given: Sequence[TaskOption] = ()) -> Any:
 
 
 def chosen_for(task: Task, given: Sequence[TaskOption]) -> dict[str, str]:
-    """Values of the options that are given for a task, or for all and it has them."""
+    """Select the options given for a task, and those given for all tasks that it has."""
     fields = _fields(task)
     for_all = {key: value for name, key, value in given if not name and key in fields}
     return for_all | {key: value for name, key, value in given if name == task.name}
 
 
 def shown(options: BaseModel) -> dict[str, str]:
-    """Options as `parse_task_options` reads them; those that are not set are empty."""
+    """Format options as `parse_task_options` reads them; those that are not set are empty."""
     return {key: _plain(value) for key, value in options}
 
 
@@ -96,10 +97,10 @@ def _place(detail: ErrorDetails, chosen: Mapping[str, str]) -> str:
     return f".{key}={chosen.get(key, '')}"
 
 
-def _fields(task: Task) -> Mapping[str, Any]:
+def _fields(task: Task) -> Mapping[str, FieldInfo]:
     return {} if task.adapter is None else _model(task).model_fields
 
 
 def _model(task: Task) -> type[BaseModel]:
-    assert task.adapter is not None, "only tasks with an adapter have options"
+    assert task.adapter is not None, "options belong to an adapter"
     return ADAPTERS[task.adapter].Options

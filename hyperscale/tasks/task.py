@@ -1,4 +1,4 @@
-"""Tasks: what is asked of a model and how its answers are judged. One TOML file a task; see docs/tasks.md."""
+"""Tasks: the prompt, the dataset and the grading of a benchmark. One TOML file a task; see docs/tasks.md."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PLACEHOLDER = re.compile(r"\{(problem|[A-D])\}")
 
 
 class Columns(BaseModel, frozen=True, extra="forbid"):
-    """Which column of a row holds what. Without `id` a problem's id is its row's index."""
+    """Columns of a row. Without `id` a problem's id is its row's index."""
 
     id: str | None = None
     problem: str
     answer: str
     answer_after: str | None = None
-    """Mark behind which the gold answer stands in its column (GSM8K: `####`)."""
+    """Mark before the gold answer in its column (GSM8K: `####`)."""
     distractors: tuple[str, ...] = ()
     """Columns of the wrong choices, for the grader `choice`."""
 
@@ -43,17 +43,17 @@ class Task(BaseModel, frozen=True, extra="forbid"):
     revision: str | None = None
     split: str = "test"
     local: str | None = None
-    """Folder of the task inside `--data FOLDER`; the task's name if not given."""
+    """Folder of the task inside `--data FOLDER`; default: the task's name."""
     local_split: str | None = None
-    """Stem of the file in that folder; the split if not given."""
+    """Stem of the file in that folder; default: the split."""
     rows: str | None = None
     """A .jsonl or .parquet file beside the TOML file, instead of a dataset on the hub."""
     generator: str | None = None
-    """A generator of `hyperscale.tasks.generators`, instead of a dataset; `problems` says how many it makes."""
+    """A generator of `hyperscale.tasks.generators`, instead of a dataset; it makes `problems` problems."""
     problems: int | None = Field(default=None, gt=0)
-    """Problems of the dataset, so that a plan can count them without it."""
+    """Number of problems in the dataset, so that a plan can count them without it."""
     adapter: str | None = None
-    """An adapter of `hyperscale.tasks.adapters`, instead of columns: it reads the rows, or makes them."""
+    """An adapter of `hyperscale.tasks.adapters`, instead of columns: it reads or generates the rows."""
     options: dict[str, Any] = {}
     """Options of the adapter that differ from its defaults, before --task-option."""
     columns: Columns | None = None
@@ -66,22 +66,22 @@ class Task(BaseModel, frozen=True, extra="forbid"):
     aggregate: str = Field(min_length=1)
     chance: float = Field(default=0.0, ge=0.0, lt=1.0)
     folder: Path
-    """Where the TOML file lies."""
+    """Folder of the TOML file."""
 
     @property
     def grader_ref(self) -> GraderRef:
-        """The grader as every process finds it, whatever its working folder."""
+        """Reference to the grader that any process can load, whatever its working folder."""
         from hyperscale.grading.base import GraderRef
 
         return GraderRef(anchored(self.grader, self.folder), self.grader_pattern)
 
     @property
     def prompt_sha(self) -> str:
-        """SHA-256 of what the model is told beside the problem: system message and prompt."""
+        """SHA-256 of system message and prompt."""
         return hashlib.sha256(json.dumps([self.system, self.prompt]).encode()).hexdigest()
 
     def render(self, problem: str, choices: Sequence[str] = ()) -> str:
-        """The prompt with the problem and its choices in their places."""
+        """Fill the prompt's placeholders with the problem and its choices."""
         # One pass: a problem may itself hold "{A}", as LaTeX does.
         filling = {"problem": problem, **dict(zip(LETTERS, choices, strict=False))}
         return PLACEHOLDER.sub(lambda place: filling[place[1]], self.prompt)
@@ -89,7 +89,7 @@ class Task(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem, ready to be asked. `permutation[i]` is the dataset's index of choice i (0: the right one)."""
+    """One problem with its prompt rendered. `permutation[i]` is the dataset's index of choice i (0: the right one)."""
 
     task: str
     id: str

@@ -1,4 +1,4 @@
-"""Contracts of plugins, to be checked in the test suites of their authors."""
+"""Check plugins against their contracts, in the test suites of their authors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_backend", "check_grader"]
 
-# Imported when first used: checks of other plugins do not wait for torch.
+# Imported at first use: checks of other plugins do not wait for torch.
 _HOMES = {"check_backend": "hyperscale.testing.backend", "check_grader": "hyperscale.testing.grader"}
 
 

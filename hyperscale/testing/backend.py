@@ -55,7 +55,7 @@ def check_backend(
     seed: int = 0,
     checks: Iterable[str] | None = None,
 ) -> None:
-    """Hold a backend to its contract; AssertionError says how it breaks it.
+    """Check a backend against its contract; AssertionError says how it breaks it.
 
     Each of CHECKS (or those named in `checks`) drives prefill, decode, fork, finish and refill on random inputs drawn
     from `seed`. `reference(kv_heads, group, budget, settings, key)` makes the masked reference of one layer of one
@@ -101,7 +101,7 @@ def every_step_is_the_references(subject: Subject, rng: np.random.Generator) -> 
 
 
 def a_long_run_leaks_no_block(subject: Subject, rng: np.random.Generator) -> None:
-    """Compare a long run, in which indices and blocks are used again many times."""
+    """Compare a long run, which reuses indices and blocks many times."""
     bench = Bench(subject, subject.budgets[0], Shape(max_length=160, seqs=5))
     random_run(bench, rng, steps=150)
     equal("more than 100 steps were compared", bench.steps_compared > 100, True)

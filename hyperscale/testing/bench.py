@@ -1,8 +1,8 @@
-"""A bench: drives a backend as an engine does, without a model, beside a slow reference of every layer.
+"""Drive a backend as an engine does, without a model, beside a slow reference of every layer.
 
-Prompts in pieces, forks, batches whose members change, sequences that end and whose indices are used again, on random
-queries, keys and values. After every step of a sequence its outputs, counts and held tokens are compared with those of
-its references; after every end the block table's integrity is checked. A difference raises AssertionError.
+A run has chunked prompts, forks, changing batches, and ended sequences whose indices are reused, on random queries,
+keys and values. After every step of a sequence its outputs, counts and held tokens are compared with those of its
+references; after every end the block table's integrity is checked. A difference raises AssertionError.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,14 +26,14 @@ from hyperscale.kvcache.meter import Meter
 from hyperscale.testing.subject import Array, Extra, Inputs, Reference, Shape, Subject, random_inputs
 
 CLOSE = 1e-5
-"""Relative gap between two scores below which fp32 may choose otherwise than float64."""
+"""Relative gap between two scores below which fp32 may choose differently from float64."""
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2**-6}
 
 Kernel = Callable[[BlockTable, int], DecodeAttention]
 
 
 class DeviceBlockTable(BlockTable):
-    """A block table in the memory of the CPU, written as on a device: through index tensors."""
+    """A block table in CPU memory, written as on a device: through index tensors."""
 
     def put(
         self, layer: int, seqs: NDArray[np.int64], places_nk: NDArray[np.integer], k_nkd: Tensor, v_nkd: Tensor
@@ -86,15 +85,20 @@ class Bench:
         self.steps_compared = 0
 
     def prompt(
-        self, inputs: Inputs, tokens: int, key: int, pieces: list[int] | None = None, rng: Any = None
+        self,
+        inputs: Inputs,
+        tokens: int,
+        key: int,
+        pieces: list[int] | None = None,
+        rng: np.random.Generator | None = None,
     ) -> Sequence:
         """Open a sequence and feed it its first `tokens` tokens as an engine does with a prompt."""
         shape, seq = self.shape, self.table.open()
         self.backend.begin(seq, key)
         dense = self.backend.dense_prompt(tokens)
         if pieces is None:
-            cut = 0 if self.backend.whole_prompt or rng is None else BLOCK_SIZE * int(rng.integers(0, 3))
-            pieces = [cut, dense - cut] if 0 < cut < dense else [dense]
+            first = 0 if self.backend.whole_prompt or rng is None else BLOCK_SIZE * int(rng.integers(0, 3))
+            pieces = [first, dense - first] if 0 < first < dense else [dense]
         settings = self.backend.settings
         references = [
             self.reference(shape.kv_heads, shape.group, self.budget, settings, key) for _ in range(shape.layers)
@@ -109,7 +113,7 @@ class Bench:
         return sequence
 
     def fork(self, source: Sequence, inputs: Inputs, key: int) -> Sequence:
-        """Fork a thread that goes on from where `source` stands, with inputs of its own from there."""
+        """Fork a thread that continues `source` with inputs of its own."""
         seq = self.table.fork(source.seq)
         self.backend.fork(source.seq, seq, key)
         thread = Sequence(
@@ -122,7 +126,7 @@ class Bench:
         return thread
 
     def finish(self, sequence: Sequence) -> None:
-        """Close a sequence; its blocks must all be accounted for."""
+        """Close a sequence and check the block table's integrity."""
         self.table.close(sequence.seq)
         self.open.remove(sequence)
         self.table.check_integrity()
@@ -218,7 +222,7 @@ def _float64(given: list[Tensor]) -> list[Array]:
 
 
 def random_run(bench: Bench, rng: np.random.Generator, steps: int, extra: Extra | None = None) -> list[Sequence]:
-    """Run prompts, forks, steps of changing batches, ends and refills. Returns every thread that there was."""
+    """Run prompts, forks, steps of changing batches, ends and refills. Returns all threads."""
     threads: list[Sequence] = []
     prompts: list[Sequence] = []
 

@@ -1,4 +1,4 @@
-"""The contract of a grader, checked on examples."""
+"""Check a grader against its contract, on examples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hyperscale.grading import Grader, GradeRequest, GraderRef, GradingPool, loa
 from hyperscale.grading.code import CodeGrader
 
 _SECONDS = 60.0
-"""Limit on one comparison: this is no test of speed."""
+"""Limit on one comparison, long as speed is not tested."""
 
 
 def check_grader(
@@ -18,17 +18,17 @@ def check_grader(
     wrong: Sequence[str],
     programs: CodeGrader | None = None,
 ) -> None:
-    """Hold a grader to its contract; AssertionError says what it breaks.
+    """Check a grader against its contract; AssertionError says how it breaks it.
 
-    `golds`: gold answers, each with a finished text that answers it rightly and states that answer once.
-    `wrong`: finished texts that are right for none of them. `grader`: its object, or the name or `PATH.py:NAME` under
-    which task files have it; then the worker processes load it as in a sweep. `programs` is closed in the end.
+    `golds`: gold answers, each with a finished text that is right and states its answer once. `wrong`: finished texts
+    that are right for none of them. `grader`: an instance, or the name or `PATH.py:NAME` in task files, which worker
+    processes load as in a sweep. `programs` is closed at the end.
 
     1. A gold has a normal form, the same each time; an empty gold is refused with a ValueError.
     2. A gold's text is right, a wrong one is not, and neither is flagged.
     3. An empty text has no answer. A text cut anywhere has none either, or the whole text's.
-    4. The normal form of an answer as written is that of its extraction. An answer without one does not vote.
-    5. `equal` is reflexive, holds for answers of one normal form, and votes do not depend on who came first.
+    4. `normal` of an answer as written equals its extraction's normal form. An answer without one does not vote.
+    5. `equal` is reflexive, holds for answers of one normal form, and votes do not depend on the answers' order.
     """
     made = load_grader(grader)
     assert golds, "give at least one gold"

@@ -1,4 +1,4 @@
-"""A reference that keeps and attends every token, in numpy: the base of masked references, and vanilla's own."""
+"""A numpy reference that keeps and attends every token: the base of masked references, and vanilla's own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def mix(w_hs: Array, v_skd: Array, group: int) -> Array:
 
 
 class MaskedReference:
-    """Keep and attend everything; a subclass removes evicted positions from `held`.
+    """Reference that keeps and attends all tokens; a subclass removes evicted positions from `held`.
 
     Tokens are never deleted: `k_skd` and `v_skd` have all of them by position, and `held` masks them. After each query
     `w_hs` has the attention weights of the heads over all s positions. See `subject.Reference` for the contract.
@@ -63,7 +63,7 @@ class MaskedReference:
         self.v_skd = np.concatenate([self.v_skd.reshape(-1, *v_kd.shape), v_kd[None]])
 
     def attend(self, q_hd: Array) -> Array:
-        """Attend all that is held, and record weights and counts. Returns out_hd."""
+        """Attend all held tokens, and record weights and counts. Returns out_hd."""
         seen_sk = np.zeros((len(self.k_skd), self.kv_heads), np.bool_)
         for head, held in enumerate(self.held):
             seen_sk[sorted(held), head] = True

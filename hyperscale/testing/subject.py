@@ -20,17 +20,17 @@ Extra = Callable[[np.random.Generator, int, int], tuple[NDArray[np.float32], ...
 
 
 class Reference(Protocol):
-    """A slow, masked model of a policy, one layer of one sequence, in float64: tokens stay, `held` says which count.
+    """A slow, masked model of a policy for one layer of one sequence, in float64: tokens stay, `held` masks them.
 
-    Made as `reference(kv_heads, group, budget, settings, key)`; `MaskedReference` keeps every token and is a base to
-    start from. `margin`, if there, is the least relative gap by which a choice was ever made: below 1e-5, fp32 may
-    choose otherwise, and the sequence is not compared any further. A fork is a deep copy with the fork's own `key`.
+    Made as `reference(kv_heads, group, budget, settings, key)`; `MaskedReference`, which keeps every token, is a base
+    to subclass. `margin`, if defined, is the least relative gap of any choice so far: below 1e-5, fp32 may choose
+    differently, and the sequence is compared no further. A fork is a deep copy with the fork's own `key`.
     """
 
     key: int
-    """The sequence's own 64-bit number."""
+    """The sequence's 64-bit key."""
     layer: int
-    """Set by the bench."""
+    """Index of the layer, set by the bench."""
     held: list[set[int]]
     """Per KV head: positions of the tokens held after the last step."""
     attended: list[int]
@@ -68,9 +68,9 @@ class Subject:
     keeping: Extra | None = None
     """Inputs under which nothing is ever evicted, for a policy without a budget."""
     stores_keys: bool = True
-    """Whether rows hold the tokens' own keys and values."""
+    """True if rows hold the tokens' own keys and values."""
     gates: GateSpec | None = None
-    """The checkpoint's, for a policy that needs some."""
+    """The checkpoint's gates, for a policy that needs them."""
     longest_prompt: int = 60
 
     def __str__(self) -> str:
@@ -110,7 +110,7 @@ class Inputs:
         return own + [x[tokens] for x in self.extra[layer]]
 
     def continued(self, start: int, other: Inputs) -> Inputs:
-        """Join these up to `start` with the others from there."""
+        """Join these inputs up to `start` with `other` from there."""
         mine, theirs = (self.q, self.k, self.v), (other.q, other.k, other.v)
         q, k, v = (torch.cat([a[:, :start], b[:, start:]], dim=1) for a, b in zip(mine, theirs, strict=True))
         extra = [

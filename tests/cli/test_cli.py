@@ -201,7 +201,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     ),
     "memory": (
         ["plan", "--model", "m", "-t", "gsm8k", "--budget", "8k", "--memory-budget", ""],
-        "--memory-budget: '' is no size in bytes",
+        "--memory-budget: '' is not a size in bytes",
     ),
     "upper case": (["plan", "--model", "m", "-t", "gsm8k", "--budget", "8k", "--backends", "TOVA"], "mean 'tova'?"),
     "shown backend": (["backends", "Tova"], "did you mean 'tova'?"),

@@ -165,7 +165,7 @@ def test_a_command_is_given_what_was_typed_and_nothing_else(
         ({"kind": "c", "most": 0}, "--kind 'c': must be 'a' or 'b'; --most 0: must be at least 1"),
         ({"pairs": ((0, -1),)}, "--y -1: must be at least 0"),
         ({"pairs": ((-2, 0),)}, "--x -2: must be at least 0"),
-        ({"no_such": 1}, "--no-such 1: is no setting that is known"),
+        ({"no_such": 1}, "--no-such 1: is not a known setting"),
     ],
 )
 def test_a_refusal_names_the_flag(fields: dict[str, Any], message: str) -> None:

@@ -53,9 +53,9 @@ def test_a_pickle_that_runs_something_is_refused_and_not_run(tmp_path):
         (base64.b64encode(zlib.compress(b"not a pickle")).decode(), "cannot be read"),
         (packed([1, 2]), "a pickled list, not a string"),
         (packed("{"), "cannot be read"),
-        (packed('{"a": 1}'), "are no list"),
-        ("[1]", "a test is no object with input and output: 1"),
-        ('[{"input": "1"}]', "a test is no object"),
+        (packed('{"a": 1}'), "are not a list"),
+        ("[1]", "a test is not an object with input and output: 1"),
+        ('[{"input": "1"}]', "a test is not an object"),
         ("[", "cannot be read"),
     ],
 )

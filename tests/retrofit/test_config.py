@@ -41,7 +41,7 @@ def test_typed_flags_make_a_config() -> None:
         ({"borrowed_dim": "-1"}, "--borrowed-dim is of --form borrowed: gates of form separate"),
         ({"form": "borrowed", "borrowed_dim": "2"}, "--borrowed-dim 2: must be 0 or -1"),
         ({"decision_shift": "x"}, "--decision-shift 'x': must be 0 or 1"),
-        ({"window": "8x"}, "--window: '8x' is no size in tokens"),
+        ({"window": "8x"}, "--window: '8x' is not a size in tokens"),
         ({"save_crs": "2,,3"}, "--save-crs '2,,3': a comma list of numbers is expected"),
     ],
 )

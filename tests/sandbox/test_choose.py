@@ -28,7 +28,7 @@ ROW = {
 
 @pytest.fixture
 def without(monkeypatch):
-    """A machine that gives no sandbox."""
+    """A machine on which no sandbox works."""
 
     def refuse(_: object) -> None:
         raise ValueError("not here")
@@ -111,4 +111,4 @@ def test_a_machine_without_user_namespaces_says_so():
     if "unshare" in done.stderr.partition(":")[0]:
         pytest.skip("this machine gives no user namespace to try it in")
     assert done.returncode == 1
-    assert "ValueError: this machine gives no sandbox for programs that a model wrote" in done.stderr
+    assert "ValueError: no sandbox works on this machine for programs that a model wrote" in done.stderr

@@ -1,4 +1,4 @@
-"""Grades programs."""
+"""Grade programs in a sandbox."""
 
 from hyperscale.grading.code.gold import Cases, Check, check_gold, parse_gold
 from hyperscale.grading.code.grader import Code, CodeGrader, CodeGrading

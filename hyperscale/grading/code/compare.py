@@ -1,13 +1,12 @@
-"""When an output is the expected one, by LiveCodeBench's rules."""
+"""Compare outputs by LiveCodeBench's rules."""
 
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
 
 def same_output(produced: str, expected: str) -> bool:
-    """Line by line, without blanks around lines and around the whole; a line's words may be equal as numbers.
+    """Compare line by line, without blanks around lines and around the whole; a line's words may be equal as numbers.
 
     Numbers are exact decimals: 1.0 is 1, and nothing is rounded. Words are compared with their case.
     """
@@ -17,8 +16,8 @@ def same_output(produced: str, expected: str) -> bool:
     )
 
 
-def same_value(produced: Any, expected: Any) -> bool:
-    """Python's equality; False where it cannot be told (deeper than the stack)."""
+def same_value(produced: object, expected: object) -> bool:
+    """Compare by Python's equality; False where it cannot be decided (deeper than the stack)."""
     try:
         return bool(produced == expected)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""Which part of a chain is the program."""
+"""Find the program in a chain."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ _FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^`\n]*)$")
 _PYTHON = ("", "py", "python", "python2", "python3")
 
 
-class Code(NamedTuple):
+class Block(NamedTuple):
     """A program, None where there is none; `open`: a later fenced block begins and never ends."""
 
     source: str | None
     open: bool
 
 
-def last_block(text: str, function: str | None = None) -> Code:
-    """The last complete fenced block that may be Python: without a language, or with that one.
+def last_block(text: str, function: str | None = None) -> Block:
+    """Find the last complete fenced block of Python, or without a language.
 
-    Where a function is asked for, the last that defines it, if one does: many answers go on with an example of its use.
+    With a `function`, the last that defines it, if one does: many answers go on with an example of its use.
     """
     blocks, is_open = _blocks(text)
     if function is not None:
         defines = re.compile(rf"^[ \t]*(async[ \t]+)?def[ \t]+{re.escape(function)}[ \t]*\(", re.MULTILINE)
         blocks = [block for block in blocks if defines.search(block)] or blocks
-    return Code(blocks[-1] if blocks else None, is_open)
+    return Block(blocks[-1] if blocks else None, is_open)
 
 
 def between_last_fences(text: str) -> str:
-    """What LiveCodeBench takes: the lines between the last two that hold three backticks; nothing without two."""
+    """Find LiveCodeBench's program: the lines between the last two that hold three backticks; empty without two."""
     lines = text.split("\n")
     fences = [index for index, line in enumerate(lines) if "```" in line]
     return "\n".join(lines[fences[-2] + 1 : fences[-1]]) if len(fences) >= 2 else ""
 
 
 def _blocks(text: str) -> tuple[list[str], bool]:
-    """Complete blocks of Python, and whether the last fence opens a block that never ends."""
+    """List complete blocks of Python, and tell whether the last fence opens a block that never ends."""
     blocks: list[str] = []
     mark: str | None = None
     indent = ""
@@ -48,7 +48,7 @@ def _blocks(text: str) -> tuple[list[str], bool]:
             if found:
                 language = found[3].strip().lower().split(" ")[0].strip("{}.")
                 indent, mark, kept, lines = found[1], found[2], language in _PYTHON, []
-        # Deeper than a list can be, it stands in the code: in a docstring, say.
+        # A fence deeper than a list can be is part of the code, as in a docstring.
         elif found and len(found[1]) <= len(indent) + 3 and _closes(found, mark):
             if kept:
                 blocks.append("\n".join(lines) + "\n")

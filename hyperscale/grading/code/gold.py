@@ -1,4 +1,4 @@
-"""What a program is tested with, as a task's gold answer: JSON, private tests packed as their dataset has them."""
+"""Tests of a program, as a task's gold answer: JSON, private tests packed as in their dataset."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import pickle
 import zlib
 from functools import lru_cache
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, NoReturn
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
@@ -48,7 +48,7 @@ class Case(NamedTuple):
 
 @lru_cache(maxsize=8)
 def parse_gold(gold: str) -> Cases | Check:
-    """The gold answer of a problem; ValueError where it is none."""
+    """Parse a gold answer to tests; ValueError where it holds none."""
     try:
         return _GOLD.validate_json(gold)
     except ValidationError as error:
@@ -57,9 +57,9 @@ def parse_gold(gold: str) -> Cases | Check:
 
 
 def check_gold(gold: str) -> None:
-    """ValueError where a gold answer is none, or its private tests do not even begin as such.
+    """Check that a gold answer holds tests, and that its private ones begin as a pickle: ValueError.
 
-    To unpack them all before a sweep begins would take minutes for LiveCodeBench's gigabytes.
+    Unpacking all of them before a sweep would take minutes for LiveCodeBench's gigabytes.
     """
     tests = parse_gold(gold)
     if isinstance(tests, Check) or tests.private.lstrip()[:1] in ("", "["):
@@ -69,12 +69,12 @@ def check_gold(gold: str) -> None:
     except (ValueError, zlib.error) as error:
         raise ValueError(f"private tests cannot be read: {error}") from None
     if not begin.startswith(pickle.PROTO):
-        raise ValueError("private tests cannot be read: no pickle")
+        raise ValueError("private tests cannot be read: not a pickle")
 
 
 @lru_cache(maxsize=8)
 def cases_of(cases: Cases) -> tuple[Case, ...]:
-    """Public and private tests, in this order; ValueError where they cannot be read, or there are none."""
+    """Read public and private tests, in this order; ValueError where they cannot be read, or there are none."""
     found = tuple(
         _case(entry) for name in ("public", "private") for entry in _entries(getattr(cases, name), f"{name} tests")
     )
@@ -83,8 +83,8 @@ def cases_of(cases: Cases) -> tuple[Case, ...]:
     return found
 
 
-def _entries(text: str, what: str) -> list[Any]:
-    """A list as JSON, nothing, or what LiveCodeBench packs it into: base64 of zlib of a pickled string of JSON."""
+def _entries(text: str, what: str) -> list[object]:
+    """Read a list: JSON, empty, or packed as by LiveCodeBench (base64 of zlib of a pickled string of JSON)."""
     if not text.strip():
         return []
     try:
@@ -92,7 +92,7 @@ def _entries(text: str, what: str) -> list[Any]:
     except (ValueError, binascii.Error, zlib.error, pickle.UnpicklingError, EOFError) as error:
         raise ValueError(f"{what} cannot be read: {error}") from None
     if not isinstance(entries, list):
-        raise ValueError(f"{what} are no list")
+        raise ValueError(f"{what} are not a list")
     return entries
 
 
@@ -108,16 +108,16 @@ def _unpack(text: str) -> str:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Strings, numbers and containers: whatever else a pickle names is refused, so that none of it is ever run."""
+    """Unpickler of strings, numbers and containers; it refuses every name, so that no code ever runs."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(f"it names {module}.{name}")
 
-    def persistent_load(self, pid: Any) -> Any:
+    def persistent_load(self, pid: object) -> NoReturn:
         raise pickle.UnpicklingError("it refers to something outside")
 
 
-def _case(entry: Any) -> Case:
+def _case(entry: object) -> Case:
     if not isinstance(entry, dict) or not isinstance(entry.get("input"), str) or "output" not in entry:
-        raise ValueError(f"a test is no object with input and output: {str(entry)[:80]}")
+        raise ValueError(f"a test is not an object with input and output: {str(entry)[:80]}")
     return Case(entry["input"], str(entry["output"]))

@@ -1,4 +1,4 @@
-"""Verdicts on chains that hold programs: extracted, run under both graders, several at a time."""
+"""Grade chains that hold programs: extract them and run them under both graders, several at a time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hyperscale.grading.base import NOTHING, Extraction, Grader, GradeRequest, V
 from hyperscale.grading.code import official, strict
 from hyperscale.grading.code.fences import between_last_fences, last_block
 from hyperscale.grading.code.gold import Check, check_gold, parse_gold
-from hyperscale.sandbox import Sandbox
+from hyperscale.sandbox import Description, Sandbox
 
 CodeGrading = Literal["strict", "official"]
-"""Which grader's verdict counts; the other's is recorded."""
+"""The grader whose verdict counts; the other's is recorded."""
 
 _MOST_WORKERS = 16
 
@@ -23,7 +23,7 @@ _SECOND_LOOK = ("timeout", "memory", "output", "processes", "error")
 
 
 class _Programs(NamedTuple):
-    """What each grader takes out of a chain; None, or nothing, where it finds no program."""
+    """The program that each grader finds in a chain; None, or empty, where it finds none."""
 
     strict: str | None
     official: str
@@ -31,30 +31,30 @@ class _Programs(NamedTuple):
 
 
 class Code(Grader):
-    """Take programs for answers. CodeGrader judges them: the gold says which function to look for, and the tests."""
+    """Grader of programs. CodeGrader judges them, by the function and the tests that the gold names."""
 
     name = "code"
     sandboxed = True
 
     def extract(self, text: str, *, finished: bool) -> Extraction:
-        """The last complete program, whatever it defines."""
+        """Find the last complete program, without asking for a function."""
         source = last_block(text, None).source
         return NOTHING if source is None else Extraction(source, self.normal(source))
 
     def normal(self, answer: str) -> str | None:
-        """16 hex digits of the program's SHA-256: only equal sources are equal."""
+        """Hash the program to 16 hex digits of SHA-256: only identical programs are equal."""
         return _digest(answer)
 
     def gold(self, text: str) -> str:
-        """The gold itself, which must hold tests."""
+        """Check that the gold holds tests."""
         check_gold(text)
         return text
 
 
 class CodeGrader:
-    """Grades programs in a sandbox, `workers` at a time (half the cores, 16 at most). What was judged is remembered.
+    """Grader of programs in a sandbox, `workers` at a time (half the cores, 16 at most). It caches verdicts.
 
-    It closes the sandbox.
+    It owns the sandbox, and closes it.
     """
 
     def __init__(self, sandbox: Sandbox, counts: CodeGrading = "strict", workers: int | None = None) -> None:
@@ -65,20 +65,22 @@ class CodeGrader:
         self._known: dict[tuple[str, str], Future[strict.Outcome]] = {}
 
     def grade(self, requests: Sequence[tuple[GradeRequest, str | None]]) -> list[Verdict]:
-        """Verdicts on (request, its text without reasoning; None where that never ended)."""
+        """Grade pairs (request, its text without reasoning; None where reasoning never ended)."""
         drafts = [(request, _programs(text, request.gold)) for request, text in requests]
         futures = [(self._judge("strict", *draft), self._judge("official", *draft)) for draft in drafts]
         return [
-            self._verdict(programs, ours.result() if ours else None, theirs.result() if theirs else None)
-            for (_, programs), (ours, theirs) in zip(drafts, futures, strict=True)
+            self._verdict(
+                programs, by_strict.result() if by_strict else None, by_official.result() if by_official else None
+            )
+            for (_, programs), (by_strict, by_official) in zip(drafts, futures, strict=True)
         ]
 
-    def describe(self) -> dict[str, object]:
-        """What programs run in, for the manifest."""
+    def describe(self) -> Description:
+        """Describe the sandbox, for the manifest."""
         return self._sandbox.describe()
 
     def close(self) -> None:
-        """End what runs, give up what has not begun."""
+        """End running programs and cancel waiting ones."""
         self._sandbox.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
@@ -92,9 +94,11 @@ class CodeGrader:
             self._known[key] = self._threads.submit(judge, self._sandbox, source, parse_gold(request.gold))
         return self._known[key]
 
-    def _verdict(self, programs: _Programs, ours: strict.Outcome | None, theirs: strict.Outcome | None) -> Verdict:
-        passes, passes_there = bool(ours and ours.passed), bool(theirs and theirs.passed)
-        counted = ours if self._counts == "strict" else theirs
+    def _verdict(
+        self, programs: _Programs, by_strict: strict.Outcome | None, by_official: strict.Outcome | None
+    ) -> Verdict:
+        passes, passes_official = bool(by_strict and by_strict.passed), bool(by_official and by_official.passed)
+        counted = by_strict if self._counts == "strict" else by_official
         flag = "unclosed_fence" if programs.open else None
         if counted is not None and counted.reason in _SECOND_LOOK:
             flag = counted.reason
@@ -102,11 +106,11 @@ class CodeGrader:
         return Verdict(
             answer,
             None if answer is None else _digest(answer),
-            passes if self._counts == "strict" else passes_there,
+            passes if self._counts == "strict" else passes_official,
             flag,
             strict=passes,
-            official=passes_there,
-            graders_differ=passes != passes_there,
+            official=passes_official,
+            graders_differ=passes != passes_official,
         )
 
 
@@ -119,6 +123,6 @@ def _programs(text: str | None, gold: str) -> _Programs:
         return _Programs(None, "", False)
     tests = parse_gold(gold)
     block = last_block(text, tests.function)
-    # HumanEval's own grader takes programs as they are given, so what is given is ours to say.
-    theirs = (block.source or "") if isinstance(tests, Check) else between_last_fences(text)
-    return _Programs(block.source, theirs, block.open)
+    # HumanEval's own grader takes the program as given, so it gets the one found here.
+    by_official = (block.source or "") if isinstance(tests, Check) else between_last_fences(text)
+    return _Programs(block.source, by_official, block.open)

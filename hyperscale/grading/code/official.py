@@ -1,4 +1,4 @@
-"""The benchmarks' own graders, equal in verdict to them, and just as easy to deceive: for published numbers alone."""
+"""The benchmarks' own graders: equal verdicts, as easy to deceive. Use them to compare with published numbers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from hyperscale.sandbox import Limits, Program, Sandbox
 from hyperscale.sandbox.process import Running
 
 _OUTPUT_BYTES = 256 << 20
-"""Of one test: there is no limit there."""
+"""Limit on one test's output; the benchmark's grader has none."""
 
 
 def judge(sandbox: Sandbox, source: str, gold: Cases | Check) -> Outcome:
-    """Run a program on every test in one process, up to the first that it fails."""
+    """Run a program on every test in one process, up to the first failure."""
     if isinstance(gold, Check):
         return _check(sandbox, source, gold)
     cases = cases_of(gold)
@@ -34,7 +34,7 @@ def judge(sandbox: Sandbox, source: str, gold: Cases | Check) -> Outcome:
     name = "official_call" if gold.function else "official_stdin"
     arguments = (f"/box/{name}.py", *([gold.function] if gold.function else []), str(SECONDS))
     program = Program(arguments, driver(name, program=source.encode("utf-8", "replace")))
-    # The alarm inside is the limit, as there; the kernel's on processor time only ends what swallows the alarm.
+    # The alarm inside is the limit, as in the benchmark; the kernel's ends programs that swallow the alarm.
     limits = Limits(cpu_seconds=backstop, wall_seconds=float(backstop), output_bytes=_OUTPUT_BYTES)
     with sandbox.start(program, limits) as running:
         if (said := running.ask(b"load", backstop)) != b"loaded":
@@ -59,7 +59,7 @@ def _right(value: bytes, case: Case, called: bool) -> bool:
 
 
 def _failed(running: Running, said: bytes | None) -> Outcome:
-    """Why there was no value."""
+    """Say why there was no value."""
     if said is None:
         return Outcome(False, reason_of(running.close()))
     return Outcome(False, "timeout" if said == b"timeout" else "crash")

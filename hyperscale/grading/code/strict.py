@@ -1,4 +1,4 @@
-"""The strict grader: real processes with real input, compared outside. What a program cannot see it cannot fake."""
+"""The strict grader: real processes and input, compared outside. A program cannot fake tests that it cannot see."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from hyperscale.grading.code.inside import values
 from hyperscale.sandbox import Ended, Limits, Program, Sandbox
 
 SECONDS = 6
-"""Processor time of a test of LiveCodeBench, and its grader's limit on wall-clock time."""
+"""Processor time of a LiveCodeBench test, equal to its own grader's limit on wall-clock time."""
 
 CHECK_SECONDS = 3
-"""The same of HumanEval, for all that a problem's test calls."""
+"""Processor time of a HumanEval problem, for all calls of its test."""
 
 _PATIENCE = 3
-"""Wall-clock seconds for each second of processor time: other work on the machine fails nobody."""
+"""Wall-clock seconds for each second of processor time, so that other work on the machine fails no program."""
 
 Reason = Literal["timeout", "memory", "output", "processes", "crash", "wrong", "error"]
 """`error`: the test itself cannot be read."""
 
 
 class Outcome(NamedTuple):
-    """Whether a program passed every test, and if not, what the first that it failed saw."""
+    """Result of a program: whether it passed every test, and the reason of the first failure."""
 
     passed: bool
     reason: Reason | None = None
@@ -40,12 +40,12 @@ PASSED, WRONG = Outcome(True), Outcome(False, "wrong")
 
 
 def limits_of(seconds: int) -> Limits:
-    """Limits of a program that may compute for so long."""
+    """Make limits for `seconds` of processor time."""
     return Limits(cpu_seconds=seconds, wall_seconds=float(_PATIENCE * seconds))
 
 
 def judge(sandbox: Sandbox, source: str, gold: Cases | Check, limits: Limits | None = None) -> Outcome:
-    """Run a program on every test, up to the first that it fails. `limits`: of one test, where not the benchmark's."""
+    """Run a program on every test, up to the first failure. `limits`: of one test, if not the benchmark's."""
     if isinstance(gold, Check):
         return _check(sandbox, source, gold, limits or limits_of(CHECK_SECONDS))
     limits = limits or limits_of(SECONDS)
@@ -55,9 +55,9 @@ def judge(sandbox: Sandbox, source: str, gold: Cases | Check, limits: Limits | N
 
 
 def assembled(source: str, gold: Check) -> tuple[str, str]:
-    """A HumanEval program in two parts: what the prompt defines before its last function, and the model's own.
+    """Split a HumanEval program: the prompt's definitions before its last function, and the model's program.
 
-    Of a model that wrote the function's body alone the prompt is part of its own.
+    Where the model wrote only the function's body, its program begins with the prompt.
     """
     if not re.search(rf"^(async\s+)?def\s+{re.escape(gold.function)}\s*\(", source, re.MULTILINE):
         return "", gold.prompt + source
@@ -65,14 +65,14 @@ def assembled(source: str, gold: Check) -> tuple[str, str]:
 
 
 def reason_of(ended: Ended) -> Reason:
-    """Why a program that did not end well has failed."""
+    """Name the reason why a program did not end well."""
     if ended.why in ("cpu", "wall"):
         return "timeout"
     return "crash" if ended.why == "exited" else ended.why  # type: ignore[return-value]
 
 
 def driver(name: str, **more: bytes) -> dict[str, bytes]:
-    """Files of a sandbox in which `inside/NAME.py` runs."""
+    """Collect the files of a sandbox that runs `inside/NAME.py`."""
     folder = files("hyperscale.grading.code") / "inside"
     names = (name, "channel", "guard", "prelude", "serve", "values")
     return {f"{each}.py": (folder / f"{each}.py").read_bytes() for each in names} | {
@@ -81,7 +81,7 @@ def driver(name: str, **more: bytes) -> dict[str, bytes]:
 
 
 def _feed_all(sandbox: Sandbox, source: str, cases: Sequence[Case], limits: Limits) -> Outcome:
-    """A process for each test."""
+    """Run a process for each test."""
     program = Program.script(source)
     deadline = time.monotonic() + _backstop(len(cases))
     for case in cases:
@@ -96,7 +96,7 @@ def _feed_all(sandbox: Sandbox, source: str, cases: Sequence[Case], limits: Limi
 
 
 def _call_all(sandbox: Sandbox, source: str, function: str, cases: Sequence[Case], limits: Limits) -> Outcome:
-    """A fork for each test."""
+    """Run a fork for each test."""
     alone = "alone" if sandbox.isolates else "shared"
     files = driver("call", program=source.encode("utf-8", "replace"))
     program = Program(("/box/call.py", function, "json", alone), files)
@@ -118,12 +118,12 @@ def _call_all(sandbox: Sandbox, source: str, function: str, cases: Sequence[Case
 
 
 def parse_json(text: str) -> object:
-    """JSON, its integers as long as they may be; ValueError where it is none."""
+    """Parse JSON with integers of any length; ValueError where it is invalid."""
     return json.loads(text, parse_int=lambda digits: int(Decimal(digits)))
 
 
 def json_lines(given: str) -> str:
-    """A function's arguments, a line of JSON each, without empty lines at the end; ValueError where one is none."""
+    """Check a function's arguments, a line of JSON each, and drop empty lines at the end; ValueError if invalid."""
     given = given.rstrip()
     for line in given.split("\n"):
         parse_json(line)
@@ -131,12 +131,12 @@ def json_lines(given: str) -> str:
 
 
 def _backstop(tests: int) -> float:
-    """Wall-clock seconds for all tests together: LiveCodeBench's, with the same patience."""
+    """Limit all tests together: LiveCodeBench's wall-clock seconds, times _PATIENCE."""
     return float(_PATIENCE * ((SECONDS + 1) * tests + 5))
 
 
 def _value(answer: bytes) -> object:
-    """What a call gave, or the outcome where it gave nothing."""
+    """Read a call's value, or the outcome where it returned none."""
     kind, _, value = answer.partition(b" ")
     if kind != b"value":
         return Outcome(False, "timeout" if kind == b"timeout" else "crash")
@@ -147,7 +147,7 @@ def _value(answer: bytes) -> object:
 
 
 def _untupled(value: object) -> object:
-    """Tuples as lists, however deep: JSON, in which LeetCode states its answers, knows no others."""
+    """Turn tuples into lists at any depth: LeetCode states its answers in JSON, which has lists alone."""
     if isinstance(value, (list, tuple)):
         return [_untupled(item) for item in value]
     if isinstance(value, dict):
@@ -156,7 +156,7 @@ def _untupled(value: object) -> object:
 
 
 def _check(sandbox: Sandbox, source: str, gold: Check, limits: Limits) -> Outcome:
-    """The test in one sandbox, the program in another: neither sees the other's memory."""
+    """Run the test in one sandbox, the program in another: neither sees the other's memory."""
     before, program = (part.encode("utf-8", "replace") for part in assembled(source, gold))
     test = f"{gold.prompt}\n    pass\n{gold.test}\n".encode("utf-8", "replace")
     alone = "alone" if sandbox.isolates else "shared"

@@ -1,4 +1,4 @@
-"""Adapters: tasks whose problems need more than a map of columns. One line an adapter."""
+"""Adapters, for tasks that need more than a map of columns. One line an adapter."""
 
 from hyperscale.tasks.adapters.base import Adapter, Question
 from hyperscale.tasks.adapters.humaneval import HumanEval

@@ -1,4 +1,4 @@
-"""What an adapter gives: the problems of a task whose rows need more than a map of columns, or that makes its own."""
+"""The contract of an adapter: it reads a task's rows where a map of columns does not do, or generates them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Question(NamedTuple):
     """One problem of an adapter.
 
-    `text` fills {problem} of the task's prompt; `gold` is what the task's grader needs. An id names the same problem
-    whatever the options: they choose problems, and what they change in one stands in its id.
+    `text` fills {problem} of the task's prompt; `gold` is the gold for the task's grader. An id names the same problem
+    under all options: an option that changes a problem is part of its id.
     """
 
     id: str
@@ -28,18 +28,18 @@ class Question(NamedTuple):
 
 
 class Adapter(ABC):
-    """How a task's rows become questions, and how its options choose among them. Never instantiated."""
+    """An adapter: turns a task's rows into questions, as its options choose them. Never instantiated."""
 
     Options: ClassVar[type[BaseModel]]
-    """A frozen model, extra="forbid", a default for every field. Values come as strings from the command line."""
+    """A frozen model, extra="forbid", with a default for every field. The command line gives its values as strings."""
 
     generates: ClassVar[bool] = False
-    """Whether it makes its own rows: its task has neither hub_id nor rows nor generator."""
+    """True if it generates its rows: its task has neither hub_id nor rows nor generator."""
 
     @classmethod
     @abstractmethod
     def read(cls, task: Task, options: Any, data: Path | None) -> Dataset:
-        """The rows that the options choose. Their revision is the same for all options; ValueError if there are none.
+        """Read or generate the rows that the options choose, with one revision for all options. ValueError if none.
 
         `options` is an `Options`, `data` the folder of --data.
         """
@@ -47,4 +47,4 @@ class Adapter(ABC):
     @classmethod
     @abstractmethod
     def question(cls, row: Mapping[str, Any], index: int, source: str, options: Any) -> Question:
-        """The question of row `index`; ValueError, naming `source` and the row, where the row is not valid."""
+        """Turn row `index` into a question; ValueError, naming `source` and the row, where it is not valid."""

@@ -1,4 +1,4 @@
-"""Prose to hide things in: sentences about work and habits, made from a small grammar. No digits, no hyphens."""
+"""Haystack prose: sentences about work and habits, from a small grammar. No digits, no hyphens."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ _SLOT = re.compile(r"\{(\w+)\}")
 
 
 def essay(rng: Random, words: int) -> list[str]:
-    """Sentences of at most so many words together, as near to it as whole sentences come, none of them twice."""
+    """Write distinct sentences of at most `words` words together, as near to it as whole sentences come."""
     sentences: dict[str, int] = {}
     left = words
     while True:
@@ -158,7 +158,7 @@ def essay(rng: Random, words: int) -> list[str]:
 
 
 def _sentence(rng: Random) -> str:
-    """A sentence whose places are filled, none of them with the same words twice."""
+    """Write one sentence from a random pattern, no two of its places filled with the same words."""
     used: set[str] = set()
 
     def fill(slot: re.Match[str]) -> str:

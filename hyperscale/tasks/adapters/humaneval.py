@@ -1,4 +1,4 @@
-"""HumanEval: a function's head and docstring, to be completed; a test that calls it."""
+"""HumanEval: complete a function from its head and docstring; a test calls it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class HumanEvalOptions(BaseModel, frozen=True, extra="forbid"):
-    """None."""
+    """No options."""
 
 
 class HumanEval(Adapter):
@@ -27,12 +27,12 @@ class HumanEval(Adapter):
 
     @classmethod
     def read(cls, task: Task, options: HumanEvalOptions, data: Path | None) -> Dataset:
-        """All rows."""
+        """Read all rows."""
         return read_rows(task, data)
 
     @classmethod
     def question(cls, row: Mapping[str, Any], index: int, source: str, options: HumanEvalOptions) -> Question:
-        """The head as a model sees it, and the test."""
+        """Make the prompt from the function's head, and the gold from its test."""
         for name in ("task_id", "prompt", "test", "entry_point"):
             if not isinstance(row.get(name), str) or not row[name].strip():
                 raise ValueError(f"{source}: row {index}: column {name!r} is missing or empty")

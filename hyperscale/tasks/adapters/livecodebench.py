@@ -1,4 +1,4 @@
-"""LiveCodeBench, code generation: read from the hub's JSONL files directly, of a release and between two dates."""
+"""LiveCodeBench, code generation: a release's JSONL files, read directly, between two contest dates."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _WITHOUT_STARTER = (
     "inputs). Enclose your code within delimiters as follows. Ensure that when the python program runs, it reads the "
     "inputs, runs the algorithm and writes output to STDOUT."
 )
-"""LiveCodeBench's words."""
+"""Prompts of LiveCodeBench, word for word."""
 
 
 class LiveCodeBenchOptions(BaseModel, frozen=True, extra="forbid"):
-    """Which problems."""
+    """Release and dates of the problems."""
 
     release: str = Field(
         default="release_v5",
@@ -60,11 +60,11 @@ class LiveCodeBenchOptions(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _in_order(self) -> LiveCodeBenchOptions:
         if self.start and self.end and self.end < self.start:
-            raise ValueError(f"start {self.start} lies after end {self.end}")
+            raise ValueError(f"start {self.start} is after end {self.end}")
         return self
 
     def holds(self, contest: date) -> bool:
-        """Whether a contest of that day is asked for."""
+        """Tell whether a contest's date is within the options' dates."""
         return (self.start is None or self.start <= contest) and (self.end is None or contest <= self.end)
 
 
@@ -75,7 +75,7 @@ class LiveCodeBench(Adapter):
 
     @classmethod
     def read(cls, task: Task, options: LiveCodeBenchOptions, data: Path | None) -> Dataset:
-        """Rows of the release between the dates, in the dataset's order."""
+        """Read the rows of the release between the dates, in the dataset's order."""
         paths, revision = _on_hub(task, options) if data is None else _in_folder(task, options, data)
         rows = [row for path in paths for row in _rows(path, options)]
         if not rows:
@@ -86,12 +86,12 @@ class LiveCodeBench(Adapter):
 
     @classmethod
     def question(cls, row: Mapping[str, Any], index: int, source: str, options: LiveCodeBenchOptions) -> Question:
-        """The statement with the form of the answer, and the tests."""
+        """Make the statement with the form of the answer, and the tests."""
 
         def cell(name: str) -> str:
             value = row.get(name)
             if not isinstance(value, str):
-                raise ValueError(f"{source}: row {index}: column {name!r} is missing or no text")
+                raise ValueError(f"{source}: row {index}: column {name!r} is missing or not text")
             return value
 
         starter = cell("starter_code")
@@ -103,17 +103,17 @@ class LiveCodeBench(Adapter):
         try:
             function = json.loads(cell("metadata") or "{}").get("func_name")
         except (ValueError, AttributeError):
-            raise ValueError(f"{source}: row {index}: column 'metadata' is no JSON object") from None
+            raise ValueError(f"{source}: row {index}: column 'metadata' is not a JSON object") from None
         if function is not None and not isinstance(function, str):
-            raise ValueError(f"{source}: row {index}: func_name in column 'metadata' is no text: {function!r}")
+            raise ValueError(f"{source}: row {index}: func_name in column 'metadata' is not text: {function!r}")
         gold = Cases(public=cell("public_test_cases"), private=cell("private_test_cases"), function=function)
         return Question(cell("question_id"), f"{cell('question_content')}\n\n{form}", gold.model_dump_json())
 
 
 def file_names(release: str) -> list[str]:
-    """Files of a release: test.jsonl, test2.jsonl, ... as upstream numbers them."""
+    """List the files of a release: test.jsonl, test2.jsonl, ... as upstream numbers them."""
     found = _RELEASE.fullmatch(release)
-    assert found is not None, "checked by the options"
+    assert found is not None, "the options check the release"
     first, last = (1, int(found[1])) if found[1] else (int(found[2]), int(found[3] or found[2]))
     return ["test.jsonl" if number == 1 else f"test{number}.jsonl" for number in range(first, last + 1)]
 
@@ -146,7 +146,7 @@ def _in_folder(task: Task, options: LiveCodeBenchOptions, data: Path) -> tuple[l
 def _on_hub(task: Task, options: LiveCodeBenchOptions) -> tuple[list[Path], str]:
     from huggingface_hub import hf_hub_download
 
-    assert task.hub_id is not None, "a task without data has a dataset on the hub"
+    assert task.hub_id is not None, "check_task requires an origin of the rows"
     if options.release == "local":
         raise ValueError(f"--task-option {task.name}.release=local needs --data FOLDER")
     paths = []
@@ -163,7 +163,7 @@ def _on_hub(task: Task, options: LiveCodeBenchOptions) -> tuple[list[Path], str]
 
 
 def _rows(path: Path, options: LiveCodeBenchOptions) -> Iterator[Mapping[str, Any]]:
-    """Rows of a file between the dates. Line by line: with their private tests they fill gigabytes."""
+    """Read a file's rows between the dates, line by line: with their private tests they fill gigabytes."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -173,10 +173,10 @@ def _rows(path: Path, options: LiveCodeBenchOptions) -> Iterator[Mapping[str, An
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: not valid JSON: {error}") from None
             if not isinstance(row, dict) or not isinstance(row.get("contest_date"), str):
-                raise ValueError(f"{path}, line {number}: no row of LiveCodeBench: it has no contest_date")
+                raise ValueError(f"{path}, line {number}: not a row of LiveCodeBench: it has no contest_date")
             try:
                 contest = date.fromisoformat(row["contest_date"][:10])
             except ValueError:
-                raise ValueError(f"{path}, line {number}: contest_date {row['contest_date']!r} is no date") from None
+                raise ValueError(f"{path}, line {number}: contest_date {row['contest_date']!r} is not a date") from None
             if options.holds(contest):
                 yield row

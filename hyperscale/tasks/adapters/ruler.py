@@ -1,4 +1,4 @@
-"""What the RULER tasks share: how many problems at which lengths, their ids, and the revision that pins them.
+"""Shared by the RULER tasks: lengths, numbers of problems, ids, and the revision that pins them.
 
 Lengths are in words, so that every model is asked the same problems whatever its tokenizer.
 """
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from hyperscale.tasks.task import Task
 
 SHORTEST, LONGEST = 50, 200_000
-"""Words that a context may have."""
+"""Limits on a context (words)."""
 
 _PROBES = 3
 
 
 def _read_lengths(given: object) -> object:
-    """`1000,3000` as numbers, ascending, none twice."""
+    """Read `1000,3000` as numbers, ascending, without duplicates."""
     entries = given.split(",") if isinstance(given, str) else given
     if not isinstance(entries, list | tuple):
         entries = [entries]
@@ -44,21 +44,21 @@ Lengths = Annotated[tuple[int, ...], BeforeValidator(_read_lengths)]
 
 
 class RulerOptions(BaseModel, frozen=True, extra="forbid"):
-    """Which problems: so many at each length."""
+    """Lengths, and the number of problems at each."""
 
     lengths: Lengths = Field(default=(3400,), description="words of the context; a comma list")
     problems: int = Field(default=500, ge=1, le=10_000, description="problems at each length")
 
 
 class Ruler(Adapter):
-    """A task of RULER. Problem i of a length is the same whatever else is asked for."""
+    """A task of RULER. Problem i of a length is the same under all other options."""
 
     Options: ClassVar[type[RulerOptions]] = RulerOptions
     generates = True
 
     @classmethod
-    def read(cls, task: Task, options: Any, data: Path | None) -> Dataset:
-        """A row for each problem, those of one index side by side: --limit keeps all lengths alike."""
+    def read(cls, task: Task, options: RulerOptions, data: Path | None) -> Dataset:
+        """Generate a row for each problem, ordered by index, then length, so that --limit keeps all lengths alike."""
         rows: list[Mapping[str, Any]] = [
             {"length": length, "index": index} for index in range(options.problems) for length in options.lengths
         ]
@@ -66,17 +66,17 @@ class Ruler(Adapter):
 
     @classmethod
     def revision(cls) -> str:
-        """Hash of what default options ask at a short length: another one means that problems have changed."""
+        """Hash the first problems of default options at a short length: it changes where the problems do."""
         options = cls.Options()
         asked = [cls.make(options, 1000, index) for index in range(_PROBES)]
         return f"sha256:{hashlib.sha256(json.dumps(asked).encode()).hexdigest()}"
 
     @classmethod
-    def question(cls, row: Mapping[str, Any], index: int, source: str, options: Any) -> Question:
-        """The problem of a row."""
+    def question(cls, row: Mapping[str, Any], index: int, source: str, options: RulerOptions) -> Question:
+        """Make the problem of a row."""
         return cls.make(options, row["length"], row["index"])
 
     @classmethod
     @abstractmethod
     def make(cls, options: Any, length: int, index: int) -> Question:
-        """Problem `index` with a context of at most `length` words, as near to it as whole sentences come."""
+        """Make problem `index`, with a context of at most `length` words, as near to it as whole sentences come."""

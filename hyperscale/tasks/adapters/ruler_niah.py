@@ -1,9 +1,9 @@
-"""A needle in a haystack (RULER's niah_single_2): one sentence of an essay states a number, and is asked for."""
+"""A needle in a haystack (RULER's niah_single_2): one sentence of an essay states the number asked for."""
 
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -45,7 +45,7 @@ def _read_depth(given: object) -> object:
 
 
 class NiahOptions(RulerOptions, frozen=True):
-    """Where the needle lies, beside how many problems at which lengths."""
+    """Depth of the needle, beside the options of all RULER tasks."""
 
     depth: Annotated[int | Literal["uniform"], BeforeValidator(_read_depth)] = Field(
         default="uniform", description="where the needle lies, in percent of the context; uniform: anywhere"
@@ -53,13 +53,13 @@ class NiahOptions(RulerOptions, frozen=True):
 
 
 class RulerNiah(Ruler):
-    """The words of key and number are drawn; the key has a hyphen, the number digits, and the essay neither."""
+    """RULER's needle. Its key has a hyphen, its number digits; the essay has neither, so that nothing resembles it."""
 
     Options: ClassVar[type[RulerOptions]] = NiahOptions
 
     @classmethod
-    def make(cls, options: Any, length: int, index: int) -> Question:
-        """Problem `index`. A given depth moves the needle and leaves all else as it is."""
+    def make(cls, options: NiahOptions, length: int, index: int) -> Question:
+        """Make problem `index`. A given depth moves the needle and changes nothing else."""
         rng = random_numbers("ruler_niah", length, index)
         key = f"{rng.choice(_QUALITIES)}-{rng.choice(_NOUNS)}"
         value = str(rng.randint(1_000_000, 9_999_999))
@@ -75,6 +75,6 @@ class RulerNiah(Ruler):
 
 
 def _place(sentences: list[str], depth: float) -> int:
-    """Index of the gap between sentences that comes nearest to `depth`, a share of all words."""
+    """Find the gap between sentences nearest to `depth`, a share of all words; returns its index."""
     gaps = list(accumulate((len(sentence.split()) for sentence in sentences), initial=0))
     return min(range(len(gaps)), key=lambda gap: abs(gaps[gap] - depth * gaps[-1]))

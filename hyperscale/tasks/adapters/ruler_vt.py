@@ -1,4 +1,4 @@
-"""Variable tracking (RULER's vt): which variables have a value, through chains of assignments hidden in noise."""
+"""Variable tracking (RULER's vt): name the variables that have a value, through chains of assignments in noise."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection
 from itertools import pairwise
 from random import Random
 from string import ascii_uppercase
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -24,7 +24,7 @@ _TASK = "Memorize the following text and track the variable assignments hidden i
 
 
 class VtOptions(RulerOptions, frozen=True):
-    """The chains, beside how many problems at which lengths."""
+    """Number and length of the chains, beside the options of all RULER tasks."""
 
     lengths: Lengths = Field(default=(2200,), description="words of the context; a comma list")
     chains: int = Field(default=40, ge=1, le=1_000, description="chains of assignments, each with a value of its own")
@@ -54,13 +54,13 @@ class Tracking(NamedTuple):
 
 
 class RulerVt(Ruler):
-    """A worked example with shorter names stands in front, the same in all problems of equal chains and hops."""
+    """RULER's variable tracking, after a worked example with shorter names: one for all problems of equal options."""
 
     Options: ClassVar[type[RulerOptions]] = VtOptions
 
     @classmethod
-    def make(cls, options: Any, length: int, index: int) -> Question:
-        """Problem `index`; the example, instruction and question come on top of its words."""
+    def make(cls, options: VtOptions, length: int, index: int) -> Question:
+        """Make problem `index`; its `length` words do not count example, instruction and question."""
         chains, hops = options.chains, options.hops
         rng = random_numbers("ruler_vt example", chains, hops)
         example = _track(rng, chains, hops, letters=_EXAMPLE_LETTERS)
@@ -76,7 +76,7 @@ class RulerVt(Ruler):
 def _track(
     rng: Random, chains: int, hops: int, *, letters: int, words: int | None = None, not_values: Collection[int] = ()
 ) -> Tracking:
-    """A text of at most `words` words, or with a little noise if None. Its first chain is asked for."""
+    """Make a text of at most `words` words (None: with a little noise) that asks for its first chain."""
     names = _names(rng, chains * (hops + 1), letters)
     drawn = rng.sample(_VALUES, chains + len(not_values))
     values = [value for value in drawn if value not in not_values][:chains]
@@ -86,7 +86,7 @@ def _track(
         statements.append([f"VAR {first} = {value}", *(f"VAR {new} = VAR {old}" for old, new in pairwise(own))])
     taken = sum(len(line.split()) for chain in statements for line in chain)
     noise = _EXAMPLE_NOISE if words is None else (words - taken) // _NOISE_WORDS
-    # Every line says whose turn it is (None: noise), so that a chain's own lines keep their order.
+    # Shuffle turns (None: noise), not lines, so that each chain's lines keep their order.
     turns = [None] * noise + [chain for chain in range(chains) for _ in range(hops + 1)]
     rng.shuffle(turns)
     waiting = [iter(chain) for chain in statements]

@@ -1,4 +1,4 @@
-"""Tasks that the project generates: endless problems, and a test set that no training sees. One line a generator."""
+"""Generators: endless problems, and a test set that no training sees. One line a generator."""
 
 from hyperscale.tasks.generators.base import Example, Puzzle, Split, example, fixed_set, puzzle, split_of
 from hyperscale.tasks.generators.countdown import Countdown

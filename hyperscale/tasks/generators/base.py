@@ -1,6 +1,6 @@
-"""What a generator gives: problems drawn from (seed, split, index), their chains, and their answers' check.
+"""The contract of a generator: problems drawn from (seed, split, index), their chains, and a check of answers.
 
-Texts are words set apart by single spaces; vocabulary.py lists them, one token each.
+Texts are words separated by single spaces; vocabulary.py lists them, one token each.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from random import Random
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
+from typing import ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
 from hyperscale.grading.chains import answer_of
 
 Split = Literal["train", "test"]
 
 TEST_SEED = 999
-"""The test set's own seed, whatever the seed of a sweep: it is the same for everyone."""
+"""Seed of the test set, the same for every sweep."""
 
 _TEST_SHARE = 50
 _MOST_REPEATS = 200
@@ -24,81 +24,81 @@ P = TypeVar("P", bound="Puzzle")
 
 
 class Puzzle(ABC):
-    """One problem of a generator. Immutable; equal where its numbers are."""
+    """One problem of a generator: immutable, compared by value."""
 
     stream: ClassVar[str]
-    """Names the generator's random numbers, and its problems to the hash that splits them. Never changed."""
+    """Key of the generator's random numbers and of the hash that splits its problems. Never change it."""
 
     most_problems: ClassVar[int] = 10**6
-    """Size of the largest fixed set that can be asked for: beyond it new problems are hard to find."""
+    """Size of the largest fixed set: beyond it new problems are hard to find."""
 
     @classmethod
     @abstractmethod
     def sample(cls, rng: Random) -> Self | None:
-        """A random problem of either split, or None where the draw does not make one."""
+        """Draw a problem of either split, or None where the draw makes no valid one."""
 
     @property
     @abstractmethod
     def prompt(self) -> str:
-        """What the model is shown."""
+        """The prompt."""
 
     @property
     @abstractmethod
     def gold(self) -> str:
-        """What the task's grader needs to judge an answer."""
+        """The gold, as the task's grader reads it."""
 
     @property
     @abstractmethod
-    def canonical(self) -> tuple[Any, ...]:
-        """Equal for problems that are the same but for how they are written. Its hash decides the split."""
+    def canonical(self) -> tuple[object, ...]:
+        """Normal form, equal for problems that differ in wording alone. Its hash decides the split."""
 
     @property
     @abstractmethod
     def facts(self) -> dict[str, int]:
-        """How hard it is: `tokens` of prompt and chain (expected, where the chain is a search), and more."""
+        """Difficulty: `tokens` of prompt and chain (expected, where the chain is a search), and more."""
 
     @abstractmethod
     def chain(self, rng: Random, max_tokens: int) -> str:
-        """A chain as the model is trained on, up to `<eos>`.
+        """Write a chain to train on, up to `<eos>`.
 
-        One that is a search stops short where prompt and search would exceed `max_tokens`.
+        A search stops short where prompt and search would exceed `max_tokens`.
         """
 
     @abstractmethod
     def is_right(self, answer: str) -> bool:
-        """Whether these words, taken from behind a chain's last `answer`, solve it."""
+        """Tell whether the words after a chain's last `answer` solve the problem."""
 
     def solved_by(self, chain: str) -> bool:
-        """Whether a chain that ended by itself ends in a right answer."""
+        """Tell whether a finished chain ends in a right answer."""
         answer = answer_of(chain)
         return answer is not None and self.is_right(answer)
 
 
 class Example(NamedTuple, Generic[P]):
-    """A problem and a chain to learn from."""
+    """A problem and a chain to train on."""
 
     puzzle: P
     chain: str
 
 
 def puzzle(kind: type[P], seed: int, split: Split, index: int) -> P:
-    """Problem `index` of the endless stream of a split. Every argument decides; equal ones give equal problems."""
+    """Draw problem `index` of a split's endless stream, a pure function of its arguments."""
     return _draw(kind, seed, split, index)[0]
 
 
 def example(kind: type[P], seed: int, split: Split, index: int, max_tokens: int = 512) -> Example[P]:
-    """The same problem with its chain, which goes on with the random numbers that the problem left."""
+    """Draw the same problem with its chain, which continues the problem's random numbers."""
     drawn, rng = _draw(kind, seed, split, index)
     return Example(drawn, drawn.chain(rng, max_tokens))
 
 
 def fixed_set(kind: type[P], size: int, split: Split = "test") -> dict[int, P]:
-    """The first `size` problems of a stream by their index, none of them twice; of the held-out one if not told.
+    """Draw the first `size` distinct problems of a stream, keyed by index.
 
-    A larger set begins with the smaller. ValueError where there are not so many different problems.
+    A larger set begins with the smaller. ValueError where the generator has too few distinct problems.
     """
     chosen: dict[int, P] = {}
-    seen: set[tuple[Any, ...]] = set()
+    seen: set[tuple[object, ...]] = set()
     index = repeats = 0
     while len(chosen) < size:
         drawn = puzzle(kind, TEST_SEED, split, index)
@@ -115,12 +115,12 @@ def fixed_set(kind: type[P], size: int, split: Split = "test") -> dict[int, P]:
 
 
 def split_of(drawn: Puzzle) -> Split:
-    """The split that a problem belongs to, whatever seed or index drew it: one in 50 is held out."""
+    """Assign a problem to its split, whatever seed or index drew it: one in 50 is held out."""
     return "test" if _hash((drawn.stream, *drawn.canonical)) % _TEST_SHARE == 0 else "train"
 
 
 def random_numbers(*key: object) -> Random:
-    """Random numbers that the key alone decides."""
+    """Seed random numbers by the key alone."""
     return Random(_hash(key))
 
 

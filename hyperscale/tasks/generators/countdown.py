@@ -1,4 +1,4 @@
-"""Countdown: three of four numbers, added and subtracted, must give a target. A search: length and width both help.
+"""Countdown: add and subtract three of four numbers to reach a target. A search: length and width both help.
 
     countdown : 9 11 22 19 ? 14 ;
     22 ~ 9 = 13 + 11 = 24 14 no 22 ~ 19 = 3 + 11 = 14 14 yes answer 22 - 19 + 11 <eos>
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from random import Random
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from hyperscale.grading.chains import ANSWER, END
 from hyperscale.grading.countdown import parse_gold, solves
@@ -20,9 +20,9 @@ from hyperscale.tasks.generators.base import Puzzle
 
 LARGEST_NUMBER, LARGEST_TARGET = 33, 99
 ATTEMPTS = 48
-"""Attempts that differ in what they compute: 6 pairs, sum or distance, 2 numbers left, sum or distance."""
+"""Number of different attempts: 6 pairs, sum or distance, 2 numbers left, sum or distance."""
 HITS = 3
-"""Of these, those that give the target. A linear form of three numbers is always reached by three of them."""
+"""Attempts among them that give the target: three reach every linear form of three numbers."""
 
 _ATTEMPT_TOKENS, _ANSWER_TOKENS = 11, 7
 
@@ -39,7 +39,7 @@ class Countdown(Puzzle):
 
     @classmethod
     def sample(cls, rng: Random) -> Self | None:
-        """Four numbers and what one of the 48 attempts gives, if no more than three attempts do."""
+        """Draw four numbers, and as target the result of one attempt, if no more than three attempts give it."""
         numbers = tuple(rng.sample(range(1, LARGEST_NUMBER + 1), 4))
         results = list(_results(numbers))
         target = rng.choice(results)
@@ -49,33 +49,33 @@ class Countdown(Puzzle):
 
     @classmethod
     def from_gold(cls, gold: str) -> Self | None:
-        """The problem whose gold this is; None if it is none's."""
+        """Parse a gold to its problem; None for another form."""
         stated = parse_gold(gold)
         return None if stated is None else cls(*stated)
 
     @property
     def prompt(self) -> str:
-        """Numbers, then target, in words of their own."""
+        """Numbers, then target."""
         return f"countdown : {self.gold} ;"
 
     @property
     def gold(self) -> str:
-        """Numbers and target, such as `9 11 22 19 ? 14`: many answers are right."""
+        """Numbers and target, such as `9 11 22 19 ? 14`, as many answers are right."""
         return f"{' '.join(map(str, self.numbers))} ? {self.target}"
 
     @property
-    def canonical(self) -> tuple[Any, ...]:
-        """The order of the numbers does not matter."""
+    def canonical(self) -> tuple[object, ...]:
+        """All but the order of the numbers."""
         return tuple(sorted(self.numbers)), self.target
 
     @property
     def facts(self) -> dict[str, int]:
-        """`tokens`: what a search is expected to take."""
+        """Expected tokens of prompt and search."""
         searched = _ATTEMPT_TOKENS * ATTEMPTS // HITS
         return {"tokens": len(self.prompt.split()) + searched + _ANSWER_TOKENS}
 
     def chain(self, rng: Random, max_tokens: int) -> str:
-        """Attempts drawn one by one, independently, until one hits."""
+        """Draw attempts independently until one hits."""
         parts: list[str] = []
         tokens = len(self.prompt.split())
         while (tokens := tokens + _ATTEMPT_TOKENS) <= max_tokens:
@@ -88,12 +88,12 @@ class Countdown(Puzzle):
         return " ".join(parts)
 
     def is_right(self, answer: str) -> bool:
-        """Whether it has the form `a + b - c`, uses each number at most as often as given, and makes the target."""
+        """Tell whether the answer, as `a + b - c`, uses no number more often than given, and makes the target."""
         return solves(answer, self.numbers, self.target)
 
 
 def _results(numbers: tuple[int, ...]) -> Iterator[int]:
-    """What the 48 attempts give."""
+    """Compute the results of the 48 attempts."""
     for i, j in combinations(range(4), 2):
         for k in (left for left in range(4) if left not in (i, j)):
             for middle in (numbers[i] + numbers[j], abs(numbers[i] - numbers[j])):
@@ -102,12 +102,12 @@ def _results(numbers: tuple[int, ...]) -> Iterator[int]:
 
 
 def _attempt(rng: Random, numbers: tuple[int, ...]) -> tuple[str, int, str]:
-    """A random attempt as `a + b = c ~ d = e`, its result e, and e as a plain sum."""
+    """Draw an attempt: returns `a + b = c ~ d = e`, its result e, and e as a plain sum."""
     a, b, d = (numbers[i] for i in rng.sample(range(4), 3))
     first, second = rng.choice("+~"), rng.choice("+~")
     c = a + b if first == "+" else abs(a - b)
     e = c + d if second == "+" else abs(c - d)
-    # c = larger sign smaller
+    # c equals `larger sign smaller`.
     larger, smaller = (a, b) if first == "+" or a >= b else (b, a)
     sign, opposite = ("+", "-") if first == "+" else ("-", "+")
     if second == "~" and c < d:

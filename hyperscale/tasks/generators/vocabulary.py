@@ -1,4 +1,4 @@
-"""The words of the generated tasks, one token each, and the tokenizer over them."""
+"""The vocabulary of the generated tasks, one token a word, and its tokenizer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 NAMES = tuple(string.ascii_lowercase)
-"""Variables. `c` is where one is used; `c=`, a word of its own, where it is defined."""
+"""Variables: `c` uses one; `c=`, a word of its own, defines it."""
 
 _SPECIAL = ("<pad>", "<eos>", "<unk>")
 _MARKS = ("countdown", "trace", "recall", ":", ";", ",", "?", "=", "+", "-", "~", "yes", "no", "answer", "#")
@@ -25,7 +25,7 @@ _WORDS = (
 _MULTIPLE = 16
 
 VOCABULARY = (*_WORDS, *(f"<x{i}>" for i in range(-len(_WORDS) % _MULTIPLE)))
-"""Every word; its place is its token id. Filled up to a multiple of 16. The order is that of trained checkpoints."""
+"""Every word at its token id, padded to a multiple of 16. The order is that of trained checkpoints."""
 
 CHAT_TEMPLATE = (
     "{%- if messages | length != 1 or messages[0]['role'] != 'user' -%}"
@@ -33,11 +33,11 @@ CHAT_TEMPLATE = (
     "{%- endif -%}"
     "{{- messages[0]['content'] -}}"
 )
-"""The prompt as it stands: no beginning-of-text token, no turn markers."""
+"""Template that adds nothing to the prompt: no beginning-of-text token, no turn markers."""
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """A word-level tokenizer that splits at white space. Words that it does not know become `<unk>`."""
+    """Make a word-level tokenizer that splits at white space. Unknown words become `<unk>`."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -54,5 +54,5 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def write_tokenizer(folder: Path) -> None:
-    """Save it where a checkpoint lies, as `AutoTokenizer` reads it."""
+    """Save the tokenizer into a checkpoint's folder, as `AutoTokenizer` reads it."""
     make_tokenizer().save_pretrained(folder)

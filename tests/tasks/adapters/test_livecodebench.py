@@ -114,15 +114,15 @@ def test_a_functional_problem_shows_its_starter_code(tmp_path):
     ("line", "message"),
     [
         ("{", "line 1: not valid JSON"),
-        ("[]", "line 1: no row of LiveCodeBench"),
-        ("{}", "line 1: no row of LiveCodeBench"),
-        (json.dumps(row("x", "yesterday")), "contest_date 'yesterdayT00:00:00' is no date"),
-        (json.dumps(row("x", DATES[1], metadata="[]")), "row 0: column 'metadata' is no JSON object"),
+        ("[]", "line 1: not a row of LiveCodeBench"),
+        ("{}", "line 1: not a row of LiveCodeBench"),
+        (json.dumps(row("x", "yesterday")), "contest_date 'yesterdayT00:00:00' is not a date"),
+        (json.dumps(row("x", DATES[1], metadata="[]")), "row 0: column 'metadata' is not a JSON object"),
         (
             json.dumps(row("x", DATES[1], metadata='{"func_name": 5}')),
-            "row 0: func_name in column 'metadata' is no text",
+            "row 0: func_name in column 'metadata' is not text",
         ),
-        (json.dumps(row("x", DATES[1], question_content=3)), "row 0: column 'question_content' is missing or no text"),
+        (json.dumps(row("x", DATES[1], question_content=3)), "row 0: column 'question_content' is missing or not text"),
         (json.dumps(row("x", DATES[0])), "no problem of local between 2024-08-01 and 2025-01-31"),
     ],
 )

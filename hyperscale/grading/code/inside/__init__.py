@@ -1,1 +1,1 @@
-"""What runs inside the sandbox beside a program under test. These files import nothing of ours but one another."""
+"""Files that run inside the sandbox beside a program under test. They import only one another."""

@@ -1,9 +1,9 @@
-"""Calls a function of the program under test, for each question in a fork of its own that loads the program anew.
+"""Call a function of the program under test, each time in a fork of its own that loads the program anew.
 
-`call.py NAME FORM ALONE`. FORM says how arguments come: `json`, a string of lines of JSON, to a program behind
-LiveCodeBench's prelude; or `values`, as values.py writes them, to one behind what before.py defines, and with one limit
-on processor time for all calls. ALONE is `alone` in a PID namespace: whatever a call leaves running or lying about is
-then ended before the next.
+`call.py NAME FORM ALONE`. FORM is the form of the arguments: `json`, a string of lines of JSON, for a program after
+LiveCodeBench's prelude; or `values`, as values.py writes them, for a program after before.py, with one limit on
+processor time for all calls. ALONE is `alone` in a PID namespace: processes and files that a call leaves behind are
+then removed before the next.
 
 Lines out: `value RESULT`, `error WHY`, or `timeout`.
 """
@@ -42,7 +42,7 @@ class Under:
         self.code = compiled("program.py")
 
     def answer(self, line: str) -> str:
-        """What a call gives. Whatever the program raises is an answer, too."""
+        """Call the function and return its line. Any exception of the program is an answer, too."""
         try:
             exec(self.code, self.module.__dict__)
             function = find_function(self.source, self.module.__dict__, NAME)
@@ -53,13 +53,13 @@ class Under:
 
 
 def compiled(name: str) -> CodeType:
-    """A file of the box. This file's own `from __future__` is not the program's."""
+    """Compile a file of the box, without inheriting this file's `from __future__`."""
     with open(os.path.join(BOX, name), encoding="utf-8") as file:
         return compile(file.read(), name, "exec", dont_inherit=True)
 
 
 def in_a_fork(under: Under, line: str, channel: Channel) -> str:
-    """The answer to one question, from a process that holds nothing but a pipe of its own."""
+    """Answer one line from a fork that holds nothing but a pipe of its own."""
     soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     left = soft - used.ru_utime - used.ru_stime if FORM == "values" else soft
@@ -88,7 +88,7 @@ def in_a_fork(under: Under, line: str, channel: Channel) -> str:
 
 
 def listen(read: int, child: int) -> bytes:
-    """What comes through a pipe until the child has ended. Its descendants may hold the pipe open for longer."""
+    """Read a pipe until the child has ended. Its descendants may hold the pipe open for longer."""
     os.set_blocking(read, False)
     ended = os.pidfd_open(child)
     found = bytearray()
@@ -115,7 +115,7 @@ def listen(read: int, child: int) -> bytes:
 
 
 def clear() -> None:
-    """End every process but this one and the namespace's first, and empty the folders that can be written."""
+    """End every process but this one and the namespace's first, and empty the writable folders."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
     for folder in ("/tmp", "/dev/shm"):
@@ -126,7 +126,7 @@ def clear() -> None:
 
 
 def main() -> None:
-    """Answer until nobody asks."""
+    """Answer lines until the input ends."""
     channel = open_channel()
     try:
         under, why = Under(), ""

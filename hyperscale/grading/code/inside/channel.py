@@ -1,4 +1,4 @@
-"""Lines to and from who started this process. The program under test finds /dev/null in their place."""
+"""Exchange lines with the process outside. The program under test finds /dev/null in their place."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import BinaryIO, NamedTuple
 
 
 class Channel(NamedTuple):
-    """What were stdin and stdout."""
+    """The original stdin and stdout."""
 
     source: BinaryIO
     sink: BinaryIO
 
     def receive(self) -> str | None:
-        """The next line; None at the end."""
+        """Read the next line; None at the end."""
         line = self.source.readline()
         return line.decode() if line else None
 
     def send(self, line: str) -> None:
-        """A line, which holds no line break."""
+        """Write a line, which must hold no line break."""
         self.sink.write(line.encode() + b"\n")
         self.sink.flush()
 
     def close(self) -> None:
-        """Let go of it, in a fork that must not speak."""
+        """Close it, in a fork that must not write."""
         os.close(self.source.fileno())
         os.close(self.sink.fileno())
 
 
 def open_channel() -> Channel:
-    """Take stdin and stdout away from everybody else."""
+    """Take over stdin and stdout, and put /dev/null in their place."""
     channel = Channel(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)

@@ -1,7 +1,7 @@
-"""Runs a HumanEval test without the program that it tests, which answers from a sandbox of its own. `check.py NAME`.
+"""Run a HumanEval test; the program under test answers from a sandbox of its own. `check.py NAME`.
 
-NAME is the function under test, which tests may also call by its name. Lines out: `call ARGUMENTS`, to which the result
-is expected, and at the end `passed` or `failed`.
+NAME is the function under test, which tests may also call by its name. Lines out: `call ARGUMENTS`, each answered by
+its result, and at the end `passed` or `failed`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from values import dumps, loads  # type: ignore[import-not-found]
 
 
 def main() -> None:
-    """Run the test of /box/test.py, whose names those of the prompt are."""
+    """Run the test of /box/test.py, which begins with the prompt's definitions."""
     channel = open_channel()
     channel.receive()
 

@@ -1,4 +1,4 @@
-"""Functions that LiveCodeBench's and HumanEval's graders take away before a program runs: it may notice."""
+"""Remove the functions that LiveCodeBench's and HumanEval's graders remove before a program runs: it may notice."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _MODULES = ("ipdb", "joblib", "resource", "psutil", "tkinter")
 
 
 class TimeoutException(Exception):
-    """Time is up. Its name decides how an exception is counted; a program's `except:` may swallow it."""
+    """Time-out. Its name decides how an exception is counted; a program's `except:` may swallow it."""
 
 
 def import_numpy(source: str) -> None:
-    """LiveCodeBench's grader has numpy loaded before it takes away what numpy's import needs."""
+    """Load numpy, as LiveCodeBench's grader does, before guard() removes functions that numpy's import needs."""
     if any(name in source for name in ("numpy", "scipy", "pandas", "networkx", "sympy")):
         with suppress(ImportError):
             import numpy  # noqa: F401
 
 
 def guard() -> None:
-    """Take them away."""
+    """Remove the functions."""
     faulthandler.disable()
     builtins.quit = None  # type: ignore[assignment]
     builtins.help = None  # type: ignore[assignment]
@@ -47,7 +47,7 @@ def guard() -> None:
 
 
 def ring(seconds: int) -> None:
-    """Raise TimeoutException in so many seconds; never, at 0."""
+    """Raise TimeoutException in `seconds`; never, at 0."""
     signal.alarm(seconds)
 
 
@@ -61,7 +61,7 @@ def arm() -> None:
 
 
 def see_faults() -> bool:
-    """Switch the fault handler on and off, as LiveCodeBench's does before each test: False where it has no stderr."""
+    """Switch the fault handler on and off, as LiveCodeBench's grader does before each test; False without a stderr."""
     try:
         faulthandler.enable()
         faulthandler.disable()
@@ -71,5 +71,5 @@ def see_faults() -> bool:
 
 
 def failure(error: BaseException) -> str:
-    """How LiveCodeBench counts an exception: -3 is a time-out, -4 an error."""
+    """Classify an exception as LiveCodeBench does: -3 is a time-out, -4 an error."""
     return "timeout" if "timeoutexception" in repr(error).lower() else "error"

@@ -1,6 +1,6 @@
-"""A function, called as LiveCodeBench's grader calls it. `official_call.py NAME SECONDS`; lines as in serve.py.
+"""Call a function as LiveCodeBench's grader calls it. `official_call.py NAME SECONDS`; lines as in serve.py.
 
-One instance of `Solution` serves all tests, as there.
+One instance of `Solution` serves all tests, as in that grader.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from values import dumps  # type: ignore[import-not-found]
 
 
 def load(source: str) -> Any:
-    """The function."""
+    """Load the function."""
     module = ModuleType("tmp_sol")
-    # Without this file's own `from __future__`: the program's annotations are evaluated, as there.
+    # Without this file's `from __future__`: the program's annotations are evaluated, as in LiveCodeBench's grader.
     exec(compile(PRELUDE + "\n\n" + source, "<string>", "exec", dont_inherit=True), module.__dict__)
     return find_function(source, module.__dict__, sys.argv[1])
 
 
 def test(function: Callable[..., object], given: str) -> str:
-    """The result for a test's lines of JSON."""
+    """Compute the result for a test's lines of JSON."""
     arguments = [json.loads(line) for line in given.split("\n")]
     result = function(*arguments)
     ring(0)

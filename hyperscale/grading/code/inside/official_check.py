@@ -1,4 +1,4 @@
-"""A HumanEval program, judged as OpenAI's grader does: program and test in one process. `official_check.py SECONDS`."""
+"""Judge a HumanEval program as OpenAI's grader: program and test in one process. `official_check.py SECONDS`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from guard import arm, guard, ring  # type: ignore[import-not-found]
 
 
 def main() -> None:
-    """`passed`, if nothing is raised and the time suffices; else `failed`."""
+    """Send `passed` if nothing is raised in time, else `failed`."""
     channel = open_channel()
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "program.py"), encoding="utf-8") as file:
         source = file.read()

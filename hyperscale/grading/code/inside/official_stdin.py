@@ -1,11 +1,11 @@
-"""A program fed as LiveCodeBench's grader feeds it: inside this process, with a stdin of its making. Quirks and all.
+"""Feed a program as LiveCodeBench's grader does: inside this process, with a stand-in for stdin, quirks included.
 
-`official_stdin.py SECONDS`; lines as in serve.py. What makes right programs fail there:
+`official_stdin.py SECONDS`; lines as in serve.py. Quirks that fail right programs:
 
 * the program becomes the body of a function: `global` finds nothing, `from __future__` is a syntax error;
 * the stand-in for stdin cannot be iterated, and its `buffer.readline` returns the first line each time;
 * `from sys import stdin` finds the real one, which has other `read`, `readline` and `readlines`, and no input;
-* `from sys import stdout` finds the real one, whose output nobody reads; `open(0)` opens the real stdin.
+* `from sys import stdout` finds the real one, whose output is lost; `open(0)` opens the real stdin.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BODY = "wrapped_function"
 
 
 class _Buffer:
-    """Bytes of the whole input, whoever has read before."""
+    """Bytes of the whole input at every read."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -41,7 +41,7 @@ class _Buffer:
 
 
 class _Stdin:
-    """Lines come in turn, the whole whenever it is asked for; the rest is StringIO's, but not its iteration."""
+    """Stand-in for stdin: lines in turn, the whole at every read; the rest is StringIO's, but not its iteration."""
 
     def __init__(self, content: str) -> None:
         self._content = content
@@ -62,7 +62,7 @@ class _Stdin:
 
 
 def rewritten(source: str) -> str:
-    """The program as the body of a function, behind its imports; as it is, where that cannot be."""
+    """Rewrite the program as the body of a function, after its imports; unchanged where that fails."""
     try:
         body = ast.parse(_without_guard(source)).body
         imports = [line for line in body if isinstance(line, (ast.Import, ast.ImportFrom))]
@@ -76,7 +76,7 @@ def rewritten(source: str) -> str:
 
 
 def _without_guard(source: str) -> str:
-    """The program with the body of its last `if __name__ == "__main__"` in the guard's place."""
+    """Replace a last `if __name__ == "__main__"` by its body."""
     try:
         body = ast.parse(source).body
         last = body[-1]
@@ -88,16 +88,16 @@ def _without_guard(source: str) -> str:
 
 
 def _giving(what: Callable[[], Any]) -> Callable[..., Any]:
-    """A function that takes whatever arguments it is given."""
+    """Make a function that ignores its arguments."""
     return lambda *_: what()
 
 
 def run(function: object, given: str) -> str:
-    """What the function writes to `sys.stdout` of an input."""
+    """Run the function on an input; returns its output on `sys.stdout`."""
     lines = iter(given.split("\n"))
     real, output = sys.stdin, io.StringIO()
     with (
-        # The real one first: its methods are what a name bound at the import finds.
+        # The real stdin first: a name bound at import finds its methods.
         mock.patch.object(real, "read", _giving(lambda: given)),
         mock.patch.object(real, "readlines", _giving(lambda: given.split("\n"))),
         mock.patch.object(real, "readline", _giving(lambda: next(lines))),
@@ -116,17 +116,17 @@ def run(function: object, given: str) -> str:
 
 
 def load(source: str) -> Callable[[], None]:
-    """The program, as a function."""
+    """Load the program as a function."""
     module = ModuleType("tmp_sol")
     code = rewritten(source)
-    # Without this file's own `from __future__`: the program's annotations are evaluated, as there.
+    # Without this file's `from __future__`: the program's annotations are evaluated, as in LiveCodeBench's grader.
     exec(compile(code, "<string>", "exec", dont_inherit=True), module.__dict__)
     function: Callable[[], None] = getattr(module.Solution() if "class Solution" in code else module, _BODY)
     return function
 
 
 def test(function: Callable[[], None], given: str) -> str:
-    """The output for a test's input."""
+    """Compute the output for a test's input."""
     output = run(function, given)
     ring(0)
     return str(dumps(output))

@@ -1,10 +1,10 @@
-"""Names that LiveCodeBench puts before every program: solutions to LeetCode's problems take `List` for granted."""
+"""Imports that LiveCodeBench puts before every program: LeetCode solutions use `List` without importing it."""
 
 _STARRED = (
     "string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics", "itertools",
     "functools", "operator", "io", "sys", "json", "builtins", "typing",
 )  # fmt: skip
-"""In this order: later names hide earlier ones (`pow` of math, `open` of io), and the builtins come back at the end."""
+"""Order matters: later names hide earlier ones (`pow` of math, `open` of io), and builtins restore their own."""
 
 _NAMED = tuple(name for name in _STARRED if name not in ("builtins", "typing"))
 
@@ -18,7 +18,7 @@ PRELUDE = "".join(
 
 
 def find_function(source: str, space: dict[str, object], name: str) -> object:
-    """The function to call in a program that was run in `space`: a method of `Solution`, if there is such a class."""
+    """Find the function of a program that was run in `space`: a method of `Solution`, if there is such a class."""
     if "class Solution" in source:
         solution: object = space["Solution"]()  # type: ignore[operator]
         return getattr(solution, name)

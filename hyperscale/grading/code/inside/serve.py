@@ -1,7 +1,7 @@
-"""The loop of LiveCodeBench's grader, for programs that are called and for those that read stdin.
+"""Run the loop of LiveCodeBench's grader, for programs that are called and for those that read stdin.
 
-The first line in asks for the program to be loaded; each further one holds a test's input as in the dataset, as JSON.
-Lines out: `loaded`, `value RESULT`, `timeout` or `error`. What is no Exception ends the process, as there.
+The first line in loads the program; each further one holds a test's input as in the dataset, as JSON. Lines out:
+`loaded`, `value RESULT`, `timeout` or `error`. A BaseException that is not an Exception ends the process, as there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def serve(seconds: int, load: Callable[[str], T], test: Callable[[T, str], str]) -> None:
-    """Answer until nobody asks. `load` and each `test` have so many seconds."""
+    """Answer lines until the input ends. `load` and each `test` have `seconds` each."""
     channel = open_channel()
     folder = os.path.dirname(os.path.abspath(__file__))
     with open(os.path.join(folder, "program.py"), encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Python values as JSON that keeps their types: tagged lists. Nothing of the other side is ever run, as with pickle."""
+"""Encode Python values as JSON that keeps their types: tagged lists. Unlike pickle, reading them runs no code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DEEPEST = 200
 
 
 class Opaque:
-    """A value of a kind that does not cross: equal to nothing, itself included."""
+    """A value of a type that is not transferred: equal to nothing, itself included."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -23,12 +23,12 @@ class Opaque:
 
 
 def dumps(value: Any) -> str:
-    """One line of JSON."""
+    """Write a value as one line of JSON."""
     return json.dumps(encode(value))
 
 
 def loads(line: str | bytes) -> Any:
-    """The value of a line; ValueError where it is none."""
+    """Read the value of a line; ValueError where it is invalid."""
     try:
         return decode(json.loads(line))
     except (TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError, MemoryError) as error:
@@ -36,7 +36,7 @@ def loads(line: str | bytes) -> Any:
 
 
 def encode(value: Any, depth: int = 0) -> list[Any]:
-    """A value as a tagged list. Subclasses count as what they extend; numpy's scalars as Python's."""
+    """Encode a value as a tagged list. Subclasses count as their built-in base, numpy's scalars as Python's."""
     kind = type(value)
     if value is None:
         return ["none"]
@@ -70,7 +70,7 @@ def encode(value: Any, depth: int = 0) -> list[Any]:
 
 
 def decode(tagged: Any) -> Any:
-    """The value of a tagged list."""
+    """Decode a tagged list."""
     name, *rest = tagged
     if name == "none":
         return None
