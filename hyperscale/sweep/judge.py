@@ -51,9 +51,9 @@ class Judge:
     One thread waits for the grading processes, while the engine generates.
     """
 
-    def __init__(self, seed: int, pool: GradingPool) -> None:
+    def __init__(self, seed: int, grading: GradingPool) -> None:
         self._seed = seed
-        self._grading = pool
+        self._grading = grading
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
         self._pending: deque[Future[Judged]] = deque()
 

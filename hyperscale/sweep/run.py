@@ -49,8 +49,8 @@ def sweep(plan: Plan, load: Load, progress: Progress, command: Sequence[str] = (
         # Parts that workers stored for a driver that was killed.
         store.adopt_all()
         interrupt = stack.enter_context(Interrupt())
-        pool = stack.enter_context(GradingPool(programs=programs))
-        judge = stack.enter_context(Judge(plan.config.seed, pool))
+        grading = stack.enter_context(GradingPool(programs=programs))
+        judge = stack.enter_context(Judge(plan.config.seed, grading))
         folder = open_folder(plan, tasks, store, programs, command, progress.say)
         work = Session(plan, folder, judge, interrupt, progress, load)
         pending = [work.prepare(loaded, run) for loaded in tasks for run in plan.runs]
