@@ -90,7 +90,7 @@ def test_a_generator_is_part_of_its_task_s_identity_and_of_no_other_s() -> None:
         for task in map(load_task, ("trace", "arithmetic"))
     )
     assert generated["generator"] == "trace"
-    assert generated["dataset_revision"].startswith("sha256:")
+    assert str(generated["dataset_revision"]).startswith("sha256:")
     assert "generator" not in own, "older folders keep theirs"
 
 
