@@ -20,8 +20,8 @@ import numpy as np
 from rich.console import Console
 
 from hyperscale.config import SweepConfig, make_config
-from hyperscale.engines.base import Chain, Job
-from hyperscale.executors.base import InProcess
+from hyperscale.engines.base import Chain, Job, WeightsIdentity
+from hyperscale.executors.base import InProcess, ModelIdentity
 from hyperscale.kvcache.shape import CacheShape
 from hyperscale.model.spec import ModelSpec
 from hyperscale.plan.resolve import Plan, resolve
@@ -98,10 +98,10 @@ class FakeExecutor(InProcess):
     def check(plan: Plan, *, needed: bool) -> None:
         """Takes any plan."""
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> ModelIdentity:
         return {"resolved_revision": None, "weights_sha": "fake", "answer_prefix": ""}
 
-    def run_identity(self, run: Run) -> dict[str, Any]:
+    def run_identity(self, run: Run) -> WeightsIdentity:
         return {}
 
     def prompt_tokens(self, problem: Problem) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What a sweep would cost, told before anything is loaded."""
+"""Print what a sweep would cost, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from hyperscale.tasks.options import check_task_options, chosen_for
 from hyperscale.text import format_bytes, format_tokens
 
 TABLE_WIDTH = 132
-"""Columns that the estimates take at least."""
+"""Least width of the estimates' table, in columns."""
 
 
 @dataclass(frozen=True)
 class CacheCost:
-    """Bytes of KV cache that one token takes in all layers, or why that is not known."""
+    """Bytes of KV cache that one token takes in all layers, or why they are unknown."""
 
     token_bytes: int | None
     note: str
     dtype: str = "bfloat16"
 
     def of(self, tokens: int) -> str:
-        """Bytes of so many tokens, in words."""
+        """Format the bytes of `tokens`."""
         return "unknown" if self.token_bytes is None else format_bytes(tokens * self.token_bytes)
 
 
 def cache_cost(plan: Plan) -> CacheCost:
-    """From the model's config alone: 2 (key, value) x layers x KV heads x head dimension x bytes a number."""
+    """Compute 2 (key, value) x layers x KV heads x head dimension x bytes a number, from the model's config alone."""
     spec = plan.runs[0].spec
     if spec is None:
         return CacheCost(None, f"bytes: unknown ({plan.unknown_model})")
@@ -54,9 +54,9 @@ def cache_cost(plan: Plan) -> CacheCost:
 
 
 def print_plan(plan: Plan, problems: dict[str, int | None], assumed: Assumptions | None = None) -> None:
-    """Print points, the runs that cover them, tokens and bytes on stdout; and, where the model is known, estimates.
+    """Print points, the runs that cover them, tokens and bytes on stdout; estimates, too, where the model is known.
 
-    `problems`: how many each task has, None if unknown.
+    `problems`: number of each task's problems, None if unknown.
     """
     config, runs, cost = plan.config, plan.runs, cache_cost(plan)
     assumed = assumed or Assumptions()
@@ -68,7 +68,7 @@ def print_plan(plan: Plan, problems: dict[str, int | None], assumed: Assumptions
     for line in (*(f"left out: {line}" for line in plan.left_out), *_tasks(runs, problems), cost.note, _batch(config)):
         console.print(line, soft_wrap=True)
     if found is not None:
-        # A terminal may fold lines; a table that is cut off would lie.
+        # A terminal may fold lines; a truncated table would mislead.
         wide = Console(highlight=False, markup=False, emoji=False, width=max(console.width, TABLE_WIDTH))
         wide.print(estimate_table(found))
         for line in estimate_lines(config, found, cost.dtype, assumed):
@@ -76,7 +76,7 @@ def print_plan(plan: Plan, problems: dict[str, int | None], assumed: Assumptions
 
 
 def batch_threads(config: SweepConfig, run: Run, dtype: str) -> int | None:
-    """Threads at the run's largest L that the memory budget holds at once, at most --max-batch; None if not known."""
+    """Count the threads at the run's largest L that --memory-budget holds, at most --max-batch; None if unknown."""
     import torch
 
     from hyperscale.backends import memory
@@ -89,7 +89,7 @@ def batch_threads(config: SweepConfig, run: Run, dtype: str) -> int | None:
 
 
 def count_problems(config: SweepConfig) -> dict[str, int | None]:
-    """Problems of each task, as far as they can be told without the hub; an upper bound under --limit."""
+    """Count each task's problems without asking a hub; None if unknown, an upper bound under --limit."""
     tasks = [load_task(name) for name in config.tasks]
     check_task_options(tasks, config.task_options)
     counts: dict[str, int | None] = {}
@@ -97,7 +97,7 @@ def count_problems(config: SweepConfig) -> dict[str, int | None]:
         if config.data is not None or task.hub_id is None:
             counts[task.name] = len(load(task, config).problems)
         else:
-            # How many an option leaves, or adds, only the rows can tell.
+            # An option may drop or add problems: only the rows tell.
             known = None if chosen_for(task, config.task_options) else task.problems
             asked = [config.limit, len(config.problem_ids) or None, known]
             counts[task.name] = min((count for count in asked if count is not None), default=None)
@@ -135,7 +135,7 @@ def _run(config: SweepConfig, run: Run, cost: CacheCost) -> Table:
 
 
 def _covered(run: Run) -> str:
-    """Which (L, CR) a budget serves."""
+    """List the (L, CR) that a budget serves."""
     if run.cache_budget is None:
         return ""
     lengths = sorted({length for _, length in run.points})

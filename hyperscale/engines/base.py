@@ -1,10 +1,10 @@
-"""The contract of an engine: jobs in, chains out. The sweep knows nothing else of an engine."""
+"""The contract of an engine: jobs in, chains out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ Accounting = Literal["measured", "from_lengths", "from_text"]
 
 @dataclass(frozen=True)
 class Job:
-    """One problem to generate: its prompt and, for each thread still missing, the cap on its sequence.
+    """One problem to generate: its prompt and, for each missing thread, the cap on its sequence.
 
     `length_caps[thread]` is in tokens, prompt included; every cap exceeds the prompt's length.
     """
@@ -37,8 +37,8 @@ class Job:
 class Chain:
     """One finished thread. Entry g of every `step_*` array belongs to the decode step that fed token g.
 
-    Every generated token is fed, the last one too, so there are as many decode steps as generated
-    tokens and a vanilla chain reads P+1, P+2, ..., P+G tokens (paper, section 5.1 and Appendix I).
+    Every generated token is fed, the last one too, so a chain has as many decode steps as generated tokens, and a
+    vanilla chain reads P+1, P+2, ..., P+G tokens (paper, section 5.1 and Appendix I).
     """
 
     task: str
@@ -55,27 +55,41 @@ class Chain:
     step_pages: NDArray[np.int64]
     """Blocks held after the step by this thread alone, over all layers and KV heads."""
     step_micros: NDArray[np.int64]
-    """Wall-clock microseconds of the step divided by the number of threads that ran in it. Step 0 also bears the
-    time wasted on the thread before it was preempted, if the pool ran dry."""
+    """Wall-clock microseconds of the step divided by the number of threads that ran in it. Step 0 also holds
+    the time lost to preemption, if the block pool ran out."""
     row_live: NDArray[np.int64]
-    """KV tokens that each row held after the last step, layers x KV heads of them, layer by layer."""
+    """KV tokens that each row held after the last step: layers x KV heads of them, layer by layer."""
     page_shared: NDArray[np.int64]
-    """For each block of the prefilled prompt, row by row: how many of the thread's decode steps left it shared with the
-    prompt's other threads. The next step wrote to it (copy-on-write)."""
+    """For each block of the prefilled prompt, row by row: decode steps of the thread until it wrote to the block, which
+    it shared with the prompt's other threads before (copy-on-write)."""
     prefill_seconds: float
-    """Wall-clock seconds of the problem's (first) prefill, which its threads share."""
+    """Wall-clock seconds of the problem's first prefill, shared by its threads."""
     batch_threads: float
     """Threads running together, averaged over this chain's steps."""
     step_threads: NDArray[np.int64] | None = None
-    """Threads that ran together in each step; None if not known."""
+    """Threads that ran together in each step; None if unknown."""
     accounting: Accounting = "measured"
-    """Where the counts come from; see the column of the same name (docs/results.md)."""
+    """Source of the counts; see the column of the same name (docs/results.md)."""
     device_bytes: int | None = None
-    """Most memory that the engine's processes had held by the end of the chain; None if not known."""
+    """Peak bytes held by the engine's processes up to the end of the chain; None if unknown."""
+
+
+class WeightsIdentity(TypedDict, total=False):
+    """The loaded weights in the folder's identity, as JSON values. A plugin's engine may add entries."""
+
+    resolved_dtype: str
+    """Dtype that --dtype auto resolved to."""
+    weights_sha: str
+    gates: dict[str, Any] | None
+    """GateSpec of a checkpoint with gates."""
+    served_model: str
+    """Name of the model on a server."""
+    served_root: str
+    """Folder or hub id of the weights on a server, if it tells."""
 
 
 class Engine(Protocol):
-    """A generator of chains, which arrive in the order in which they finish, not in that of the jobs."""
+    """A generator of chains, yielded in the order in which they finish, not in that of the jobs."""
 
     @property
     def cache_shape(self) -> CacheShape:
@@ -84,7 +98,7 @@ class Engine(Protocol):
 
     @property
     def ceiling(self) -> Ceiling | None:
-        """Return the devices' limits; None where the model's or the devices' numbers are not known."""
+        """Return the devices' limits; None where the model's or the devices' numbers are unknown."""
         ...
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Chain]:
@@ -93,17 +107,17 @@ class Engine(Protocol):
 
 
 class ServedEngine(Engine, Protocol):
-    """An engine that loads the weights itself: vLLM, a server, a plugin. It has a vanilla cache."""
+    """An engine with a vanilla cache that loads the weights itself: vLLM, a server, a plugin."""
 
     def __init__(self, config: SweepConfig, text: Text) -> None:
-        """Make ready for `config`; `text` is the model's tokenizer and spec. ValueError where it cannot."""
+        """Prepare for `config`; `text` is the model's tokenizer and spec. ValueError where that fails."""
         ...
 
     @staticmethod
     def check(config: SweepConfig) -> None:
-        """ValueError where its package is not there, or it cannot do what is asked; nothing heavy is loaded."""
+        """Raise ValueError where its package is missing or it does not support `config`; load nothing heavy."""
         ...
 
-    def identity(self) -> dict[str, Any]:
-        """What it says of the weights that it holds, as JSON values: resolved_dtype, weights_sha, gates."""
+    def identity(self) -> WeightsIdentity:
+        """Return the identity of the loaded weights."""
         ...

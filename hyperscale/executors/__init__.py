@@ -1,4 +1,4 @@
-"""The executors, by what a config asks for."""
+"""Choose the executor of a config."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def executor_class(config: SweepConfig) -> type[LocalExecutor | ServedExecutor | RayExecutor]:
-    """Executor of a sweep; each is made of the plan, and has a static `check(plan, needed=...)`.
+    """Import and return a sweep's executor class: made of the plan, with a static `check(plan, needed=...)`.
 
-    Imported only where it is asked for: ray and vLLM are optional.
+    No other is imported: Ray and vLLM are optional.
     """
     if config.executor == "ray":
         from hyperscale.executors.ray.driver import RayExecutor
@@ -24,7 +24,7 @@ def executor_class(config: SweepConfig) -> type[LocalExecutor | ServedExecutor |
 
 
 def in_process_class(config: SweepConfig) -> type[LocalExecutor | ServedExecutor]:
-    """What generates in one process: the sweep's own, or a worker's."""
+    """Return the executor class that generates in one process: the sweep's own, or a worker's."""
     if config.engine == "torch":
         from hyperscale.executors.local import LocalExecutor
 

@@ -1,4 +1,4 @@
-"""Where runs run. The sweep hands out assignments and gets samples back; it knows no more of engines and machines."""
+"""The contract of an executor: assignments in, samples out. It hides engines and machines from the sweep."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from hyperscale.engines.base import Chain, Engine, Job
+from hyperscale.engines.base import Chain, Engine, Job, WeightsIdentity
 from hyperscale.kvcache.shape import CacheShape
 from hyperscale.plan.runs import Run
 from hyperscale.process import provenance
+from hyperscale.process.provenance import Hardware
 from hyperscale.results.sample import Row, empty_row, sample_row
 from hyperscale.tasks.task import Problem
 
@@ -20,90 +21,97 @@ if TYPE_CHECKING:
     from hyperscale.hardware.roofline import Ceiling
 
 
+class ModelIdentity(WeightsIdentity, total=False):
+    """A loaded model in the folder's identity, as JSON values."""
+
+    resolved_revision: str | None
+    """Commit that the hub resolved; None for a local model."""
+    chat_template_sha: str | None
+    answer_prefix: str
+    """Reasoning tag that the chat template puts before an answer, or ""."""
+
+
 @dataclass(frozen=True)
 class Assignment:
-    """What a run of one task lacks, or a part of that. Plain values: it travels to other machines."""
+    """Missing samples of a run of one task, all or some. Plain values: it is sent to other machines."""
 
     run: Run
     run_id: str
     problems: Mapping[str, Problem]
-    """Problems by id; every one that `jobs` and `cut` name is among them."""
+    """Problems by id, with all that `jobs` and `no_room` name."""
     jobs: tuple[Job, ...]
-    cut: tuple[tuple[str, int, int, int], ...]
-    """(problem, thread, cap, prompt tokens) of threads whose prompt alone fills their cap: nothing to generate."""
+    no_room: tuple[tuple[str, int, int, int], ...]
+    """(problem, thread, cap, prompt tokens) of threads whose prompt alone fills their cap: nothing is generated."""
     columns: Mapping[str, Any]
     """Columns of samples that are constant in the run."""
 
     def threads(self) -> set[tuple[str, int]]:
-        """(problem, thread) of every sample that it asks for."""
+        """Return (problem, thread) of every sample to deliver."""
         generated = {(job.problem_id, thread) for job in self.jobs for thread in job.length_caps}
-        return generated | {(problem, thread) for problem, thread, _, _ in self.cut}
+        return generated | {(problem, thread) for problem, thread, _, _ in self.no_room}
 
 
 class Delivery(NamedTuple):
-    """Samples of one run: rows to be stored, or a part that a worker has stored already."""
+    """Samples of one run: rows to store, or a part that a worker has stored already."""
 
     run_id: str
     rows: Callable[[], list[Row]] = list
-    """Makes the rows to store, where no signal breaks in any more: a chain that has ended is written down whole."""
+    """Makes the rows to store, outside `breakable()`: a finished chain is stored whole."""
     stored: Path | None = None
-    """Where rows lie that are on disk already."""
+    """Part that holds the rows, if they are on disk already."""
     closed: tuple[Path, ...] = ()
-    """Parts that were delivered before and that nobody adds to any more: they may move into the table."""
+    """Parts delivered before that no worker appends to any more: they may move into the table."""
 
 
 class Executor(Protocol):
-    """A model, ready to generate."""
+    """A loaded model, ready to generate."""
 
     concurrent: bool
-    """Whether it wants the assignments of all runs at once, to work on them side by side."""
+    """True if `generate` takes the assignments of all runs at once, to work on them side by side."""
 
-    def identity(self) -> dict[str, Any]:
-        """What the loaded model adds to the folder's identity, as JSON values.
-
-        Its `answer_prefix` is the reasoning tag that the chat template itself puts before an answer, or "".
-        """
+    def identity(self) -> ModelIdentity:
+        """Return what the loaded model adds to the folder's identity."""
         ...
 
-    def run_identity(self, run: Run) -> dict[str, Any]:
-        """What a checkpoint of the run's own, of a family, adds to that; {} for runs of the model itself."""
+    def run_identity(self, run: Run) -> WeightsIdentity:
+        """Return what the run's own checkpoint, of a family, adds to that; {} for runs of the model itself."""
         ...
 
     def prompt_tokens(self, problem: Problem) -> tuple[int, ...]:
-        """The problem's chat prompt, tokenized."""
+        """Tokenize the problem's chat prompt."""
         ...
 
     def generate(self, assignments: Sequence[Assignment]) -> Iterator[Delivery]:
-        """Every sample that is asked for, once, as it comes in."""
+        """Yield every sample of the assignments once, as it comes in."""
         ...
 
-    def hardware(self) -> dict[str, Any]:
-        """What it runs on, for the manifest."""
+    def hardware(self) -> Hardware:
+        """Describe its machines, for the manifest."""
         ...
 
 
 class InProcess(ABC):
-    """Executors that generate where they are, one run after the other."""
+    """An executor that generates in its own process, one run after the other."""
 
     concurrent = False
 
     @abstractmethod
     def engine(self, run: Run) -> Engine:
-        """Engine for a run's backend and caps."""
+        """Return the engine for a run's backend and caps."""
 
     @abstractmethod
     def text(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
-        """Generated tokens as text, special ones left out, and its length in characters after each token."""
+        """Decode tokens, special ones left out; return the text and its length in characters after each token."""
 
-    def hardware(self) -> dict[str, Any]:
-        """This machine."""
+    def hardware(self) -> Hardware:
+        """Describe this machine."""
         return provenance.hardware()
 
     def generate(self, assignments: Sequence[Assignment]) -> Iterator[Delivery]:
-        """Every sample that is asked for, each as soon as it is there."""
+        """Yield every sample of the assignments once, as its chain ends."""
         for assignment in assignments:
             engine = self.engine(assignment.run)
-            if assignment.cut:
+            if assignment.no_room:
                 yield Delivery(assignment.run_id, partial(_empty_rows, assignment, engine.cache_shape))
             ceiling = engine.ceiling if assignment.jobs else None
             for chain in engine.generate(assignment.jobs):
@@ -118,5 +126,5 @@ class InProcess(ABC):
 def _empty_rows(assignment: Assignment, shape: CacheShape) -> list[Row]:
     return [
         {**empty_row(assignment.problems[problem], thread, cap, prompt, shape), **assignment.columns}
-        for problem, thread, cap, prompt in assignment.cut
+        for problem, thread, cap, prompt in assignment.no_room
     ]

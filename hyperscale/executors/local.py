@@ -1,13 +1,13 @@
-"""Runs in this process, on one device."""
+"""Run the torch engine in this process, on one device."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hyperscale.engines.base import Engine
-from hyperscale.executors.base import InProcess
+from hyperscale.engines.base import Engine, WeightsIdentity
+from hyperscale.executors.base import InProcess, ModelIdentity
 from hyperscale.model.chat import encode_prompt, text_and_ends
 from hyperscale.model.weights import weights_sha
 from hyperscale.plan.preflight import check_memory
@@ -24,13 +24,16 @@ _THINK = "<think>"
 
 
 class LocalExecutor(InProcess):
-    """Loads the model of a plan and builds a torch engine for each run.
+    """A plan's model and, for each run, a torch engine.
 
-    Of a family it holds one checkpoint at a time: the original first, then what each run needs.
+    It holds one checkpoint of a family at a time: the original first, then that of each run.
     """
 
     def __init__(self, plan: Plan, *, share: float = 1.0) -> None:
-        """`share` is the part of the device that is this process's, where others use the rest."""
+        """Load the model, a family's original, with its tokenizer. `share`: this process's part of the device.
+
+        ValueError where it cannot be loaded, or --memory-budget does not hold one thread of a run.
+        """
         self._config, self._share = plan.config, share
         self._name, self._model = plan.config.model, self._load(plan.config.model)
         self._tokenizer, self._identity = self._model.tokenizer, _identity(self._model)
@@ -39,34 +42,38 @@ class LocalExecutor(InProcess):
 
     @staticmethod
     def check(plan: Plan, *, needed: bool) -> None:
-        """ValueError where the model is `needed` and its config cannot be had.
+        """Raise ValueError where the model is `needed` and its config cannot be loaded.
 
-        A sweep whose chains are all there needs no model; one that does will say what is wrong with it.
+        A sweep whose chains are all stored needs no model.
         """
         if needed:
             plan.require_model()
 
-    def identity(self) -> dict[str, Any]:
-        """Revision that the hub resolved, dtype that "auto" became, hashes of chat template and weights."""
+    def identity(self) -> ModelIdentity:
+        """Return the loaded model's revision, dtype, and hashes of chat template and weights."""
         return self._identity
 
-    def run_identity(self, run: Run) -> dict[str, Any]:
-        """Gates and hash of the weights of the run's own checkpoint."""
+    def run_identity(self, run: Run) -> WeightsIdentity:
+        """Return dtype, gates and weights' hash of the run's own checkpoint; {} without one."""
         if run.checkpoint is None:
             return {}
         found = _identity(self._model_of(run))
-        return {name: found[name] for name in ("resolved_dtype", "weights_sha", "gates")}
+        return {
+            "resolved_dtype": found["resolved_dtype"],
+            "weights_sha": found["weights_sha"],
+            "gates": found["gates"],
+        }
 
     def prompt_tokens(self, problem: Problem) -> tuple[int, ...]:
-        """The problem's chat prompt, tokenized."""
+        """Tokenize the problem's chat prompt."""
         return tuple(encode_prompt(self._tokenizer, problem.prompt, problem.system))
 
     def text(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
-        """Generated tokens as text, and the characters that stand after each."""
+        """Decode generated tokens; return the text and its length in characters after each token."""
         return text_and_ends(self._tokenizer, tokens)
 
     def engine(self, run: Run) -> Engine:
-        """Torch engine of the run's backend, its batch sized to --memory-budget for the run's largest cap."""
+        """Make the run's torch engine, its batch sized to --memory-budget for the run's largest cap."""
         from hyperscale.engines.torch.engine import TorchEngine
 
         return TorchEngine(
@@ -82,7 +89,7 @@ class LocalExecutor(InProcess):
         )
 
     def _memory_budget(self) -> int | None:
-        """None leaves it to the engine, which takes what is free."""
+        """Return the KV cache's bytes; None leaves them to the engine, which takes the free memory."""
         if self._config.memory_budget is not None or self._share >= 1:
             return self._config.memory_budget
         from hyperscale.hardware.memory import lent_bytes
@@ -92,7 +99,7 @@ class LocalExecutor(InProcess):
     def _model_of(self, run: Run) -> Model:
         name = run.checkpoint or self._config.model
         if name != self._name:
-            del self._model  # The next one may need its memory.
+            del self._model  # Free its memory for the next.
             self._name, self._model = name, self._load(name)
         return self._model
 
@@ -104,7 +111,7 @@ class LocalExecutor(InProcess):
         return load_model(name, revision=revision, dtype=config.dtype, device=config.device)
 
 
-def _identity(model: Model) -> dict[str, Any]:
+def _identity(model: Model) -> ModelIdentity:
     return {
         "resolved_revision": model.revision,
         "resolved_dtype": str(model.decoder.embed.dtype).removeprefix("torch."),
@@ -116,5 +123,5 @@ def _identity(model: Model) -> dict[str, Any]:
 
 
 def answer_prefix(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The reasoning tag that the chat template itself puts before an answer, or ""."""
+    """Return the reasoning tag that the chat template puts before an answer, or ""."""
     return _THINK if tokenizer.decode(encode_prompt(tokenizer, "?")).rstrip().endswith(_THINK) else ""

@@ -1,16 +1,15 @@
-"""Runs of engines that hold the model themselves: vLLM in this process, or a server that speaks OpenAI's protocol.
+"""Run an engine that holds the weights itself: vLLM, a server that speaks OpenAI's protocol, a plugin.
 
-The tokenizer and the model's config are ours, so that prompts, texts and counts are those of the torch engine.
+Tokenizer and config are loaded here, so that prompts, texts and counts are those of the torch engine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from hyperscale.engines import ENGINES
-from hyperscale.engines.base import Engine
-from hyperscale.executors.base import InProcess
+from hyperscale.engines.base import Engine, WeightsIdentity
+from hyperscale.executors.base import InProcess, ModelIdentity
 from hyperscale.executors.local import LocalExecutor, answer_prefix
 from hyperscale.model.chat import encode_prompt, text_and_ends
 from hyperscale.plan.resolve import Plan
@@ -19,9 +18,10 @@ from hyperscale.tasks.task import Problem
 
 
 class ServedExecutor(InProcess):
-    """Loads the tokenizer of `config.model`; the engine, which loads the weights, is made once and kept."""
+    """A plan's tokenizer and its one engine."""
 
     def __init__(self, plan: Plan) -> None:
+        """Load tokenizer and config, and make the engine, which loads the weights. ValueError where that fails."""
         from hyperscale.model.load import load_text
 
         config, engine = plan.config, ENGINES.load(plan.config.engine)
@@ -31,14 +31,14 @@ class ServedExecutor(InProcess):
 
     @staticmethod
     def check(plan: Plan, *, needed: bool) -> None:
-        """ValueError if the model's own config rules the sweep out, or the engine's package is not there."""
+        """Raise ValueError where the model is `needed` and its config or the engine's package is missing."""
         LocalExecutor.check(plan, needed=needed)
         engine = ENGINES.load(plan.config.engine)
         if needed:
             engine.check(plan.config)
 
-    def identity(self) -> dict[str, Any]:
-        """Revision, chat template, and what the engine says of the weights that it holds."""
+    def identity(self) -> ModelIdentity:
+        """Return revision, chat template's hash, and the engine's identity of the weights."""
         return {
             "resolved_revision": self._text.revision,
             "chat_template_sha": self._text.chat_template_sha,
@@ -46,18 +46,18 @@ class ServedExecutor(InProcess):
             **self._engine.identity(),
         }
 
-    def run_identity(self, run: Run) -> dict[str, Any]:
-        """There are no checkpoints beside the model."""
+    def run_identity(self, run: Run) -> WeightsIdentity:
+        """Return {}: no run has a checkpoint of its own."""
         return {}
 
     def prompt_tokens(self, problem: Problem) -> tuple[int, ...]:
-        """The problem's chat prompt, tokenized."""
+        """Tokenize the problem's chat prompt."""
         return tuple(encode_prompt(self._text.tokenizer, problem.prompt, problem.system))
 
     def text(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
-        """Generated tokens as text, and the characters that stand after each."""
+        """Decode generated tokens; return the text and its length in characters after each token."""
         return text_and_ends(self._text.tokenizer, tokens)
 
     def engine(self, run: Run) -> Engine:
-        """The one engine: every run of a vanilla cache is alike to it."""
+        """Return the one engine, which serves every run."""
         return self._engine

@@ -1,8 +1,7 @@
-"""What a run takes by the roofline (analysis/roofline.py): seconds, tokens, bytes; and how many problems make a shard.
+"""Predict a run's seconds, tokens and bytes by the roofline (hardware/roofline.py), and size its shards.
 
-An upper bound on the work (every chain is as long as its cap, unless told otherwise) at a lower bound on its time (no
-step is slower than the roofline): real chains are shorter, and real steps slower. Loading, compiling and grading are
-left out.
+An upper bound on the work (every chain reaches its cap, unless told otherwise) at a lower bound on its time (no step is
+slower than the roofline). Loading, compiling and grading are left out.
 """
 
 from __future__ import annotations
@@ -26,24 +25,24 @@ from hyperscale.plan.runs import Run
 PROMPT_TOKENS = 256
 SHARD_SECONDS = 20 * 60
 MOST_PROBLEMS = 4096
-"""Problems that a shard has at most, however quick they are."""
+"""Upper bound on the problems of a shard."""
 
 SAMPLE_TOKEN_BYTES = 4.4
-"""Bytes of a generated token in the samples (results/part.py), measured on 113k tokens of English: 1.5 of microseconds,
-1.2 of the id, 1.1 of text, 0.4 of where the text ends; next to nothing of counts that grow evenly and of batches."""
+"""Bytes a generated token takes in samples/, measured on 113k tokens of English: 1.5 for microseconds, 1.2 for the id,
+1.1 for text, 0.4 for the end of its text; counts that grow evenly and batch sizes compress to almost nothing."""
 UNEVEN_BYTES = 1.7
-"""What reads, tokens held and pages add where they do not (on 28 layers of 4 KV heads)."""
+"""Bytes that reads, tokens held and blocks add where they do not grow evenly (on 28 layers of 4 KV heads)."""
 
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What nobody knows before a sweep: flags of `hyperscale plan`. ValueError names the one at fault."""
+    """Inputs of an estimate that are unknown before a sweep: flags of `hyperscale plan`. ValueError names a bad one."""
 
     accelerator: str | None = None
     gpus: int | None = None
-    """GPUs that shards run on side by side; None: those of one shard."""
+    """GPUs of the cluster; None: those of one shard."""
     prompt_tokens: int | None = None
-    """None: PROMPT_TOKENS, or half of the smallest L where that is less."""
+    """Tokens of every prompt; None: PROMPT_TOKENS, or half of the smallest L where that is less."""
     reach: float = 1.0
     """Share of its cap that a chain reaches; 1 is the bound."""
 
@@ -58,11 +57,11 @@ class Assumptions:
             raise ValueError(f"--reach {self.reach:g}: must be above 0 and at most 1")
 
     def prompt(self, config: SweepConfig) -> int:
-        """Tokens of every prompt."""
+        """Return the tokens of every prompt."""
         return self.prompt_tokens or max(1, min(PROMPT_TOKENS, config.lengths[0] // 2))
 
     def device(self, config: SweepConfig, dtype: str) -> tuple[Device, str]:
-        """The device that a sweep is planned on, and why it is that one."""
+        """Choose the device that a sweep is planned on, and say why."""
         on_cpu = config.device == "cpu"
         if self.accelerator == THIS or (self.accelerator is None and on_cpu):
             return this_machine(dtype, "cpu" if on_cpu else "auto"), "this machine, measured"
@@ -74,19 +73,19 @@ class Assumptions:
 
 
 class Work(NamedTuple):
-    """Seconds of decode steps, by what bounds them, and of prefills."""
+    """Seconds of decode steps, by their bound, and of prefills."""
 
     seconds: float
     weights: float
-    """Spent reading weights, in steps that memory bounds."""
+    """Seconds reading weights, in memory-bound steps."""
     cache: float
-    """Spent reading the KV cache, in the same."""
+    """Seconds reading the KV cache, in memory-bound steps."""
     compute: float
-    """Of steps that arithmetic bounds, and prefills."""
+    """Seconds of compute-bound steps and of prefills."""
 
 
 class RunCost:
-    """A run of a model on the devices of a shard."""
+    """Cost of one run on the devices of a shard."""
 
     def __init__(self, config: SweepConfig, run: Run, spec: ModelSpec, dtype: str, assumed: Assumptions) -> None:
         device = lent(config, assumed.device(config, dtype)[0])
@@ -103,33 +102,34 @@ class RunCost:
         self._fed = np.full(self._prompt - dense, dense * self._rows, np.float64)
         lengths = range(self._prompt + 1, self._prompt + max(self.steps) + 1)
         self._attended = attended(run, spec, lengths) * self._rows
-        # How many of a problem's threads take each step.
+        # Threads of a problem that take each step.
         self._alive = len(self.steps) - np.cumsum(np.bincount(self.steps, minlength=len(lengths) + 1))[: len(lengths)]
         uneven = run.policy.gated or run.policy.block_overhead > 0
         self._sample_bytes = SAMPLE_TOKEN_BYTES + (UNEVEN_BYTES if uneven else 0.0)
 
     def tokens(self, problems: int) -> int:
-        """Tokens generated."""
+        """Return the tokens generated."""
         return problems * sum(self.steps)
 
     def stored_bytes(self, problems: int) -> float:
-        """Bytes of the samples on disk."""
+        """Return the bytes of the samples on disk."""
         return self.tokens(problems) * self._sample_bytes
 
     def work(self, problems: int) -> Work:
-        """What a shard of so many problems takes: its threads start in their order, as many together as fit."""
+        """Time a shard of `problems`: threads start in order, as many together as fit."""
         steps = self.steps * problems
         if not sum(steps):
             return Work(0.0, 0.0, 0.0, 0.0)
         passes = makespan(steps, max(1, min(self.fit.threads, len(steps))))
         decode = self._steps(self._attended, sum(steps) / passes, self._alive)
-        # What a budget leaves of a prompt to be fed token by token, by one thread alone.
-        parts = [problems * sum(pair) for pair in zip(decode, self._steps(self._fed, 1.0, 1.0), strict=True)]
-        parts[2] += problems * self._prefill
-        return Work(sum(parts), *parts)
+        # Prompt tokens beyond the budget are fed one by one, by one thread alone.
+        fed = self._steps(self._fed, 1.0, 1.0)
+        weights, cache, compute = (problems * (a + b) for a, b in zip(decode, fed, strict=True))
+        compute += problems * self._prefill
+        return Work(sum([weights, cache, compute]), weights, cache, compute)
 
     def _steps(self, reads: np.ndarray, batch: float, times: np.ndarray | float) -> list[float]:
-        """Seconds of steps that each happen so many times: reading weights, reading the cache, computing."""
+        """Sum the seconds of steps that each happen `times` times: reading weights, reading the cache, computing."""
         bound = self._ceiling
         micros = roofline_micros(reads, batch, self._token_bytes, self._rows, bound)
         reading = reads * self._token_bytes / bound.peak_bandwidth * 1e6
@@ -140,26 +140,26 @@ class RunCost:
 
 
 def attended(run: Run, spec: ModelSpec, lengths: range) -> np.ndarray:
-    """KV tokens that a row attends, on average, in the step that makes a sequence each of `lengths` tokens long."""
+    """Return the KV tokens that a row attends, on average, in the step that brings a sequence to each of `lengths`."""
     policy, budget = run.policy, run.cache_budget
     expects = policy.expectation(spec.gates, run.settings)
     if expects is not None:
         return np.array([min(length, expects(length)) for length in lengths], np.float64)
     if budget is None:
         return np.array(lengths, np.float64)
-    # What a policy keeps beside its pages it must read to choose among them.
+    # Block summaries are read, too, to choose among the blocks.
     beside = [blocks_for(length) * policy.block_overhead if length > budget else 0 for length in lengths]
     return np.minimum(np.array(lengths, np.float64), budget) + np.array(beside, np.float64)
 
 
 def dense_tokens(run: Run, prompt_tokens: int) -> int:
-    """Tokens of a prompt that are prefilled at once; a policy that evicts at B is fed the others one by one."""
+    """Return the prompt tokens prefilled at once; a policy that evicts at B is fed the others one by one."""
     bound = run.cache_budget is not None and run.policy.overwrites
     return min(prompt_tokens, run.cache_budget or 0) if bound else prompt_tokens
 
 
 def makespan(durations: Iterable[float], workers: int) -> float:
-    """When the last of `durations` ends, if each in turn goes to the worker that is free first."""
+    """Return the end of the last of `durations`, each assigned in order to the worker that is free first."""
     ends = [0.0] * workers
     for duration in durations:
         heapreplace(ends, ends[0] + duration)
@@ -167,7 +167,7 @@ def makespan(durations: Iterable[float], workers: int) -> float:
 
 
 def shard_problems(config: SweepConfig, run: Run, assumed: Assumptions | None = None) -> int:
-    """Problems of a run that take some twenty minutes on the accelerator planned for: at least 1."""
+    """Return the problems of a run that take SHARD_SECONDS on the accelerator planned for, at least 1."""
     assert run.spec is not None, "what is generated has a model"
     return problems_within(
         SHARD_SECONDS, RunCost(config, run, run.spec, planned_dtype(config), assumed or Assumptions())
@@ -175,7 +175,7 @@ def shard_problems(config: SweepConfig, run: Run, assumed: Assumptions | None = 
 
 
 def problems_within(seconds: float, cost: RunCost) -> int:
-    """The most problems that a shard does in `seconds`, from 1 to MOST_PROBLEMS."""
+    """Return the most problems that a shard finishes in `seconds`, from 1 to MOST_PROBLEMS."""
     most = 1
     while most < MOST_PROBLEMS and cost.work(2 * most).seconds <= seconds:
         most *= 2
@@ -188,18 +188,18 @@ def problems_within(seconds: float, cost: RunCost) -> int:
 
 
 def planned_dtype(config: SweepConfig) -> str:
-    """--dtype, with what most checkpoints are stored in for auto."""
+    """Return --dtype; for auto bfloat16, in which most checkpoints are stored."""
     return "bfloat16" if config.dtype == "auto" else config.dtype
 
 
-def shard_sizes(problems: Sequence[int], most: Sequence[int], slots: int) -> list[int]:
-    """Problems in a shard of each assignment: at most its `most`, fewer where some of `slots` workers had no shard.
+def shard_sizes(problems: Sequence[int], most: Sequence[int], workers: int) -> list[int]:
+    """Size the shards of each assignment in problems: at most its `most`, fewer where some of `workers` would idle.
 
-    No fewer than that: the threads of a shard share each reading of the weights.
+    No fewer than that: the threads of a shard share each read of the weights.
     """
     shards = [-(-count // size) for count, size in zip(problems, most, strict=True)]
     total = sum(shards)
-    if not total or total >= slots:
+    if not total or total >= workers:
         return [max(1, min(count, size)) for count, size in zip(problems, most, strict=True)]
-    more = [max(1, min(count, -(-of * slots // total))) for count, of in zip(problems, shards, strict=True)]
+    more = [max(1, min(count, -(-of * workers // total))) for count, of in zip(problems, shards, strict=True)]
     return [max(1, -(-count // parts)) for count, parts in zip(problems, more, strict=True)]

@@ -1,4 +1,4 @@
-"""What a sweep takes on so many GPUs, run by run of each task: estimates by the roofline, and how they are printed."""
+"""Estimate a sweep on a number of GPUs by the roofline, run by run of each task, and format the estimates."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from hyperscale.text import format_bytes
 
 @dataclass(frozen=True)
 class Estimate:
-    """One run of one task, cut into shards."""
+    """One run of one task, split into shards."""
 
     task: str
     run: Run
     problems: int
-    """1 where the task's number is not known: the estimate is then a problem's."""
+    """1 where the task's size is unknown: the estimate is then for one problem."""
     known: bool
     cost: RunCost
     shard: int
     """Problems in a shard; the last one holds the rest."""
     usable: int
-    """Shards of some twenty minutes that it makes."""
+    """Shards of SHARD_SECONDS (or of --shard-problems) that it splits into."""
 
     @cached_property
     def _works(self) -> tuple[Work, Work]:
@@ -45,30 +45,30 @@ class Estimate:
 
     @property
     def work(self) -> Work:
-        """Of all shards together."""
+        """Work of all shards together."""
         full, rest = self._works
         return Work(*(self.problems // self.shard * a + b for a, b in zip(full, rest, strict=True)))
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """Those of a sweep, on `gpus` GPUs."""
+    """Estimates of a sweep on `gpus` GPUs."""
 
     entries: tuple[Estimate, ...]
     """Runs that fit their devices, task by task."""
     errors: tuple[str, ...]
-    """What does not fit, and what would hold it."""
+    """Runs that do not fit, and what would hold them."""
     gpus: int
     gpus_a_shard: float
 
     @property
     def counted(self) -> list[Estimate]:
-        """Those whose number of problems is known."""
+        """Entries whose number of problems is known."""
         return [entry for entry in self.entries if entry.known]
 
     @property
     def seconds(self) -> float:
-        """Seconds of all shards, as if one after the other."""
+        """Seconds of all shards, one after the other."""
         return sum(entry.work.seconds for entry in self.counted)
 
     @property
@@ -78,29 +78,29 @@ class Estimates:
 
     @property
     def wall_seconds(self) -> float:
-        """Until the last shard has ended: the longest first, each to the GPUs that are free first."""
+        """Seconds until the last shard ends: longest first, each to the GPUs that are free first."""
         shards = sorted((seconds for entry in self.counted for seconds in entry.shards), reverse=True)
-        return makespan(shards, slots_of(self.gpus, self.gpus_a_shard))
+        return makespan(shards, shards_at_once(self.gpus, self.gpus_a_shard))
 
 
 def estimate(
     config: SweepConfig, specs: Mapping[Run, ModelSpec], dtype: str, problems: Mapping[str, int | None],
     assumed: Assumptions,
 ) -> Estimates:  # fmt: skip
-    """Every run of every task. ValueError where not even one shard has the GPUs that it needs."""
+    """Estimate every run of every task. ValueError where `gpus` are too few for one shard."""
     needed = gpus_of(config)
     gpus = assumed.gpus or math.ceil(needed)
-    slots = slots_of(gpus, needed)
-    if not slots:
-        raise ValueError(f"--gpus {gpus}: a shard of this sweep takes {needed:g} GPUs")
+    at_once = shards_at_once(gpus, needed)
+    if not at_once:
+        raise ValueError(f"--gpus {gpus}: a shard of this sweep takes {needed:g} GPUs; raise --gpus")
     costs = {run: RunCost(config, run, spec, dtype, assumed) for run, spec in specs.items()}
     sizes = {run: problems_within(SHARD_SECONDS, cost) for run, cost in costs.items() if not cost.fit.error}
     pairs = [(task, run, size) for task in problems for run, size in sizes.items()]
     counts = [1 if problems[task] is None else problems[task] or 0 for task, _, _ in pairs]
     if config.shard_problems is not None:
         shards = [config.shard_problems] * len(pairs)
-    elif config.executor == "ray" or slots > 1:
-        shards = shard_sizes(counts, [size for _, _, size in pairs], slots)
+    elif config.executor == "ray" or at_once > 1:
+        shards = shard_sizes(counts, [size for _, _, size in pairs], at_once)
     else:
         shards = counts
     entries = []
@@ -114,7 +114,7 @@ def estimate(
 
 
 def estimate_table(found: Estimates) -> Table:
-    """A row a run of a task, and their sum."""
+    """Make a table of a row a run of a task, and their sum."""
     table = Table(title="estimate", title_justify="left")
     for column in ("task", "run", "bound by"):
         table.add_column(column, no_wrap=True)
@@ -134,7 +134,7 @@ def estimate_table(found: Estimates) -> Table:
 
 
 def estimate_lines(config: SweepConfig, found: Estimates, dtype: str, assumed: Assumptions) -> Iterator[str]:
-    """What the table rests on, what does not fit, and what more GPUs would bring."""
+    """Yield the table's assumptions, the runs that do not fit, and the most GPUs that would help."""
     device, why = assumed.device(config, dtype)
     yield (
         f"planned on {device.name} ({why}): {device.flops / 1e12:,.4g} TFLOP/s, {device.bandwidth / 1e9:,.4g} GB/s, "
@@ -145,37 +145,37 @@ def estimate_lines(config: SweepConfig, found: Estimates, dtype: str, assumed: A
         "no step is slower than the roofline; loading and grading are left out"
     )
     for name in dict.fromkeys(entry.task for entry in found.entries if not entry.known):
-        yield f"{name}: its rows are those of one problem, and not in the sum"
+        yield f"{name}: number of problems unknown; its rows are for one problem and not in the sum"
     for error in dict.fromkeys(found.errors):
         yield f"error: {error}"
     for entry in found.entries[:1]:
         fit = entry.cost.fit
-        yield f"memory of a shard: weights {format_bytes(fit.weights)}, KV cache at most {format_bytes(fit.pool)}"
+        yield f"memory of a shard: weights {format_bytes(fit.weights)}, KV cache at most {format_bytes(fit.cache)}"
     if found.counted:
         usable = sum(entry.usable for entry in found.counted)
         shards = f"{config.shard_problems} problems" if config.shard_problems else "some 20 minutes"
         yield (
             f"wall clock on {found.gpus} GPU{'s' if found.gpus > 1 else ''}: {format_seconds(found.wall_seconds)}; "
-            f"cut into shards of {shards} there are {usable:,}, for at most {_gpus_for(usable, found.gpus_a_shard):,} "
-            "GPUs (--executor ray)"
+            f"split into shards of {shards} there are {usable:,}, for at most "
+            f"{_gpus_for(usable, found.gpus_a_shard):,} GPUs (--executor ray)"
         )
 
 
-def slots_of(gpus: int, needed: float) -> int:
-    """Shards that run side by side on GPUs of which each takes `needed`: one that takes less than a whole lies on one.
+def shards_at_once(gpus: int, needed: float) -> int:
+    """Return the shards that run side by side, each on `needed` GPUs; a part of a GPU is one GPU's.
 
-    A share of 0.2 is a little more than a fifth in binary, and fits five times.
+    0.2 is a little more than a fifth in binary, and fits five times.
     """
     return gpus * math.floor(1 / needed + 1e-9) if needed < 1 else math.floor(gpus / needed + 1e-9)
 
 
 def _gpus_for(shards: int, needed: float) -> int:
-    """GPUs that so many shards run on side by side."""
-    return math.ceil(shards / slots_of(1, needed)) if needed < 1 else math.ceil(shards * needed)
+    """Return the GPUs that `shards` run on side by side."""
+    return math.ceil(shards / shards_at_once(1, needed)) if needed < 1 else math.ceil(shards * needed)
 
 
 def bound_by(work: Work) -> str:
-    """`KV 71%`: what takes the largest part of the time, and how much."""
+    """Name the largest part of the time and its share, as `KV 71%`."""
     if not work.seconds:
         return ""
     parts = {"weights": work.weights, "KV": work.cache, "compute": work.compute}
@@ -184,7 +184,7 @@ def bound_by(work: Work) -> str:
 
 
 def format_count(count: float) -> str:
-    """`1.23 G`: three digits, decimal."""
+    """Format a count in three digits and a decimal unit, as `1.23 G`."""
     for unit in ("", "k", "M", "G", "T"):
         if count < 999.5 or unit == "T":
             return f"{count:,.3g} {unit}".rstrip()
@@ -193,12 +193,12 @@ def format_count(count: float) -> str:
 
 
 def format_hours(hours: float) -> str:
-    """Three digits; what is less than four seconds is next to nothing."""
+    """Format hours in three digits, below four seconds as `< 0.001`."""
     return f"{hours:,.3g}" if hours >= 0.001 or not hours else "< 0.001"
 
 
 def format_seconds(seconds: float) -> str:
-    """Seconds below two minutes, minutes below two hours, then hours, and days from four on."""
+    """Format seconds: as minutes from two on, hours from two on, days from four on."""
     for unit, size, limit in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 4 * 86400)):
         if seconds < limit:
             return f"{seconds / size:,.3g} {unit}"

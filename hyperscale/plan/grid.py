@@ -1,4 +1,4 @@
-"""From --budget, or --widths and --lengths, to W-L points."""
+"""Make W-L points of --budget, or of --widths and --lengths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ Point = tuple[int, int]
 
 
 def budget_grid(budget: int, min_length: int) -> tuple[Point, ...]:
-    """All powers of two W >= 1 and L >= `min_length` (tokens) with W x L <= `budget` (tokens)."""
+    """Return all powers of two W >= 1 and L >= `min_length` (tokens) with W x L <= `budget` (tokens).
+
+    ValueError where there is none.
+    """
     points = [
         (2**w, 2**length)
         for length in range(budget.bit_length())
@@ -22,20 +25,20 @@ def budget_grid(budget: int, min_length: int) -> tuple[Point, ...]:
     if not points:
         raise ValueError(
             f"--budget {format_tokens(budget)} holds no power of two from --min-length "
-            f"{format_tokens(min_length)} on: raise the budget or lower the minimum"
+            f"{format_tokens(min_length)} on: raise --budget or lower --min-length"
         )
     return tuple(sorted(points))
 
 
 def product_grid(widths: Iterable[int], lengths: Iterable[int]) -> tuple[Point, ...]:
-    """Every width with every length."""
+    """Pair every width with every length."""
     return tuple(sorted(set(product(widths, lengths))))
 
 
 def length_caps(points: Iterable[Point], pool: int | None = None) -> tuple[int, ...]:
-    """Cap of each thread: the largest L at which a point needs thread i, max { L : (W, L), W > i }.
+    """Return each thread's cap: the largest L at which a point needs thread i, max { L : (W, L), W > i }.
 
-    With a `pool` every L gets that many threads, so each of them runs to the grid's largest L.
+    With a `pool` every L has that many threads, each capped at the grid's largest L.
     """
     points = list(points)
     if pool is not None:

@@ -1,4 +1,4 @@
-"""What a sweep is refused for before anything is loaded: backends, gates, positions and memory that do not suit it."""
+"""Refuse, before anything is loaded, backends, gates, positions and memory that do not suit a sweep."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_engine(config: SweepConfig) -> None:
-    """Refuse an --engine that is not known, or a plugin's that cannot be loaded, with a ValueError."""
+    """Refuse an unknown --engine, or a plugin that cannot be loaded, with a ValueError."""
     if config.engine not in engine_names() and not is_file_reference(config.engine):
         raise ValueError(f"--engine: {unknown('engine', config.engine, engine_names())}")
     try:
@@ -29,7 +29,7 @@ def check_engine(config: SweepConfig) -> None:
 
 
 def check_backends(config: SweepConfig) -> None:
-    """Refuse --backends that are not known, options of others, and --cr without them or them without it.
+    """Refuse unknown --backends, options of other backends, and --cr without a compressing backend or the reverse.
 
     ValueError names the flag at fault.
     """
@@ -54,7 +54,7 @@ def check_backends(config: SweepConfig) -> None:
 def check_run(run: Run, config: SweepConfig) -> None:
     """Refuse a run whose checkpoint lacks its gates or its positions, or whose cache --memory-budget cannot hold.
 
-    ValueError names the flag at fault. Nothing is known, and nothing checked, of a run without a spec.
+    ValueError names the flag at fault. A run without a spec is not checked.
     """
     if run.spec is None:
         return
@@ -72,7 +72,7 @@ def check_run(run: Run, config: SweepConfig) -> None:
 
 
 def check_memory(run: Run, config: SweepConfig, dtype: torch.dtype) -> None:
-    """Refuse a run of which --memory-budget does not hold one thread, its cache stored as `dtype`: ValueError."""
+    """Refuse a run where --memory-budget does not hold one thread, its cache stored as `dtype`: ValueError."""
     if config.memory_budget is None or run.spec is None:
         return
     shape = cache_shape(run.spec, dtype, run.policy)

@@ -1,4 +1,4 @@
-"""Where a sweep's problems come from: its tasks, loaded and checked before any model is."""
+"""Load and check a sweep's tasks and problems, before any model."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ PARTIAL = (
 
 @dataclass(frozen=True)
 class LoadedTask:
-    """A task and the problems of it that are asked for."""
+    """A task and the problems chosen from it."""
 
     task: Task
     problems: LoadedProblems
 
 
 def load_tasks(config: SweepConfig) -> list[LoadedTask]:
-    """Load the tasks and problems of a sweep; ValueError where one cannot be had, or its answer not be graded."""
+    """Load a sweep's tasks and problems; ValueError where one cannot be loaded, or its gold answer not graded."""
     tasks = [load_task(name) for name in config.tasks]
     names = [task.name for task in tasks]
     if len(set(names)) < len(names):
-        raise ValueError(f"--tasks names one task twice: {', '.join(names)}")
+        raise ValueError(f"--tasks names one task twice: {', '.join(names)}; name each once")
     check_task_options(tasks, config.task_options)
     found = [LoadedTask(task, load(task, config)) for task in tasks]
     for loaded in found:
@@ -43,7 +43,7 @@ def load_tasks(config: SweepConfig) -> list[LoadedTask]:
 
 
 def load(task: Task, config: SweepConfig) -> LoadedProblems:
-    """The problems of a task that a sweep asks for; ValueError if they cannot be had."""
+    """Load the problems that a sweep chooses from a task; ValueError if they cannot be loaded."""
     return load_problems(
         task,
         data=config.data,

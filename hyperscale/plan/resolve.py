@@ -1,4 +1,4 @@
-"""From a config to the plan that everything downstream works from: what follows from it is worked out here, once."""
+"""Resolve a config, once, into the plan that everything downstream works from."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ if TYPE_CHECKING:
     from hyperscale.model.spec import ModelSpec
 
 LoadSpec = Callable[[str, str | None], "ModelSpec"]
-"""(model, revision) to its spec; ValueError where it cannot be had."""
+"""(model, revision) to its spec; ValueError where it cannot be loaded."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep, resolved: its runs, what of the grid is not run, and why the model's config cannot be had, if so."""
+    """A resolved sweep: its runs, the parts of the grid left out, and why the model's config is missing, if it is."""
 
     config: SweepConfig
     runs: tuple[Run, ...] = ()
     left_out: tuple[str, ...] = ()
-    """Budgets that a backend cannot work with and ratios without gates, a line each."""
+    """Budgets that a backend does not support and ratios without gates, a line each."""
     unknown_model: str | None = None
     """Why runs have no spec; None where they have one."""
 
     @cached_property
     def family(self) -> Family | None:
-        """The family that --model names, if it names one."""
+        """Family that --model names, if any."""
         return family_of(self.config.model)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """The config's identity as JSON values, a plugin's engine by its origin instead of its path."""
+        """The config's identity as JSON values, a plugin engine by its origin instead of its path."""
         named = self.config.identity()
         if (origin := self._engine_origin) is not None:
             named["engine"] = asdict(origin)
@@ -53,7 +53,7 @@ class Plan:
 
     @property
     def engine_name(self) -> str:
-        """Engine as in results tables."""
+        """Name of the engine as in results tables."""
         return self.config.engine if self._engine_origin is None else self._engine_origin.name
 
     @cached_property
@@ -61,27 +61,27 @@ class Plan:
         return None if self.config.engine == TORCH else ENGINES.origin(self.config.engine)
 
     def require_model(self) -> None:
-        """ValueError where the model's config cannot be had."""
+        """Raise ValueError where the model's config could not be loaded."""
         if self.unknown_model is not None:
             raise ValueError(self.unknown_model)
 
     def at_revision(self, revision: str | None) -> Plan:
-        """The plan for a hub model at a commit. A family names that of its original itself."""
+        """Pin a hub model's commit. A family names its original's itself and stays as it is."""
         if self.family is not None or revision is None:
             return self
         return replace(self, config=self.config.model_copy(update={"revision": revision}))
 
 
 def resolve(config: SweepConfig, load_spec: LoadSpec | None = None) -> Plan:
-    """Work out the runs that cover the grid of `config`, whatever the task, and refuse what cannot be run.
+    """Resolve the runs that cover the grid of `config`, whatever the task, and refuse what cannot be run.
 
     Vanilla needs one run. A gated backend needs one for each CR that gates were trained for: a checkpoint's own, or
     all that a family has. A backend bound to a budget B = L / CR needs one for each distinct B, which covers every
-    (L, CR) of that budget: its chain does not depend on L, so that it is cut at each. Any other needs one for each CR.
+    (L, CR) of that budget: its chain does not depend on L and is truncated at each. Any other needs one for each CR.
 
-    Only the model's config is read (`load_spec`, else from disk or the hub). Where it cannot be had the runs have no
-    spec, unless a backend needs to know the model's gates. ValueError where a backend is not known, a budget is no
-    whole number of tokens, a backend can work with none, or the model was not made for what is asked.
+    Only the model's config is read (`load_spec`, else from disk or the hub). Where that fails the runs have no spec;
+    ValueError if a backend needs the model's gates. ValueError, too, where a backend is unknown, a budget is no whole
+    number of tokens, a backend supports none of the budgets, or the model does not support what is asked.
     """
     check_engine(config)
     check_backends(config)
@@ -99,7 +99,7 @@ def _load_spec(model: str, revision: str | None) -> ModelSpec:
 
 
 class _Resolver:
-    """Works out the runs of one config, asking for each checkpoint's spec once."""
+    """Resolves the runs of one config; loads each checkpoint's spec once."""
 
     def __init__(self, config: SweepConfig, load_spec: LoadSpec) -> None:
         self.left_out: list[str] = []
@@ -109,7 +109,7 @@ class _Resolver:
         self._specs: dict[str, ModelSpec] = {}
 
     def runs(self, source: str) -> Iterator[Run]:
-        """Runs of one backend."""
+        """Yield the runs of one backend."""
         config, policy = self._config, backend_class(source)
         options = config.options_of(policy.name)
         if policy.name == "vanilla":
@@ -141,12 +141,14 @@ class _Resolver:
         own = None if self._family is None else self._family.members.get((name, ratio))
         spec = self._spec_of(own)
         if own is not None and spec is not None and (spec.gates is None or spec.gates.ratio != ratio):
-            raise ValueError(f"{own}: its gates are not of ratio {ratio:g}, as {self._config.model} says")
+            raise ValueError(
+                f"{own}: its gates are not of ratio {ratio:g}, as {self._config.model} says: correct family.json"
+            )
         caps, options = length_caps(points, self._config.pool), self._config.options_of(name)
         return make_run(source, ratio, None, caps, points, options, checkpoint=own, spec=spec)
 
     def _spec_of(self, checkpoint: str | None) -> ModelSpec | None:
-        """Spec of a family's checkpoint, else of the model; None, and why, where the model's cannot be had."""
+        """Load the spec of a family's checkpoint, else of the model; None where the model's fails, the reason kept."""
         try:
             return self._known_spec(checkpoint)
         except ValueError as error:
@@ -158,13 +160,13 @@ class _Resolver:
     def _known_spec(self, checkpoint: str | None) -> ModelSpec:
         name = checkpoint or self._config.model
         if checkpoint is None and self.unknown_model is not None:
-            raise ValueError(self.unknown_model)  # A hub is asked once.
+            raise ValueError(self.unknown_model)  # Ask a hub once.
         if name not in self._specs:
             self._specs[name] = self._load_spec(name, None if checkpoint else self._config.revision)
         return self._specs[name]
 
     def _refused(self, source: str, budgets: Iterable[int]) -> dict[int, str]:
-        """Budgets that a backend cannot work with, and why."""
+        """Return the budgets that a backend does not support, and why."""
         policy = backend_class(source)
         settings = make_settings(policy, self._config.options_of(policy.name))
         refused = {}
@@ -176,7 +178,7 @@ class _Resolver:
         return refused
 
     def _trained(self, source: str) -> tuple[float, ...]:
-        """Those of --cr that there are trained gates for: of a checkpoint one, of a family perhaps several."""
+        """Return those of --cr that have trained gates: one for a checkpoint, one or more for a family."""
         config, policy = self._config, backend_class(source)
         asked = ", ".join(f"{ratio:g}" for ratio in config.compression_ratios)
         if self._family is not None:
@@ -206,15 +208,15 @@ class _Resolver:
 
 
 def _budgets(config: SweepConfig) -> dict[int, set[int]]:
-    """Every B = L / CR of the grid, with the lengths that it serves."""
+    """Return every B = L / CR of the grid, with the lengths that it serves."""
     budgets: dict[int, set[int]] = {}
     for length, ratio in product(config.lengths, config.compression_ratios):
-        # As the user wrote it: 33 / 1.1 is 30 tokens, whatever floats make of it.
+        # Exact: 33 / 1.1 is 30 tokens, but not in floats.
         budget = length / Fraction(str(ratio))
         if budget.denominator != 1:
             raise ValueError(
                 f"--cr {ratio:.15g} at L = {format_tokens(length)} is a budget of {length / ratio:,.6g} tokens: "
-                "L / CR must be a whole number"
+                "L / CR must be a whole number; change --cr or --lengths"
             )
         budgets.setdefault(int(budget), set()).add(length)
     return budgets

@@ -1,8 +1,8 @@
-"""What is generated: a run is one backend setting with the caps of its threads, and the points that they cover.
+"""A run: one backend setting with the caps of its threads, and the points that they cover.
 
-One run covers many points. W is read off a pool of threads afterwards, and L wherever the backend does not
-know it: a chain cut at L is exactly the chain that a cap of L gives. So each thread is generated once, up to
-the largest L at which any point asks for it.
+One run covers many points. W is read off subsets of a pool of threads, and L off longer chains wherever the backend
+does not know L: a chain truncated at L is exactly the chain that a cap of L gives. So each thread is generated once,
+up to the largest L at which any point needs it.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 class Run:
     """Threads of each problem of a task under one backend setting, resolved: see `make_run`.
 
-    Two runs are equal where they generate the same. Pickled, a run leaves its policy behind; where it arrives the
-    backend is looked up again, as a file's class has no module that another process could import.
+    Two runs are equal where they generate the same. A pickled run does not hold its policy: unpickling looks it up
+    again, as another process cannot import the module of a class from a file.
     """
 
     backend: str
     """Name as in results tables."""
     compression_ratio: float | None
-    """Nominal CR; None where a budget is what is given, and CR = L / B follows from each L."""
+    """Nominal CR; None for a budget-bound backend, where CR = L / B follows from each L."""
     cache_budget: int | None
-    """KV budget B in tokens a row of a backend that is bound to one; None elsewhere."""
+    """KV budget B in tokens a row, for a budget-bound backend; None elsewhere."""
     length_caps: tuple[int, ...]
     """Cap on each thread's sequence, in tokens, prompt included; never rising with the thread's index."""
     points: tuple[Point, ...]
@@ -46,15 +46,15 @@ class Run:
     settings: Any = field(compare=False, repr=False)
     """`policy.Settings` of the options."""
     source: str = field(compare=False, repr=False)
-    """What `backend_class` finds the policy by: the name, or PATH.py:CLASS."""
+    """Argument of `backend_class` that finds the policy: its name, or PATH.py:CLASS."""
     checkpoint: str | None = field(default=None, compare=False)
-    """Checkpoint of the run's own, of a family; None where it runs the model itself."""
+    """The family's checkpoint that it runs; None where it runs the model itself."""
     spec: ModelSpec | None = field(default=None, compare=False, repr=False)
-    """Of the checkpoint that it runs; None where the model's config cannot be had."""
+    """Spec of the checkpoint that it runs; None where the model's config could not be loaded."""
 
     @property
     def name(self) -> str:
-        """`vanilla`, `dms CR 4`, `tova B 2k`."""
+        """Name, as `vanilla`, `dms CR 4` or `tova B 2k`."""
         if self.cache_budget is not None:
             return f"{self.backend} B {format_tokens(self.cache_budget)}"
         return self.backend if self.compression_ratio == 1 else f"{self.backend} CR {self.compression_ratio:g}"
@@ -74,20 +74,20 @@ class Run:
 
     @property
     def separate_tokens(self) -> int:
-        """The same bound if every point were generated on its own."""
+        """The same bound if every point were generated separately."""
         return sum(width * length for width, length in self.points)
 
     @property
     def length_cap(self) -> int:
-        """Greatest cap of any thread, in tokens."""
+        """Largest cap of any thread, in tokens."""
         return max(self.length_caps)
 
     def pool(self, length: int) -> int:
-        """Threads that a problem has at L = `length`."""
+        """Count the threads that a problem has at L = `length`."""
         return sum(cap >= length for cap in self.length_caps)
 
     def describe_caps(self) -> str:
-        """`1 x 64k, 1 x 32k, 2 x 16k`: threads by cap."""
+        """Describe the threads by cap, as `1 x 64k, 1 x 32k, 2 x 16k`."""
         counts = Counter(self.length_caps)
         return ", ".join(f"{counts[cap]} x {format_tokens(cap)}" for cap in sorted(counts, reverse=True))
 
@@ -101,7 +101,7 @@ def make_run(
     points: tuple[Point, ...], options: Mapping[str, OptionValue] | None = None, *, checkpoint: str | None = None,
     spec: ModelSpec | None = None,
 ) -> Run:  # fmt: skip
-    """Resolve a run's policy and settings. ValueError names the backend or the option that is not valid."""
+    """Resolve a run's policy and settings. ValueError names an invalid backend or option."""
     policy, chosen = backend_class(source), dict(options or {})
     return Run(
         policy.name, compression_ratio, cache_budget, length_caps, points, tuple(sorted(chosen.items())), policy,

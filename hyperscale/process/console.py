@@ -1,4 +1,4 @@
-"""Where progress is told: stderr, redrawn on a terminal, in plain lines elsewhere."""
+"""Progress goes to stderr: redrawn on a terminal, in plain lines elsewhere."""
 
 LINE_SECONDS = 30.0
-"""Between two lines of progress off a terminal."""
+"""Seconds between two plain lines of progress."""

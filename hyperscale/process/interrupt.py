@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a sweep: the first ends it cleanly, the second at once."""
+"""Handle Ctrl-C and SIGTERM during a sweep: the first ends it cleanly, the second at once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
-    """Catches the first signal. Work in progress is broken off only where it may be: inside `breakable()`.
+    """Catches the first signal and interrupts work inside `breakable()` alone, so that a chain is stored whole or not.
 
-    So a chain is either not yet there or written down whole. A second signal raises KeyboardInterrupt
-    anywhere. Outside of the main thread signals cannot be caught, and are left alone.
+    A second signal raises KeyboardInterrupt anywhere. Off the main thread signals cannot be caught, and are left alone.
     """
 
     def __init__(self) -> None:
@@ -37,7 +36,7 @@ class Interrupt:
 
     @contextmanager
     def breakable(self) -> Iterator[None]:
-        """A stretch of work that the first signal may break off with KeyboardInterrupt."""
+        """Let the first signal interrupt this block with KeyboardInterrupt."""
         self._breakable = True
         try:
             if self.requested:
@@ -47,7 +46,7 @@ class Interrupt:
             self._breakable = False
 
     def take(self, items: Iterator[T]) -> Iterator[T]:
-        """Items until the first signal; the one being made then is given up."""
+        """Yield items until the first signal, which drops the item being made."""
         while True:
             try:
                 with self.breakable():

@@ -1,4 +1,4 @@
-"""What a session ran on: command, times, commit, package versions, hardware. One record a process, for manifests."""
+"""Record a session for manifests: command, times, commit, package versions, hardware."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 PACKAGES = (
     "hyperscale", "torch", "transformers", "datasets", "tokenizers", "safetensors", "math-verify", "sympy",
@@ -18,8 +18,40 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def new_session(command: Sequence[str]) -> dict[str, Any]:
-    """Record of one process that works on the folder. Times are UTC; seconds and counts grow as it runs."""
+class Hardware(TypedDict):
+    """One machine; of a cluster, the driver's machine and the nodes' resources."""
+
+    platform: str
+    cpu: str
+    cores: int | None
+    threads: int | None
+    memory_bytes: int
+    gpus: list[str]
+    """Names of the GPUs that torch sees; empty if torch is not in use."""
+    nodes: NotRequired[list[dict[str, float]]]
+    """Resources of a cluster's nodes by Ray's names: CPU, GPU."""
+    shards_at_once: NotRequired[int]
+
+
+class SessionRecord(TypedDict):
+    """One process that worked on a results folder. Times are UTC; seconds and counts grow as it runs."""
+
+    command: str
+    started: str
+    finished: str | None
+    wall_seconds: float
+    generated_samples: int
+    generated_tokens: int
+    git_commit: str | None
+    python: str
+    packages: dict[str, str]
+    hardware: Hardware
+    sandbox: NotRequired[dict[str, object]]
+    """The sandbox of generated programs, in a session that grades code."""
+
+
+def new_session(command: Sequence[str]) -> SessionRecord:
+    """Begin the record of this process."""
     return {
         "command": " ".join(command),
         "started": now(),
@@ -35,12 +67,12 @@ def new_session(command: Sequence[str]) -> dict[str, Any]:
 
 
 def now() -> str:
-    """UTC time to the second, ISO 8601."""
+    """Return the UTC time to the second, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def git_commit() -> str | None:
-    """Commit of the checkout that this package runs from, with `-dirty` where files differ; else None."""
+    """Return the commit of this package's checkout, with `-dirty` where files differ; None outside a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
@@ -48,8 +80,8 @@ def git_commit() -> str | None:
     return described or None
 
 
-def hardware() -> dict[str, Any]:
-    """Processor, cores, memory in bytes, and the GPUs that torch sees if torch is in use."""
+def hardware() -> Hardware:
+    """Describe this machine."""
     import psutil
 
     torch = sys.modules.get("torch")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
 from hyperscale.grading.code import CodeGrader
 from hyperscale.plan.problems import LoadedTask
 from hyperscale.plan.resolve import Plan
 from hyperscale.process import provenance
+from hyperscale.process.provenance import SessionRecord
 from hyperscale.results.store import Store
 from hyperscale.sweep import manifest
 from hyperscale.sweep.manifest import Manifest
@@ -19,11 +20,11 @@ from hyperscale.sweep.tables import Tables
 
 @dataclass(frozen=True)
 class OpenFolder:
-    """A folder that holds this plan's experiment, or nothing yet; `manifest` and `record` grow as the session goes."""
+    """A folder that holds this plan's experiment, or nothing yet; the session updates `manifest` and `record`."""
 
     store: Store
     manifest: Manifest
-    record: dict[str, Any]
+    record: SessionRecord
     """The session's entry in the manifest."""
     tables: Tables
     _began: float = field(default_factory=time.monotonic)
@@ -32,7 +33,11 @@ class OpenFolder:
         """Write the manifest with the session's times."""
         self.record["finished"] = provenance.now()
         self.record["wall_seconds"] = round(time.monotonic() - self._began, 3)
-        self.store.write_manifest(self.manifest)
+        self.write_manifest()
+
+    def write_manifest(self) -> None:
+        """Write the manifest, atomically."""
+        self.store.write_manifest(dict(self.manifest))
 
 
 def open_folder(
@@ -41,7 +46,7 @@ def open_folder(
 ) -> OpenFolder:  # fmt: skip
     """Open the store's folder for a plan. ValueError, with a diff, where it holds another experiment.
 
-    The manifest is not written yet: a sweep that the loaded model refuses leaves the folder as it was.
+    The manifest is not written yet: a sweep refused by the loaded model leaves the folder unchanged.
     """
     record = provenance.new_session(command)
     if programs is not None:
@@ -50,14 +55,14 @@ def open_folder(
         loaded.task.name: manifest.describe_task(loaded.task, loaded.problems, plan.runs, plan.config.code_grader)
         for loaded in tasks
     }
-    # A folder without a sample, as a failed start leaves it, is nobody's yet; a damaged part may have held any.
+    # A folder without a sample, as a failed start leaves it, holds no experiment; a damaged part may have held any.
     sampled = set(store.read("samples", ["task", "backend"]).itertuples(index=False, name=None))
-    old = store.read_manifest() if sampled or store.damaged else None
+    old = cast("Manifest | None", store.read_manifest() if sampled or store.damaged else None)
     if store.damaged and old is not None:
         sampled |= manifest.named(old)
     if (sampled or store.damaged) and old is None:
         raise ValueError(
-            f"{plan.config.output_dir} holds samples but no manifest.json, which tells how they were drawn: "
+            f"{plan.config.output_dir} holds samples but no manifest.json, which says how they were drawn: "
             "restore it, or choose another --output-dir"
         )
     opened = manifest.opened(old, plan, described, record, sampled)

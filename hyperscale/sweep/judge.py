@@ -1,4 +1,4 @@
-"""Verdicts for finished problems, made beside generation: chains cut at every L, graded, and voted on."""
+"""Judge finished problems beside generation: truncate chains at every L, grade them, and vote."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from hyperscale.plan.grid import Point
 from hyperscale.results.sample import Row
 from hyperscale.results.schema import GRADE_KEY, SAMPLE_KEY
 
-CASE_COLUMNS = [*SAMPLE_COLUMNS, "text", "text_ends"]
-"""The columns of samples that judging needs: token ids stay on disk."""
+JUDGE_COLUMNS = [*SAMPLE_COLUMNS, "text", "text_ends"]
+"""Columns of samples that judging needs: token ids stay on disk."""
 
 _GRADED = (*GRADE_KEY, "chain")
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A problem of a run whose threads are all there: the grades that were missing, and its outcomes."""
+    """A judged problem of a run: the grades that were missing, and its outcomes."""
 
     run_id: str
     problem_id: str
@@ -33,27 +33,27 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Case:
-    """A finished problem: CASE_COLUMNS of every sample of its pool, and the grade rows that it already has."""
+class ProblemSamples:
+    """JUDGE_COLUMNS of a problem's stored samples in a run, its stored grades, and how to grade it."""
 
     grader: str | GraderRef
     aggregate: str
     gold: str
     points: tuple[Point, ...]
-    """The (W, L) that its run covers."""
+    """(W, L) points that its run covers."""
     samples: list[Row] = field(default_factory=list)
     grades: list[Row] = field(default_factory=list)
 
 
 class Judge:
-    """Judges cases in the background, in the order in which they come; the verdicts are fetched with `done`.
+    """Judges problems in the background, in the order of `submit`; `done` yields the verdicts.
 
-    One thread waits for the grading processes, so that the engine goes on generating meanwhile.
+    One thread waits for the grading processes, while the engine generates.
     """
 
-    def __init__(self, seed: int, pool: GradingPool) -> None:
+    def __init__(self, seed: int, grading: GradingPool) -> None:
         self._seed = seed
-        self._pool = pool
+        self._grading = grading
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
         self._pending: deque[Future[Judged]] = deque()
 
@@ -63,52 +63,52 @@ class Judge:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._thread.shutdown(wait=kind is None, cancel_futures=True)
 
-    def submit(self, case: Case, answer_prefix: str) -> None:
-        """Queue a case. `answer_prefix`: what the chat template opened the answer with, such as `<think>`."""
-        self._pending.append(self._thread.submit(self._judge, case, answer_prefix))
+    def submit(self, problem: ProblemSamples, answer_prefix: str) -> None:
+        """Queue a problem whose threads are all stored. `answer_prefix`: the chat template's tag before an answer."""
+        self._pending.append(self._thread.submit(self._judge, problem, answer_prefix))
 
     def done(self, *, wait: bool = False) -> Iterator[Judged]:
-        """Verdicts that are ready, oldest first; with `wait`, all that are queued."""
+        """Yield finished verdicts, oldest first; with `wait`, all that are queued."""
         while self._pending and (wait or self._pending[0].done()):
             yield self._pending.popleft().result()
 
-    def _judge(self, case: Case, answer_prefix: str) -> Judged:
-        grades = self._missing_grades(case, answer_prefix)
-        task = case.samples[0]["task"]
+    def _judge(self, problem: ProblemSamples, answer_prefix: str) -> Judged:
+        grades = self._missing_grades(problem, answer_prefix)
+        task = problem.samples[0]["task"]
         found = outcomes(
-            pd.DataFrame(case.samples),
-            pd.DataFrame([*case.grades, *grades]),
-            case.points,
-            {task: case.aggregate},
-            lambda _, answers: self._pool.classes(case.grader, answers),
+            pd.DataFrame(problem.samples),
+            pd.DataFrame([*problem.grades, *grades]),
+            problem.points,
+            {task: problem.aggregate},
+            lambda _, answers: self._grading.classes(problem.grader, answers),
             self._seed,
         )
-        return Judged(case.samples[0]["run_id"], case.samples[0]["problem_id"], grades, found)
+        return Judged(problem.samples[0]["run_id"], problem.samples[0]["problem_id"], grades, found)
 
-    def _missing_grades(self, case: Case, prefix: str) -> list[Row]:
-        graded = {tuple(row[name] for name in _GRADED) for row in case.grades}
+    def _missing_grades(self, problem: ProblemSamples, prefix: str) -> list[Row]:
+        graded = {tuple(row[name] for name in _GRADED) for row in problem.grades}
         rows = [
             {**{name: sample[name] for name in SAMPLE_KEY}, "chain": sample["chain"], "length": length}
-            | cut(sample, length)
-            for sample in case.samples
-            for length in sorted({length for _, length in case.points})
+            | truncate(sample, length)
+            for sample in problem.samples
+            for length in sorted({length for _, length in problem.points})
             if length <= sample["length_cap"]
         ]
         rows = [row for row in rows if tuple(row[name] for name in _GRADED) not in graded]
         requests = [
-            GradeRequest(case.grader, prefix + row.pop("text"), case.gold, not row["truncated"]) for row in rows
+            GradeRequest(problem.grader, prefix + row.pop("text"), problem.gold, not row["truncated"]) for row in rows
         ]
         try:
-            verdicts = self._pool.grade(requests)
+            verdicts = self._grading.grade(requests)
         except ValueError as error:
             raise ValueError(
-                f"task {case.samples[0]['task']}, problem {case.samples[0]['problem_id']}: {error}"
+                f"task {problem.samples[0]['task']}, problem {problem.samples[0]['problem_id']}: {error}"
             ) from None
         return [{**row, **verdict._asdict()} for row, verdict in zip(rows, verdicts, strict=True)]
 
 
-def cut(sample: Mapping[str, Any], length: int) -> Row:
-    """What a cap of `length` tokens, prompt included, would have left of a chain: text, and whether it cut.
+def truncate(sample: Mapping[str, Any], length: int) -> Row:
+    """Truncate a chain at `length` tokens, prompt included; return its text, and whether it was truncated.
 
     `sample` is a row of samples whose `length_cap` is at least `length`.
     """

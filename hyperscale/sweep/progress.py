@@ -1,4 +1,4 @@
-"""How far a sweep is: a live table of the W x L grid on a terminal, plain lines elsewhere. All on stderr."""
+"""Show a sweep's progress on stderr: a live table of the W x L grid on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -37,37 +37,37 @@ class Board:
         self.restart()
 
     def found(self, thread: int) -> None:
-        """Count a thread that the folder held already."""
+        """Count a thread that was stored before this session."""
         self._threads[thread] = self._threads.get(thread, 0) + 1
 
     def generated(self, thread: int, tokens: int) -> None:
-        """Count a thread that has just been generated."""
+        """Count a newly generated thread."""
         self.found(thread)
         self._generated += tokens
         self._generated_caps += self.run.length_caps[thread]
 
     def restart(self) -> None:
-        """Time the run from now on."""
+        """Restart the run's clock."""
         self._started = self.clock()
 
     def judged(self, outcomes: pd.DataFrame) -> None:
-        """Take in the outcomes of a problem."""
+        """Add the outcomes of a problem."""
         for width, length, accuracy in zip(*(outcomes[c] for c in ("width", "length", "accuracy")), strict=True):
             self._accuracy.setdefault((int(width), int(length)), []).append(float(accuracy))
 
     def share(self, point: Point) -> float:
-        """Part of the point's threads, over all problems, that are there."""
+        """Return the stored part of the point's threads, over all problems, 0..1."""
         width, _ = point
         return sum(self._threads.get(thread, 0) for thread in range(width)) / max(1, width * self.problems)
 
     def accuracy(self, point: Point) -> float | None:
-        """Mean accuracy over the problems judged so far, None before the first."""
+        """Return the mean accuracy over the problems judged so far, None before the first."""
         found = self._accuracy.get(point)
         return sum(found) / len(found) if found else None
 
     @property
     def threads_done(self) -> int:
-        """Threads there, generated or found."""
+        """Stored threads, generated or found."""
         return sum(self._threads.values())
 
     @property
@@ -77,12 +77,12 @@ class Board:
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens of chains that finished in this session, by wall time."""
+        """Tokens of this session's finished chains over wall time."""
         return self._generated / max(1e-9, self.clock() - self._started)
 
     @property
     def seconds_left(self) -> float | None:
-        """What the missing threads take if they use up their caps as the others did; None before any did."""
+        """Seconds for the missing threads, if they reach their caps as others did; None before the first."""
         if not self._generated_caps:
             return None
         missing = sum(
@@ -91,7 +91,7 @@ class Board:
         return (self.clock() - self._started) * missing / self._generated_caps
 
     def status(self) -> str:
-        """`17/320 threads, 148 tokens/s, about 12 min left`."""
+        """Format the counts, as `17/320 threads, 148 tokens/s, about 12 min left`."""
         left = self.seconds_left
         rest = "" if left is None or self.threads_done >= self.threads else f", about {format_time(left)} left"
         rate = f", {self.tokens_per_second:.0f} tokens/s" if self._generated else ""
@@ -99,20 +99,20 @@ class Board:
 
 
 class Progress(Protocol):
-    """What a sweep tells while it runs."""
+    """Receiver of a sweep's progress."""
 
     def start(self, board: Board) -> None:
-        """A run begins."""
+        """Show the run that begins."""
 
     def update(self) -> None:
-        """The board has changed."""
+        """Show the board's new state."""
 
     def say(self, message: str) -> None:
-        """Something worth a line."""
+        """Show a line."""
 
 
 class Lines:
-    """Progress as plain lines: one when a run starts, one every half minute, one when it is complete."""
+    """Plain lines: one when a run starts, one every LINE_SECONDS, one when it is complete."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
@@ -127,12 +127,12 @@ class Lines:
         pass
 
     def start(self, board: Board) -> None:
-        """Name the run."""
+        """Print the run's title and status."""
         self._board, self._last = board, self._clock()
         self.say(f"{board.title}: {board.status()}")
 
     def update(self) -> None:
-        """Print the status if half a minute has gone by or the last thread is there."""
+        """Print the status after LINE_SECONDS, and when the last thread is stored."""
         board = self._board
         if board is None:
             return
@@ -146,7 +146,7 @@ class Lines:
 
 
 class LiveTable:
-    """Progress as a table that fills: a row per L, a column per W; in a cell the share done and accuracy."""
+    """A live table of a row per L and a column per W, with the share done and accuracy in each cell."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -161,13 +161,13 @@ class LiveTable:
         self._live.stop()
 
     def start(self, board: Board) -> None:
-        """Leave the last run's table where it stands and begin another."""
+        """Print the last run's table for good and begin another."""
         if self._board is not None:
             self._console.print(grid_table(self._board))
         self._board = board
 
     def update(self) -> None:
-        """Nothing to do: the table is drawn from the board four times a second."""
+        """Do nothing: the table is redrawn from the board four times a second."""
 
     def say(self, message: str) -> None:
         """Print one line above the table."""
@@ -178,7 +178,7 @@ class LiveTable:
 
 
 def grid_table(board: Board) -> Table:
-    """The W x L grid of a run."""
+    """Make the W x L table of a run."""
     points = set(board.run.points)
     widths = sorted({width for width, _ in points})
     table = Table(
@@ -203,6 +203,6 @@ def _cell(board: Board, point: Point) -> str:
 
 
 def make_progress() -> Lines | LiveTable:
-    """A live table where stderr is a terminal, plain lines elsewhere. rich honours NO_COLOR by itself."""
+    """Make a live table where stderr is a terminal, plain lines elsewhere. rich honours NO_COLOR itself."""
     console = Console(stderr=True)
     return LiveTable(console) if console.is_terminal and not console.is_dumb_terminal else Lines(console)

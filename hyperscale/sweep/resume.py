@@ -1,4 +1,4 @@
-"""What a folder still lacks: which threads to generate, and which stored chains will do."""
+"""Compare a folder with a plan: the threads to generate, and the stored chains to reuse."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from hyperscale.storage.remote import is_local
 
 @dataclass(frozen=True)
 class Missing:
-    """What stands between the stored samples of a run and the caps that it needs."""
+    """Differences between a run's stored samples and its caps."""
 
     generate: dict[str, dict[int, int]] = field(default_factory=dict)
-    """Problem -> thread -> cap: threads not stored, or cut off by a lower cap than is now needed."""
+    """Problem -> thread -> cap: threads not stored, or truncated by a lower cap."""
     raised: dict[tuple[str, int], int] = field(default_factory=dict)
-    """(problem, thread) -> cap of chains that ended by themselves: a higher cap leaves them as they are."""
+    """(problem, thread) -> cap of chains that stopped by themselves: a higher cap does not change them."""
 
 
 def missing(problem_ids: Iterable[str], length_caps: Sequence[int], stored: Iterable[Mapping[str, Any]]) -> Missing:
     """Compare the caps of a run's threads with its rows of samples.
 
-    A chain that its cap cut off is generated again from its start when a higher cap is asked for: its KV
-    cache is gone, and reading prompt and old tokens back in would make its `step_*` columns untrue.
+    A truncated chain is generated again from its start under a higher cap: its KV cache is gone, and prefilling its
+    tokens would make its `step_*` columns wrong.
     """
     found = {(row["problem_id"], row["thread"]): row for row in stored}
     result = Missing()
@@ -44,10 +44,10 @@ def missing(problem_ids: Iterable[str], length_caps: Sequence[int], stored: Iter
 
 
 def keep_what_all_have(problems: Sequence[list[dict[str, Any]]], planned: Sequence[int]) -> None:
-    """Take out of each problem's rows of samples what a wider or longer sweep left to only some problems.
+    """Remove, in place, threads and lengths beyond the plan that only some problems have.
 
-    A thread counts at an L beyond its planned cap only if every problem has it there: short chains end
-    first, so what an interrupted sweep leaves beyond the plan is biased towards them. Changes `problems`.
+    A thread counts at an L beyond its planned cap only if every problem has it there: short chains finish first, so
+    the surplus of an interrupted wider or longer sweep is biased towards them.
     """
     held: dict[int, list[int]] = {}
     for rows in problems:
@@ -65,11 +65,11 @@ def keep_what_all_have(problems: Sequence[list[dict[str, Any]]], planned: Sequen
 
 
 def set_aside(folder: Path) -> Path | None:
-    """Move a results folder to the first free NAME.bak-N, so that a sweep starts afresh; None if there is none.
+    """Move a results folder to the first free NAME.bak-N and return that; None if there is no folder.
 
-    Its contents are not read: a damaged one moves as well. Behind a URL its files are copied and then deleted, the
-    manifest first: what a killed move leaves is refused as no folder to go on in, and moved by the next --force.
-    ValueError while another process works in it, or where what is there is no results folder.
+    Its contents are not read: a damaged one moves as well. Behind a URL its files are copied, then deleted, the
+    manifest first: the rest after a kill is refused by a sweep, and moved by the next --force. ValueError while another
+    process works in it, or where it is no results folder.
     """
     if not is_local(folder):
         return _set_url_aside(folder)
@@ -94,8 +94,8 @@ def _set_url_aside(folder: Path) -> Path | None:
     lock = hold(folder)
     try:
         target = next(path for path in _backups(folder) if not remote.walked(path))
-        # The manifest is copied last and deleted first, as a folder that has one is taken for whole; samples the other
-        # way round, as a folder that has some and no manifest is refused.
+        # The manifest is copied last and deleted first, as a folder with one counts as whole; samples the other way
+        # round, as a folder with samples and no manifest is refused.
         names = sorted(_files(folder), key=lambda name: (name == "manifest.json", not name.startswith("samples/")))
         for name in names:
             lock.check()
@@ -113,7 +113,7 @@ def _files(folder: Path) -> list[str]:
 def _require_results(folder: Path, found: bool) -> None:
     if not found:
         raise ValueError(
-            f"--force moves results folders alone, and {folder} holds neither manifest.json nor samples/: "
+            f"--force moves only results folders, and {folder} holds neither manifest.json nor samples/: "
             "choose another --output-dir"
         )
 

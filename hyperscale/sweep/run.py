@@ -1,4 +1,4 @@
-"""The corridor: config -> problems -> runs -> chains -> samples -> verdicts -> tables. Resumes anywhere."""
+"""Run a sweep: plan -> problems -> samples -> grades -> outcomes -> tables. Resumes after a kill anywhere."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ __all__ = ["Report", "sweep"]
 
 
 def sweep(plan: Plan, load: Load, progress: Progress, command: Sequence[str] = (), *, force: bool = False) -> Report:
-    """Generate what the folder lacks of a plan's sweep, grade it, and write every table.
+    """Generate the plan's samples that the folder lacks, grade them, and write every table.
 
-    A sample is on disk before it is counted, so the process may die at any moment: the same call again
-    completes the folder. `load` is called once, when the first thread is missing. ValueError on user
-    mistakes: all are found before the model is loaded but those that only the model shows. `force` moves
-    old results aside once the problems are there.
+    A sample is on disk before it is counted, so the process may die at any moment: the same call completes the folder.
+    `load` is called at most once, for the first missing thread. ValueError on user mistakes, before the model is loaded
+    except for those that only the model shows. `force` moves old results aside once the problems are loaded.
     """
     for line in plan.left_out:
         progress.say(f"left out: {line}")
@@ -41,17 +40,17 @@ def sweep(plan: Plan, load: Load, progress: Progress, command: Sequence[str] = (
         if programs is not None:
             stack.callback(programs.close)
         if force:
-            # Once the folder has moved, `.` and what else is relative to it would lead into the old one.
+            # Resolved first: after the move a path relative to the folder, as `.`, would lead into the old one.
             old = plan.config.output_dir.resolve()
             plan = replace(plan, config=plan.config.model_copy(update={"output_dir": old}))
             if moved := set_aside(old):
                 progress.say(f"moved the old results to {moved}")
         store = stack.enter_context(Store(plan.config.output_dir, progress.say, tolerant=True))
-        # What workers stored and an earlier driver did not live to take in.
+        # Parts that workers stored for a driver that was killed.
         store.adopt_all()
         interrupt = stack.enter_context(Interrupt())
-        pool = stack.enter_context(GradingPool(programs=programs))
-        judge = stack.enter_context(Judge(plan.config.seed, pool))
+        grading = stack.enter_context(GradingPool(programs=programs))
+        judge = stack.enter_context(Judge(plan.config.seed, grading))
         folder = open_folder(plan, tasks, store, programs, command, progress.say)
         work = Session(plan, folder, judge, interrupt, progress, load)
         pending = [work.prepare(loaded, run) for loaded in tasks for run in plan.runs]
@@ -61,7 +60,7 @@ def sweep(plan: Plan, load: Load, progress: Progress, command: Sequence[str] = (
 
 
 def _code_grader(config: SweepConfig, tasks: Sequence[LoadedTask], progress: Progress) -> CodeGrader | None:
-    """What judges programs, where a task asks for them; ValueError where this machine cannot run them safely."""
+    """Make the grader of programs, where a task has any; ValueError where this machine cannot run them safely."""
     if all(loaded.task.grader != "code" for loaded in tasks):
         return None
     sandbox = open_sandbox(config.sandbox, confirm_unsafe=config.confirm_run_unsafe_code)

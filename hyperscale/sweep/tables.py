@@ -1,11 +1,10 @@
-"""The tables that are made from samples, rewritten while a sweep runs: outcomes, points, frontiers, gains."""
+"""Write the tables made from samples, repeatedly while a sweep runs: outcomes, points, frontiers, gains."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -16,26 +15,27 @@ from hyperscale.analysis.points import TaskPlan, points
 from hyperscale.results.schema import OUTCOME_KEY
 from hyperscale.results.store import Store
 from hyperscale.storage.files import read
+from hyperscale.sweep.manifest import TaskRecord
 
 WRITE_SECONDS = 60.0
+"""Least seconds between two writes."""
 WRITE_SHARE = 0.05
-"""Tables are rewritten each minute, but never for more than this part of the time."""
+"""Upper bound on the share of time spent writing."""
 
 _RUN = ["task", "backend", "compression_ratio"]
 RunKey = tuple[str, str, float]
-"""(task, backend, compression ratio): what a row of outcomes belongs to beside its point and problem."""
+"""(task, backend, compression ratio): the key of an outcome beside its point and problem."""
 
 
 class Tables:
-    """Outcomes as they come in, and what follows from them.
+    """Outcomes, and the tables made from them.
 
-    Rows of problems that the folder holds samples of, but of tasks and backends that this sweep does not
-    name, are kept as they are. ValueError where they cannot be read.
+    Stored outcomes of runs outside this sweep are kept while their samples are stored.
     """
 
     @classmethod
     def of_folder(cls, store: Store, runs: Sequence[RunKey], clock: Callable[[], float] = time.monotonic) -> Tables:
-        """Read what the folder's tables hold beside `runs`."""
+        """Read the folder's outcomes of runs other than `runs`. ValueError where they are damaged."""
         return cls(store, _others(store, runs), clock)
 
     def __init__(self, store: Store, others: pd.DataFrame, clock: Callable[[], float] = time.monotonic) -> None:
@@ -47,13 +47,13 @@ class Tables:
         self.frontiers = pd.DataFrame()
 
     def add(self, outcomes: pd.DataFrame) -> None:
-        """Take in the outcomes of a problem."""
+        """Add the outcomes of a problem."""
         self._frames.append(outcomes)
 
-    def write(self, tasks: Mapping[str, Mapping[str, Any]], *, last: bool = True) -> None:
-        """Make and write every table; gains, which take longest, only the `last` time of a session.
+    def write(self, tasks: Mapping[str, TaskRecord], *, last: bool = True) -> None:
+        """Make and write every table; gains, the slowest, only the `last` time of a session.
 
-        `tasks`: the manifest's, which say how each is scored.
+        `tasks`: the manifest's, with their aggregates and pools.
         """
         began = self._clock()
         frames = [frame for frame in self._frames if len(frame)]
@@ -74,21 +74,21 @@ class Tables:
         ended = self._clock()
         self._next_write = ended + max(WRITE_SECONDS, (ended - began) / WRITE_SHARE)
 
-    def write_if_due(self, tasks: Mapping[str, Mapping[str, Any]]) -> bool:
-        """Write if the last time is long enough ago; True if so."""
+    def write_if_due(self, tasks: Mapping[str, TaskRecord]) -> bool:
+        """Write if the last write is long enough ago; return whether it did."""
         due = self._clock() >= self._next_write
         if due:
             self.write(tasks, last=False)
         return due
 
 
-def _points(outcomes: pd.DataFrame, name: str, task: Mapping[str, Any]) -> pd.DataFrame:
+def _points(outcomes: pd.DataFrame, name: str, task: TaskRecord) -> pd.DataFrame:
     plan = TaskPlan(task["aggregate"], task["chance"], task["problems"], task["partial"])
     return points(outcomes, {name: plan}, {int(length): pool for length, pool in task["pools"].items()})
 
 
 def _others(store: Store, runs: Sequence[RunKey]) -> pd.DataFrame:
-    """Outcomes on disk that are not of `runs`. One whose threads are not all there any more is nobody's."""
+    """Read outcomes of runs other than `runs`; drop those whose pools are no longer stored in full."""
     path = store.folder / "outcomes.parquet"
     try:
         content = read(path)
@@ -109,9 +109,9 @@ def _others(store: Store, runs: Sequence[RunKey]) -> pd.DataFrame:
 
 
 def _held(outcomes: pd.DataFrame, samples: pd.DataFrame) -> pd.Series:
-    """How many threads of each outcome's pool are on disk."""
+    """Count the stored threads of each outcome's pool."""
     rows = outcomes[[*_RUN, "problem_id", "length"]].reset_index(names="row")
-    # Samples of a backend that is bound to a budget have no ratio: L / B = CR follows from each L.
+    # Samples of a budget-bound backend have no ratio: CR = L / B follows from each L.
     rows["budget"] = (rows["length"] / rows["compression_ratio"]).round()
     pairs = rows.merge(samples, on=["task", "backend", "problem_id"], suffixes=("", "_of_sample"))
     same = pairs["compression_ratio"] == pairs["compression_ratio_of_sample"]

@@ -18,7 +18,7 @@ from hyperscale.plan.estimate import (
     format_count,
     format_hours,
     format_seconds,
-    slots_of,
+    shards_at_once,
 )
 from hyperscale.plan.resolve import resolve
 from tests.plan.models import write_llama
@@ -106,15 +106,15 @@ def test_a_shard_of_several_gpus(large: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpus", "needed", "slots"),
+    ("gpus", "needed", "at_once"),
     [
         (1, 0.2, 5), (1, 0.25, 4), (3, 0.2, 15), (2, 0.4, 4), (3, 0.6, 3), (1, 0.1, 10), (10, 1 / 3, 30), (4, 1.0, 4),
         (11, 4.0, 2), (3, 1.5, 2), (3, 4.0, 0),
     ],
 )  # fmt: skip
-def test_shards_side_by_side(gpus: int, needed: float, slots: int) -> None:
+def test_shards_side_by_side(gpus: int, needed: float, at_once: int) -> None:
     """A GPU that is shared holds whole shards alone: two of 0.4 each, whatever else is left of others."""
-    assert slots_of(gpus, needed) == slots
+    assert shards_at_once(gpus, needed) == at_once
     if needed < 1:
         placed, rest = 0, [Fraction(1)] * gpus
         share = Fraction(needed).limit_denominator(1000)
@@ -122,22 +122,22 @@ def test_shards_side_by_side(gpus: int, needed: float, slots: int) -> None:
             while rest[i] >= share:
                 rest[i] -= share
                 placed += 1
-        assert placed == slots
+        assert placed == at_once
 
 
-@pytest.mark.parametrize(("share", "slots"), [(0.2, 5), (0.4, 2)])
-def test_a_gpu_lent_in_parts_runs_as_many_shards_as_fit_on_it(large: Path, share: float, slots: int) -> None:
+@pytest.mark.parametrize(("share", "at_once"), [(0.2, 5), (0.4, 2)])
+def test_a_gpu_lent_in_parts_runs_as_many_shards_as_fit_on_it(large: Path, share: float, at_once: int) -> None:
     model = write_llama(large.parent / "small")
     config = config_of(
         model, executor="ray", gpus_per_shard=share, backends=("vanilla",), compression_ratios=(),
         grid=((1, 512),), shard_problems=1,
     )  # fmt: skip
-    found = estimated(config, {"a": 3 * slots})
+    found = estimated(config, {"a": 3 * at_once})
     [entry] = found.entries
     assert found.gpus == 1
     assert found.wall_seconds == pytest.approx(3 * entry.cost.work(1).seconds)
     assert found.gpu_hours == pytest.approx(share * found.seconds / 3600)
-    assert f"there are {3 * slots}, for at most 3 GPUs" in lines(config, found)
+    assert f"there are {3 * at_once}, for at most 3 GPUs" in lines(config, found)
 
 
 def test_tasks_of_unknown_size_are_told_apart(large: Path) -> None:
@@ -145,7 +145,7 @@ def test_tasks_of_unknown_size_are_told_apart(large: Path) -> None:
     both, alone = estimated(config, {"a": 9, "x": None}), estimated(config, {"a": 9})
     assert both.seconds == alone.seconds
     assert [entry.problems for entry in both.entries if not entry.known] == [1, 1, 1]
-    assert "x: its rows are those of one problem, and not in the sum" in lines(config, both)
+    assert "x: number of problems unknown; its rows are for one problem and not in the sum" in lines(config, both)
     only = estimated(config, {"x": None})
     assert (only.seconds, only.wall_seconds) == (0, 0)
     assert "wall clock" not in lines(config, only)

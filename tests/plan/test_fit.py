@@ -49,14 +49,14 @@ def test_threads_of_a_vanilla_cache_by_hand() -> None:
     found = fit(config_of(), run_of(8192), SPEC, "bfloat16", H200)
     assert found.error is None
     assert found.weights == WEIGHTS
-    assert found.pool == int(0.8 * (141 * GB - WEIGHTS))
-    assert found.threads == found.pool // (8192 * TOKEN)
+    assert found.cache == int(0.8 * (141 * GB - WEIGHTS))
+    assert found.threads == found.cache // (8192 * TOKEN)
     served = fit(config_of(engine="vllm", tensor_parallel_size=2), run_of(8192), SPEC, "bfloat16", H100)
-    assert served.pool == int(0.9 * 160 * GB) - WEIGHTS
-    assert served.threads == served.pool // (8192 * TOKEN)
+    assert served.cache == int(0.9 * 160 * GB) - WEIGHTS
+    assert served.threads == served.cache // (8192 * TOKEN)
     assert fit(config_of(max_batch=3), run_of(8192), SPEC, "bfloat16", H200).threads == 3
     cpu = fit(config_of(), run_of(8192), SPEC, "float32", Device("CPU", 1, 1, 200 * GB))
-    assert cpu.pool == int(0.5 * (200 * GB - 2 * WEIGHTS))
+    assert cpu.cache == int(0.5 * (200 * GB - 2 * WEIGHTS))
 
 
 @pytest.mark.parametrize("backend", ["vanilla", "quest", "tova", "dms"])
@@ -68,7 +68,7 @@ def test_what_fits_is_what_the_engine_would_take(backend: str, cap: int, device:
     shape = memory.cache_shape(SPEC, torch.bfloat16, backend_class(backend))
     reserve = memory.block_bounds_for(SPEC, run.policy, run.settings, run.cache_budget)
     try:
-        memory.pool_blocks(shape, found.pool, 1024, cap, reserve)
+        memory.pool_blocks(shape, found.cache, 1024, cap, reserve)
     except ValueError:
         assert found.threads == 0
         assert found.error is not None
@@ -107,7 +107,7 @@ def test_heads_that_vllm_cannot_deal_out_are_told() -> None:
         error = fit(config, run_of(8192), SPEC, "bfloat16", H200).error
         assert (error is None) == valid(parallel), parallel
         if error is not None:
-            assert error.endswith(f"--tensor-parallel-size {parallel}; it can to 1, 2, 4, 8, 40")
+            assert error.endswith(f"--tensor-parallel-size {parallel}; use one of 1, 2, 4, 8, 40")
 
 
 def test_more_devices_than_kv_heads_store_each_several_times() -> None:
@@ -115,9 +115,9 @@ def test_more_devices_than_kv_heads_store_each_several_times() -> None:
     spec = replace(SPEC, kv_heads=2)
     eight = fit(config_of(engine="vllm", tensor_parallel_size=8), run_of(8192), spec, "bfloat16", H100)
     one_head = 64 * 128 * 2 * 2  # bytes of a token in all layers
-    assert eight.threads == eight.pool // (8 * one_head * 8192) < 1024
+    assert eight.threads == eight.cache // (8 * one_head * 8192) < 1024
     two = fit(config_of(engine="vllm", tensor_parallel_size=2), run_of(8192), spec, "bfloat16", H200)
-    assert two.threads == two.pool // (2 * one_head * 8192) < 1024
+    assert two.threads == two.cache // (2 * one_head * 8192) < 1024
     # What would hold a thread is told by what it takes there.
     cap, weights = 2**21, two.weights
     error = fit(config_of(), run_of(cap), spec, "bfloat16", H100).error
@@ -144,7 +144,7 @@ def test_a_cpu_holds_its_bf16_matrices_twice(monkeypatch: pytest.MonkeyPatch, ti
         monkeypatch.setattr("hyperscale.model.linear.can_pack", lambda able=able: able)
         found = fit(config_of(), run_of(64), spec, "bfloat16", cpu)
         assert found.weights == once + (packed if able else 0)
-        assert found.pool == int(0.5 * (200 * GB - found.weights))
+        assert found.cache == int(0.5 * (200 * GB - found.weights))
         assert fit(config_of(), run_of(64), spec, "bfloat16", H100).weights == once
         assert fit(config_of(), run_of(64), spec, "float32", cpu).weights == 2 * once
         assert fit(config_of(engine="vllm"), run_of(64), spec, "bfloat16", cpu).weights == once
@@ -160,14 +160,14 @@ def test_vllm_on_a_cpu_is_given_what_its_engine_asks_for(
     monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
     monkeypatch.setattr(device_memory, "free_bytes", lambda device: int(0.5 * memory_bytes))
     found = fit(config, run_of(8192), SPEC, "bfloat16", Device("CPU", 1, 1, memory_bytes))
-    assert found.pool == engine._cache_bytes()
+    assert found.cache == engine._cache_bytes()
     # It is told how much before it has loaded the weights, and both must fit.
-    assert (found.error is None) == (WEIGHTS + found.pool <= memory_bytes) == (memory_bytes == 200 * GB)
-    assert found.threads == (0 if found.error else min(batch, found.pool // (8192 * TOKEN)))
+    assert (found.error is None) == (WEIGHTS + found.cache <= memory_bytes) == (memory_bytes == 200 * GB)
+    assert found.threads == (0 if found.error else min(batch, found.cache // (8192 * TOKEN)))
 
 
 def test_a_memory_budget_is_taken_at_its_word() -> None:
-    assert fit(config_of(memory_budget=50 * GB), run_of(8192), SPEC, "bfloat16", H200).pool == 50 * GB
+    assert fit(config_of(memory_budget=50 * GB), run_of(8192), SPEC, "bfloat16", H200).cache == 50 * GB
     error = fit(config_of(memory_budget=100 * GB), run_of(8192, "dms"), SPEC, "bfloat16", H200).error
     assert error is not None
     assert error.endswith("lower --lengths or --memory-budget")
@@ -183,7 +183,7 @@ def test_gpus_of_a_shard() -> None:
     assert lent(config_of(executor="ray", gpus_per_shard=2), H100) == H100
     weights = 2 * (5120 * (2 * 5120 + 2 * 1024 + 3 * 27648) + 2 * 5120 * 152064)
     found = fit(shared, run_of(64), replace(SPEC, layers=1), "bfloat16", lent(shared, H100))
-    assert found.pool == int(0.8 * 20e9) - weights
+    assert found.cache == int(0.8 * 20e9) - weights
 
 
 def test_a_shared_gpu_lends_what_the_engine_would_take(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,4 +193,4 @@ def test_a_shared_gpu_lends_what_the_engine_would_take(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: found.weights)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (80 * GB - found.weights, 80 * GB))
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    assert device_memory.lent_bytes(torch.device("cuda"), 0.25) == found.pool
+    assert device_memory.lent_bytes(torch.device("cuda"), 0.25) == found.cache

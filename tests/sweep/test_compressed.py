@@ -12,6 +12,7 @@ from hyperscale.cli.main import run
 from hyperscale.cli.show import print_report
 from hyperscale.plan.resolve import resolve
 from hyperscale.sweep.run import Report
+from tests.fakes import no_spec
 from tests.folders import rows, table
 from tests.gated_models import write_gated_model
 from tests.sums import sweep_tiny, write_sums
@@ -152,7 +153,8 @@ def test_reads_and_live_tokens_never_exceed_the_budget(grid, backend):
 
 def test_the_report_says_where_a_ratio_was_not_reached(grid, capsys):
     points = pd.read_parquet(grid / "points.parquet")
-    print_report(Report(grid, points, pd.DataFrame({"axis": []}), 0, 0, False))
+    plan = resolve(make(backends=("vanilla", *BOUND), compression_ratios=(2, 4), output_dir=grid), no_spec)
+    print_report(Report(plan, points, pd.DataFrame({"axis": []}), 0, 0, False))
     warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: sums | ")]
     assert {line.split()[3] for line in warnings} <= {"tova", "h2o", "random"}
     for row in rows(points[points["backend"] == "tova"].drop_duplicates(["compression_ratio", "length"])):

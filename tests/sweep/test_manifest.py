@@ -17,8 +17,9 @@ from hyperscale.tasks.task import Problem
 from tests.fakes import FakeEngine, FakeExecutor, Silent, fake_config, fake_plan, no_spec, run_fake, write_task
 from tests.test_config import make
 
-TASK = {"identity": {"prompt_sha": "a"}, "pools": {"64": 2}, "partial": False}
-CHANGED = {**TASK, "identity": {"prompt_sha": "b"}}
+TASK: Any = {"identity": {"prompt_sha": "a"}, "pools": {"64": 2}, "partial": False}
+SESSION: Any = {}
+CHANGED: Any = {**TASK, "identity": {"prompt_sha": "b"}}
 SINKS = (("tova", "sink_tokens", 2),)
 
 
@@ -34,27 +35,27 @@ def plan(*backends: str, options: tuple[tuple[str, str, int], ...] = (), seed: i
 
 def first(*tasks: str) -> Manifest:
     """Manifest of a sweep of vanilla and TOVA with 2 sinks."""
-    return opened(None, plan("vanilla", "tova", options=SINKS), dict.fromkeys(tasks, TASK), {}, ())
+    return opened(None, plan("vanilla", "tova", options=SINKS), dict.fromkeys(tasks, TASK), SESSION, ())
 
 
 def test_a_setting_that_no_sample_was_drawn_with_can_be_corrected() -> None:
     corrected = plan("vanilla", "tova")
-    manifest = opened(first("toy"), corrected, {"toy": TASK}, {}, {("toy", "vanilla")})
+    manifest = opened(first("toy"), corrected, {"toy": TASK}, SESSION, {("toy", "vanilla")})
     assert manifest["backends"] == {"vanilla": {}, "tova": {}}
     with pytest.raises(ValueError, match=r"backends\.tova\.sink_tokens: 2 -> \(absent\)"):
-        opened(first("toy"), corrected, {"toy": TASK}, {}, {("toy", "vanilla"), ("toy", "tova")})
+        opened(first("toy"), corrected, {"toy": TASK}, SESSION, {("toy", "vanilla"), ("toy", "tova")})
 
 
 def test_a_task_that_has_no_sample_can_be_corrected() -> None:
     tasks = {"toy": TASK, "toy2": CHANGED}
     both = plan("vanilla", "tova", options=SINKS)
-    assert opened(first("toy", "toy2"), both, tasks, {}, {("toy", "vanilla")})["tasks"] == tasks
+    assert opened(first("toy", "toy2"), both, tasks, SESSION, {("toy", "vanilla")})["tasks"] == tasks
     with pytest.raises(ValueError, match=r'tasks\.toy2\.prompt_sha: "a" -> "b"'):
-        opened(first("toy", "toy2"), both, tasks, {}, {("toy", "vanilla"), ("toy2", "vanilla")})
+        opened(first("toy", "toy2"), both, tasks, SESSION, {("toy", "vanilla"), ("toy2", "vanilla")})
 
 
 def test_what_has_samples_is_kept_and_what_has_none_is_forgotten() -> None:
-    manifest = opened(first("toy", "toy2"), plan("h2o"), {"toy3": TASK}, {}, {("toy2", "tova")})
+    manifest = opened(first("toy", "toy2"), plan("h2o"), {"toy3": TASK}, SESSION, {("toy2", "tova")})
     assert manifest["tasks"].keys() == {"toy2", "toy3"}
     assert manifest["backends"] == {"tova": {"sink_tokens": 2}, "h2o": {}}
     assert len(manifest["sessions"]) == 2
@@ -64,14 +65,14 @@ def test_what_has_samples_is_kept_and_what_has_none_is_forgotten() -> None:
 def test_a_task_s_name_hides_no_difference(name: str) -> None:
     same = plan("vanilla", "tova", options=SINKS)
     sampled = {(name, "vanilla"), (name, "tova")}
-    opened(first(name), same, {name: TASK}, {}, sampled)
+    opened(first(name), same, {name: TASK}, SESSION, sampled)
     with pytest.raises(ValueError, match=rf"tasks\.{name}\.prompt_sha"):
-        opened(first(name), same, {name: CHANGED}, {}, sampled)
+        opened(first(name), same, {name: CHANGED}, SESSION, sampled)
     with pytest.raises(ValueError, match=r"backends\.tova\.sink_tokens"):
-        opened(first(name), plan("vanilla", "tova"), {name: TASK}, {}, sampled)
+        opened(first(name), plan("vanilla", "tova"), {name: TASK}, SESSION, sampled)
     seeded = plan("vanilla", "tova", options=SINKS, seed=1)
     with pytest.raises(ValueError, match=r"config\.seed: 0 -> 1"):
-        opened(first(name), seeded, {name: TASK}, {}, sampled)
+        opened(first(name), seeded, {name: TASK}, SESSION, sampled)
 
 
 def test_the_prompt_of_a_task_named_like_a_backend_is_checked(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_a_generator_is_part_of_its_task_s_identity_and_of_no_other_s() -> None:
         for task in map(load_task, ("trace", "arithmetic"))
     )
     assert generated["generator"] == "trace"
-    assert generated["dataset_revision"].startswith("sha256:")
+    assert str(generated["dataset_revision"]).startswith("sha256:")
     assert "generator" not in own, "older folders keep theirs"
 
 

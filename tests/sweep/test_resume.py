@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyperscale.executors.base import ModelIdentity
 from hyperscale.plan.resolve import Plan, resolve
 from hyperscale.results.sample import records
 from hyperscale.results.store import Store
@@ -162,7 +163,7 @@ def test_grades_by_another_rule_are_refused_not_mixed(tmp_path: Path, old: str, 
 
 def test_another_model_under_the_same_name_is_refused(tmp_path: Path) -> None:
     class Retrained(FakeExecutor):
-        def identity(self) -> dict[str, Any]:
+        def identity(self) -> ModelIdentity:
             return {**super().identity(), "weights_sha": "other"}
 
     task = write_task(tmp_path)
@@ -177,7 +178,7 @@ def test_a_hub_model_is_loaded_again_at_the_commit_that_its_samples_come_from(tm
     main = "a" * 40
 
     class Hub(FakeExecutor):
-        def identity(self) -> dict[str, Any]:
+        def identity(self) -> ModelIdentity:
             return {**super().identity(), "resolved_revision": self._config.revision or main}
 
     task = write_task(tmp_path)

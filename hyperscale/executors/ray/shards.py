@@ -1,4 +1,4 @@
-"""A sweep cut into shards: a run of one task on a range of its problems, the unit that a worker takes and repeats."""
+"""Split assignments into shards: a run of one task on some of its problems, the unit of work and of retry."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from hyperscale.executors.base import Assignment
 
 @dataclass(frozen=True)
 class Shard:
-    """Part of an assignment. Its name is that of its content, so that what did it in part can be found again."""
+    """Part of an assignment, named by a hash of its content, so that a retry finds its stored samples."""
 
     name: str
     assignment: Assignment
 
 
-def cut(assignment: Assignment, problems: int) -> Iterator[Shard]:
-    """An assignment in shards of `problems` problems each, the last perhaps smaller, in their order."""
+def split(assignment: Assignment, problems: int) -> Iterator[Shard]:
+    """Yield shards of `problems` problems each, in their order; the last may be smaller."""
     lacking = list(
-        dict.fromkeys([*(job.problem_id for job in assignment.jobs), *(entry[0] for entry in assignment.cut)])
+        dict.fromkeys([*(job.problem_id for job in assignment.jobs), *(entry[0] for entry in assignment.no_room)])
     )
     order = {problem: place for place, problem in enumerate(assignment.problems)}
     lacking.sort(key=order.__getitem__)
@@ -30,28 +30,28 @@ def cut(assignment: Assignment, problems: int) -> Iterator[Shard]:
 
 
 def within(assignment: Assignment, problems: set[str]) -> Assignment:
-    """What an assignment asks for on these problems. Prompt and gold of a problem stay behind: no worker needs them."""
+    """Restrict an assignment to `problems`. Prompts and gold answers are emptied: no worker needs them."""
     return replace(
         assignment,
         problems={key: replace(assignment.problems[key], prompt="", system=None, gold="") for key in sorted(problems)},
         jobs=tuple(job for job in assignment.jobs if job.problem_id in problems),
-        cut=tuple(entry for entry in assignment.cut if entry[0] in problems),
+        no_room=tuple(entry for entry in assignment.no_room if entry[0] in problems),
     )
 
 
 def without(assignment: Assignment, done: set[tuple[str, int]]) -> Assignment:
-    """What is left of an assignment once these (problem, thread) are there."""
+    """Remove the (problem, thread) pairs in `done` from an assignment."""
     jobs = []
     for job in assignment.jobs:
         caps = {thread: cap for thread, cap in job.length_caps.items() if (job.problem_id, thread) not in done}
         if caps:
             jobs.append(replace(job, length_caps=caps))
-    left = tuple(entry for entry in assignment.cut if (entry[0], entry[1]) not in done)
-    return replace(assignment, jobs=tuple(jobs), cut=left)
+    left = tuple(entry for entry in assignment.no_room if (entry[0], entry[1]) not in done)
+    return replace(assignment, jobs=tuple(jobs), no_room=left)
 
 
 def threads(shards: Sequence[Shard]) -> int:
-    """Threads that shards ask for."""
+    """Count the threads of shards."""
     return sum(len(shard.assignment.threads()) for shard in shards)
 
 
@@ -60,6 +60,6 @@ def _name(part: Assignment) -> str:
         "threads": sorted(
             [job.problem_id, thread, cap] for job in part.jobs for thread, cap in job.length_caps.items()
         ),
-        "cut": sorted(part.cut),
+        "no_room": sorted(part.no_room),
     }
     return f"{part.run_id}-{stable_hash(asked)}"

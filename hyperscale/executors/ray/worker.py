@@ -1,4 +1,4 @@
-"""What runs on a cluster's workers: a shard's samples, from the model into storage, past the driver."""
+"""Tasks that run on a cluster's workers: generate a shard's samples and write them to storage."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from hyperscale import __version__
 from hyperscale.config import SweepConfig, stable_hash
-from hyperscale.executors.base import InProcess
+from hyperscale.engines.base import WeightsIdentity
+from hyperscale.executors.base import Executor, ModelIdentity
 from hyperscale.executors.ray.cluster import Needs
 from hyperscale.executors.ray.shards import Shard, without
 from hyperscale.model.family import checkpoint_of
@@ -25,22 +26,22 @@ from hyperscale.results.sample import Row
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Build = Callable[[SweepConfig, Needs], Any]
-"""Makes the executor that generates in a worker's process."""
+Build = Callable[[SweepConfig, Needs], Executor]
+"""Makes the executor of a worker's process."""
 
 FLUSH_ROWS = 64
-"""Samples that wait in a worker at most."""
+"""Most samples that a worker holds before it writes them."""
 
-_held: dict[str, Any] = {}
-"""The executor of this process, by the hash of its config: tasks that follow each other on a CPU share a model.
+_held: dict[str, Executor] = {}
+"""The executor of this process, by the hash of its config: successive tasks on a CPU share a model.
 
-A process that had a GPU Ray ends after its task: the next one might be lent another.
+Ray ends a process with a GPU after each task, as the next may get another GPU.
 """
 
 
 @dataclass(frozen=True)
 class Order:
-    """All that a worker must know besides its shard."""
+    """Everything that a worker needs besides its shard."""
 
     config: SweepConfig
     needs: Needs
@@ -53,21 +54,21 @@ class Order:
 
 @dataclass(frozen=True)
 class Stored:
-    """What is left of a shard that was done."""
+    """Result of a finished shard."""
 
     parts: tuple[str, ...]
-    """Names of all the parts that hold its samples."""
+    """Names of the parts that hold its samples."""
     host: str = field(default_factory=socket.gethostname)
 
 
 def _task(task: Callable[Concatenate[Order, P], T]) -> Callable[Concatenate[Order, P], T]:
-    """Tell a mistake that can be made good with the name of its machine, and end a worker whose task was cancelled.
+    """Turn errors that a user can mend into a ValueError that names the machine, and end a cancelled worker.
 
-    Nobody is to go on with what that broke off, an import perhaps.
+    A cancelled process is not used again: the signal may have interrupted an import.
     """
 
     @wraps(task)
-    def told(order: Order, *arguments: P.args, **named: P.kwargs) -> T:
+    def guarded(order: Order, /, *arguments: P.args, **named: P.kwargs) -> T:
         try:
             return task(order, *arguments, **named)
         except KeyboardInterrupt:
@@ -82,11 +83,11 @@ def _task(task: Callable[Concatenate[Order, P], T]) -> Callable[Concatenate[Orde
             more = ". Lower --memory-budget or --max-batch" if out_of_memory else ""
             raise ValueError(f"{where}{kind}{' '.join(str(error).split())}{more}") from None
 
-    return told
+    return guarded
 
 
-def build_in_process(config: SweepConfig, needs: Needs) -> InProcess:
-    """What a sweep on one machine would generate with, kept to what the shard was promised."""
+def build_in_process(config: SweepConfig, needs: Needs) -> Executor:
+    """Make the executor of a sweep on one machine, within the resources that the shard reserves."""
     if config.engine == "torch":
         from hyperscale.executors.local import LocalExecutor
 
@@ -99,22 +100,22 @@ def build_in_process(config: SweepConfig, needs: Needs) -> InProcess:
 
 
 @_task
-def describe(order: Order, run: Run | None) -> dict[str, Any]:
-    """Identity of the model, or of the checkpoint that a run has of its own."""
+def describe(order: Order, run: Run | None) -> ModelIdentity | WeightsIdentity:
+    """Return the identity of the model, or of a run's own checkpoint."""
     executor = _executor(order)
-    return dict(executor.identity() if run is None else executor.run_identity(_here(order, run)))
+    return executor.identity() if run is None else executor.run_identity(_here(order, run))
 
 
 @_task
-def generate(order: Order, shard: Shard, identity: dict[str, Any], of_run: dict[str, Any]) -> Stored:
-    """Store what a shard lacks, and say what makes it up. Runs again where an attempt before it broke off.
+def generate(order: Order, shard: Shard, identity: ModelIdentity, of_run: WeightsIdentity) -> Stored:
+    """Generate and store a shard's missing samples; return its parts. Resumes after an earlier attempt.
 
-    ValueError where this worker's model is not the one that the sweep began with.
+    ValueError where this worker's model is not that of the sweep.
     """
     writer = IncomingWriter(order.config.output_dir, shard.name)
     done, parts = writer.done()
     left = without(shard.assignment, done)
-    if not left.jobs and not left.cut:
+    if not left.jobs and not left.no_room:
         return Stored(tuple(parts))
     left = replace(left, run=_here(order, left.run))
     executor = _executor(order)
@@ -134,7 +135,7 @@ def generate(order: Order, shard: Shard, identity: dict[str, Any], of_run: dict[
 
 
 def _here(order: Order, run: Run) -> Run:
-    """A run with its checkpoint as this machine finds it: a family may lie elsewhere than on the driver's."""
+    """Locate the run's checkpoint on this machine: a family's folder may differ from the driver's."""
     found = checkpoint_of(order.config.model, run.backend, run.compression_ratio)
     return replace(run, checkpoint=None if found == order.config.model else found)
 
@@ -145,20 +146,20 @@ def _flush(writer: IncomingWriter, rows: list[Row], parts: list[str]) -> None:
         rows.clear()
 
 
-def _executor(order: Order) -> Any:
+def _executor(order: Order) -> Executor:
     if order.version != __version__:
         raise ValueError(
-            f"a node of the cluster has hyperscale {__version__}, the sweep {order.version}: install the same"
+            f"a node of the cluster has hyperscale {__version__}, the sweep {order.version}: install one version"
         )
     key = stable_hash(order.config.model_dump(mode="json", exclude={"output_dir"}))
     if key not in _held:
-        _held.clear()  # Its memory is needed.
+        _held.clear()  # Free its memory for the next.
         _held[key] = order.build(order.config, order.needs)
     return _held[key]
 
 
 def _use_cores(cores: int) -> None:
-    """As many threads as cores were promised, whatever the node has: a sample's last bits can depend on it."""
+    """Use exactly the reserved cores, whatever the node has: a sample's last bits can depend on the thread count."""
     import numba
     import torch
 

@@ -128,7 +128,7 @@ def test_a_block_is_shared_only_where_no_thread_computes_it_again(prompt: int) -
 def test_a_thread_that_vllm_gives_up_is_an_error(tokens: tuple[int, ...], reason: str) -> None:
     flight = InFlight(SHAPE, BLOCK)
     flight.add("a", Request(Job("math", "p7", (1,), {0: 6}), 0, 1))
-    with pytest.raises(ValueError, match=rf"gave up a thread of task math, problem p7 \({reason}\)"):
+    with pytest.raises(ValueError, match=rf"aborted a thread of task math, problem p7 \({reason}\)"):
         flight.step([output("a", 0, *tokens, reason=reason)], 0.1, lambda: None)
 
 

@@ -16,13 +16,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import ray
 from rich.console import Console
 
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.engines.base import Chain, Job
+from hyperscale.executors.base import ModelIdentity
 from hyperscale.executors.ray import driver as executor
 from hyperscale.executors.ray.cluster import Needs
 from hyperscale.executors.ray.driver import RayExecutor
@@ -88,7 +88,7 @@ class TroubledExecutor(FakeExecutor):
     def engine(self, run: Run) -> FakeEngine:
         return TroubledEngine(self._config.seed, Path(self._config.output_dir).parent)
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> ModelIdentity:
         other = (Path(self._config.output_dir).parent / "other-weights").exists()
         return {**super().identity(), "weights_sha": "other" if other else "fake"}
 

@@ -30,7 +30,7 @@ def config(**fields: object) -> SweepConfig:
 
 
 def test_without_gpus_a_shard_takes_a_node() -> None:
-    assert needs(config(), CPU_NODES) == Needs(cpus=4.0, gpus=0.0, share=0.5, slots=3)
+    assert needs(config(), CPU_NODES) == Needs(cpus=4.0, gpus=0.0, share=0.5, shards_at_once=3)
     assert needs(config(cpus_per_shard=1), CPU_NODES) == Needs(1.0, 0.0, 1 / 8, 12)
     assert needs(config(device="cpu"), GPU_NODES[:1]).gpus == 0
 
@@ -42,9 +42,9 @@ def test_a_shard_takes_the_gpus_of_its_engine() -> None:
     assert needs(config(gpus_per_shard=0.5), GPU_NODES[:1]) == Needs(1.0, 0.5, 0.5, 16)
 
 
-@pytest.mark.parametrize(("gpus", "slots"), [(0.1, 80), (0.2, 40), (0.3, 24), (0.6, 8), (1, 8), (3, 2), (8, 1)])
-def test_a_part_of_a_gpu_is_one_gpus(gpus: float, slots: int) -> None:
-    assert needs(config(gpus_per_shard=gpus), [{"CPU": 256.0, "GPU": 8.0}]).slots == slots
+@pytest.mark.parametrize(("gpus", "at_once"), [(0.1, 80), (0.2, 40), (0.3, 24), (0.6, 8), (1, 8), (3, 2), (8, 1)])
+def test_a_part_of_a_gpu_is_one_gpus(gpus: float, at_once: int) -> None:
+    assert needs(config(gpus_per_shard=gpus), [{"CPU": 256.0, "GPU": 8.0}]).shards_at_once == at_once
 
 
 def test_a_worker_computes_on_what_it_was_promised(tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_a_token_that_lies_here_is_shown(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_vllm_is_lent_its_part_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served, "ServedExecutor", lambda config: config)
+    monkeypatch.setattr(served, "ServedExecutor", lambda plan: plan)
     lent = build_in_process(config(engine="vllm", gpu_memory_utilization=0.8), Needs(1, 0.5, 0.5, 2))
-    assert lent.gpu_memory_utilization == 0.4  # type: ignore[attr-defined]
+    assert lent.config.gpu_memory_utilization == 0.4  # type: ignore[attr-defined]
 
 
 def test_processes_that_share_a_device_get_their_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_lost_nodes_are_waited_for_a_while() -> None:
     lost, whole = CPU_NODES, GPU_NODES
     for now, nodes in [(0, whole), (900, lost), (1499, lost), (1510, whole), (1520, lost), (2100, lost)]:
         outlook.look(nodes, now)
-    with pytest.raises(ValueError, match=r"^for 10 minutes now a shard needs 1 GPUs .* What had ended is saved$"):
+    with pytest.raises(ValueError, match=r"^for 10 minutes now a shard needs 1 GPUs .* Finished samples are saved$"):
         outlook.look(lost, 2121)
 
 

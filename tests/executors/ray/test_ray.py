@@ -20,6 +20,7 @@ import pytest
 import ray
 from ray._private.internal_api import node_stats
 
+from hyperscale.executors.base import ModelIdentity
 from hyperscale.executors.ray import driver as executor
 from tests.executors.ray.fake_ray import FakeRay, run_fake_ray
 from tests.fakes import fake_config, run_fake, write_task
@@ -205,7 +206,7 @@ def test_a_mistake_that_a_worker_finds_is_one_line(tmp_path: Path, task: Path, m
 
 
 def test_a_node_with_other_weights_is_refused(tmp_path: Path, task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def identity(self: FakeRay) -> dict[str, Any]:
+    def identity(self: FakeRay) -> ModelIdentity:
         return {"resolved_revision": None, "weights_sha": "mine", "answer_prefix": ""}
 
     monkeypatch.setattr(FakeRay, "identity", identity)

@@ -1,4 +1,4 @@
-"""A sweep cut into shards loses no thread and doubles none, and a shard is named by what it asks for."""
+"""A sweep split into shards loses no thread and doubles none, and a shard is named by what it asks for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hyperscale.engines.base import Job
 from hyperscale.executors.base import Assignment
-from hyperscale.executors.ray.shards import cut, without
+from hyperscale.executors.ray.shards import split, without
 from hyperscale.plan.cost import shard_sizes as sizes
 from hyperscale.plan.runs import make_run
 from hyperscale.tasks.task import Problem
@@ -34,7 +34,7 @@ problems = st.dictionaries(st.integers(0, 12), st.sets(st.integers(0, 3)))
 @given(problems, problems, st.integers(1, 5))
 def test_shards_are_a_partition(threads: dict[int, set[int]], filled: dict[int, set[int]], size: int) -> None:
     whole = assignment(threads, filled)
-    shards = list(cut(whole, size))
+    shards = list(split(whole, size))
     asked = [thread for shard in shards for thread in sorted(shard.assignment.threads())]
     assert sorted(asked) == sorted(
         [(f"p{i}", t) for i, of in threads.items() for t in of]
@@ -60,15 +60,15 @@ def test_what_is_done_is_not_asked_again(
 
 def test_a_name_tells_what_is_asked() -> None:
     whole = assignment({0: {0, 1}, 1: {0}}, {})
-    [shard] = cut(whole, 2)
-    assert [again.name for again in cut(whole, 2)] == [shard.name]
+    [shard] = split(whole, 2)
+    assert [again.name for again in split(whole, 2)] == [shard.name]
     longer = replace(whole, jobs=(replace(whole.jobs[0], length_caps={0: 128, 1: 64}), whole.jobs[1]))
-    assert [other.name for other in cut(longer, 2)] != [shard.name]
+    assert [other.name for other in split(longer, 2)] != [shard.name]
     assert shard.name.startswith("run-")
 
 
 def test_no_prompt_and_no_gold_travels() -> None:
-    [shard] = cut(assignment({0: {0}}, {}), 2)
+    [shard] = split(assignment({0: {0}}, {}), 2)
     carried = pickle.dumps(shard)
     assert b"long prompt" not in carried
     assert b"the answer" not in carried
@@ -76,22 +76,22 @@ def test_no_prompt_and_no_gold_travels() -> None:
 
 
 def test_every_worker_gets_a_shard() -> None:
-    assert sizes([30], [100], slots=8) == [4]
-    assert sizes([30], [2], slots=8) == [2]
-    assert sizes([3], [9], slots=64) == [1]
-    assert sizes([500], [20], slots=1) == [20]
-    assert sizes([500] * 8, [250] * 8, slots=8) == [250] * 8
-    assert sizes([400, 40], [100, 20], slots=12) == [50, 10]
-    assert sizes([400, 40], [100, 20], slots=6) == [100, 20]
-    assert sizes([], [], slots=3) == []
+    assert sizes([30], [100], workers=8) == [4]
+    assert sizes([30], [2], workers=8) == [2]
+    assert sizes([3], [9], workers=64) == [1]
+    assert sizes([500], [20], workers=1) == [20]
+    assert sizes([500] * 8, [250] * 8, workers=8) == [250] * 8
+    assert sizes([400, 40], [100, 20], workers=12) == [50, 10]
+    assert sizes([400, 40], [100, 20], workers=6) == [100, 20]
+    assert sizes([], [], workers=3) == []
 
 
 @given(st.lists(st.tuples(st.integers(1, 600), st.integers(1, 300)), max_size=6), st.integers(1, 64))
-def test_sizes_are_bounds_and_leave_nobody_idle(runs: list[tuple[int, int]], slots: int) -> None:
-    found = sizes([count for count, _ in runs], [most for _, most in runs], slots)
+def test_sizes_are_bounds_and_leave_nobody_idle(runs: list[tuple[int, int]], workers: int) -> None:
+    found = sizes([count for count, _ in runs], [most for _, most in runs], workers)
     shards = [-(-count // size) for (count, _), size in zip(runs, found, strict=True)]
     assert all(1 <= size <= most for (_, most), size in zip(runs, found, strict=True))
-    if len(runs) == 1 and shards[0] < slots:
+    if len(runs) == 1 and shards[0] < workers:
         # One worker too few at most gets a shard of this size; one problem more a shard, and it were fewer still.
-        assert -(-runs[0][0] // found[0]) <= slots
-        assert found[0] == 1 or -(-runs[0][0] // (found[0] - 1)) > shards[0] or runs[0][0] // found[0] < slots
+        assert -(-runs[0][0] // found[0]) <= workers
+        assert found[0] == 1 or -(-runs[0][0] // (found[0] - 1)) > shards[0] or runs[0][0] // found[0] < workers
