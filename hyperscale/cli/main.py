@@ -94,7 +94,7 @@ def sweep(
         plan, executor = resolve(config), executor_class(config)
         executor.check(plan, needed=force)
         report = corridor.sweep(plan, executor, progress, ["hyperscale", *sys.argv[1:]], force=force)
-    print_report(report)
+    print_report(report, plan.runs)
     return INTERRUPTED if report.interrupted else 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from hyperscale.tasks.task import Problem, Task
 from hyperscale.text import format_bytes, format_tokens
 
 if TYPE_CHECKING:
+    from hyperscale.plan.runs import Run
     from hyperscale.sweep.run import Report
 
 _AXES = {"kv_reads": "KV reads", "peak_tokens": "peak KV tokens"}
@@ -36,8 +37,8 @@ _FORMS = (
 )
 
 
-def print_report(report: Report) -> None:
-    """Print the frontiers, whether all is there, and where the files are."""
+def print_report(report: Report, runs: Sequence[Run]) -> None:
+    """Print the frontiers, whether all is there, what `runs` did not compress to, and where the files are."""
     console = _console()
     if len(report.frontiers):
         for axis, title in _AXES.items():
@@ -46,7 +47,7 @@ def print_report(report: Report) -> None:
         console.print("Stopped before the end: everything finished is saved. The same command completes it.")
     elif len(report.points) and not report.points["complete"].all():
         console.print("Some points are not complete: a task is cut by --limit or --problem-id, or lacks threads.")
-    for line in _unreached(report):
+    for line in _unreached(report, runs):
         console.print(line, soft_wrap=True)
     console.print(f"{report.generated_samples:,} samples, {report.generated_tokens:,} tokens generated in this session")
     console.print(
@@ -59,13 +60,13 @@ REACHED = 0.9
 """Share of a nominal CR below which the report warns."""
 
 
-def _unreached(report: Report) -> Iterator[str]:
+def _unreached(report: Report, runs: Sequence[Run]) -> Iterator[str]:
     """Warn of compression below its CR: chains shorter than their budget, gates that evict less than trained to."""
     if not len(report.points):
         return
     points = report.points[report.points["compression_ratio"] > 1]
     # Quest keeps everything by design.
-    points = points[points["backend"].map(lambda name: backend_class(name).overwrites).astype(bool)]
+    points = points[points["backend"].isin({run.backend for run in runs if run.policy.overwrites})]
     short = points[points["realised_ratio"] < REACHED * points["compression_ratio"]]
     for (task, backend), group in short.groupby(["task", "backend"]):
         # A point's compression does not depend on W.
@@ -81,9 +82,15 @@ def print_tasks() -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("task", "title", "problems", "grader", "aggregate"):
         table.add_column(column)
-    tasks = [load_task(name) for name in task_names()]
-    for task in tasks:
-        table.add_row(task.name, task.title, _source(task), task.grader, task.aggregate)
+    tasks = []
+    for name in task_names():
+        try:
+            task = load_task(name)
+        except (ValueError, OSError) as error:  # A plugin that is broken.
+            table.add_row(name, str(error), "", "", "")
+            continue
+        tasks.append(task)
+        table.add_row(name, task.title, _source(task), task.grader, task.aggregate)
     console = _console()
     console.print(table)
     console.print("\noptions (--task-option), with their defaults")
@@ -141,14 +148,15 @@ def print_backends() -> None:
 
 
 def print_backend(name: str) -> None:
-    """Print a backend: its module's docstring, and its settings as --backend-option takes them."""
+    """Print a backend: its module's docstring, else its own, and its settings as --backend-option takes them."""
     policy = backend_class(name)
-    print(f"{name}\n\n{inspect.getdoc(inspect.getmodule(policy))}\n\nfrees: {policy.frees}")
+    about = inspect.getdoc(inspect.getmodule(policy)) or inspect.getdoc(policy)
+    print(f"{name}\n\n{about}\n\nfrees: {policy.frees}")
     settings = defaults(policy)
     if settings:
         print(f"\nsettings, with their defaults\n\n{inspect.getdoc(policy.Settings)}\n")
     for field, value in settings.items():
-        print(f"  --backend-option {name}.{field}={plain(value)}")
+        print(f"  --backend-option {policy.name}.{field}={plain(value)}")
 
 
 def print_models() -> None:

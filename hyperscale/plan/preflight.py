@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from hyperscale.backends import backend_class
 from hyperscale.backends.memory import block_bounds_for, cache_shape, pool_blocks
 from hyperscale.config import SweepConfig
-from hyperscale.engines import ENGINES, TORCH
+from hyperscale.engines import ENGINES, TORCH, engine_names
+from hyperscale.plugins import unknown
 from hyperscale.text import format_tokens
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 def check_engine(config: SweepConfig) -> None:
     """Refuse an --engine that is not known, or a plugin's that cannot be loaded, with a ValueError."""
+    known = engine_names()
     try:
+        if config.engine not in known and ".py" not in config.engine:
+            raise ValueError(unknown("engine", config.engine, known))
         if config.engine not in (TORCH, *ENGINES.builtins):
             ENGINES.load(config.engine)
     except ValueError as error:

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hyperscale.backends import backend_class
+from hyperscale.backends import backend_class, backend_origin
 from hyperscale.backends.settings import make_settings
 from hyperscale.config import OptionValue
 from hyperscale.plan.grid import Point
+from hyperscale.plugins import Origin
 from hyperscale.text import format_tokens
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Run:
     """`policy.Settings` of the options."""
     source: str = field(compare=False, repr=False)
     """What `backend_class` finds the policy by: the name, or PATH.py:CLASS."""
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+    """Where a plugin's policy comes from; None of a built-in one."""
     checkpoint: str | None = field(default=None, compare=False)
     """Checkpoint of the run's own, of a family; None where it runs the model itself."""
     spec: ModelSpec | None = field(default=None, compare=False, repr=False)
@@ -93,7 +96,7 @@ class Run:
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = (self.source, self.compression_ratio, self.cache_budget, self.length_caps, self.points)
-        return _rebuilt, (*values, self.options, self.checkpoint, self.spec)
+        return _rebuilt, (*values, self.options, self.checkpoint, self.spec, self.origin)
 
 
 def make_run(
@@ -105,15 +108,18 @@ def make_run(
     policy, chosen = backend_class(source), dict(options or {})
     return Run(
         policy.name, compression_ratio, cache_budget, length_caps, points, tuple(sorted(chosen.items())), policy,
-        make_settings(policy, chosen), source, checkpoint, spec,
+        make_settings(policy, chosen), source, backend_origin(source), checkpoint, spec,
     )  # fmt: skip
 
 
 def _rebuilt(
     source: str, compression_ratio: float | None, cache_budget: int | None, length_caps: tuple[int, ...],
     points: tuple[Point, ...], options: tuple[tuple[str, OptionValue], ...], checkpoint: str | None,
-    spec: ModelSpec | None,
+    spec: ModelSpec | None, origin: Origin | None,
 ) -> Run:  # fmt: skip
-    return make_run(
+    run = make_run(
         source, compression_ratio, cache_budget, length_caps, points, dict(options), checkpoint=checkpoint, spec=spec
     )
+    if run.origin != origin:
+        raise ValueError(f"backend {source!r} is {run.origin} here, but the sweep was planned with {origin}")
+    return run

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hyperscale.backends import backend_origin
 from hyperscale.config import stable_hash
 from hyperscale.grading.registry import GRADERS
 from hyperscale.plan.resolve import Plan
@@ -40,8 +39,7 @@ def run_id(plan: Plan, task: Task, run: Run) -> str:
 
 def _settings(run: Run) -> dict[str, Any]:
     """A run's options; of a plugin's backend also where it comes from, with its source's hash."""
-    origin = backend_origin(run.source)
-    return dict(run.options) if origin is None else {**dict(run.options), "plugin": asdict(origin)}
+    return dict(run.options) if run.origin is None else {**dict(run.options), "plugin": asdict(run.origin)}
 
 
 def describe_task(
