@@ -192,14 +192,20 @@ class TestBackendInAFile:
         assert "attention sinks and the most recent tokens" in shown
         assert "--backend-option streaming.sink_tokens=4\n" in shown
 
-    def test_a_worker_whose_file_is_another_takes_no_run(self, work: Path) -> None:
+    def test_a_worker_takes_a_run_in_another_folder_but_not_with_another_file(
+        self, work: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         run = make_run("./stream.py:StreamingLLM", None, 32, (64, 64), ((1, 64), (2, 64)))
         sent = pickle.dumps(run)
+        (work / "elsewhere").mkdir()
+        monkeypatch.chdir(work / "elsewhere")
         assert pickle.loads(sent) == run
         assert pickle.loads(sent).origin == run.origin
         file = work / "stream.py"
         file.write_text(file.read_text().replace("four sinks", "4 sinks"))
-        with pytest.raises(ValueError, match=r"backend './stream.py:StreamingLLM' is .* here, but .* was planned with"):
+        with pytest.raises(
+            ValueError, match=r"backend '/.*/stream.py:StreamingLLM' is .* here, but .* was planned with"
+        ):
             pickle.loads(sent)
 
     @pytest.mark.slow

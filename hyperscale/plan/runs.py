@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperscale.backends import backend_class, backend_origin
 from hyperscale.backends.settings import make_settings
 from hyperscale.config import OptionValue
 from hyperscale.plan.grid import Point
-from hyperscale.plugins import Origin
+from hyperscale.plugins import Origin, anchored
 from hyperscale.text import format_tokens
 
 if TYPE_CHECKING:
@@ -95,7 +96,9 @@ class Run:
         return ", ".join(f"{counts[cap]} x {format_tokens(cap)}" for cap in sorted(counts, reverse=True))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        values = (self.source, self.compression_ratio, self.cache_budget, self.length_caps, self.points)
+        # Where it arrives the working folder may be another.
+        source = anchored(self.source, Path.cwd())
+        values = (source, self.compression_ratio, self.cache_budget, self.length_caps, self.points)
         return _rebuilt, (*values, self.options, self.checkpoint, self.spec, self.origin)
 
 
