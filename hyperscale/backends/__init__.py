@@ -6,9 +6,11 @@ An installed package adds one through the entry-point group `hyperscale.backends
 
 from __future__ import annotations
 
+import re
+from dataclasses import MISSING, fields, is_dataclass
 from typing import TYPE_CHECKING
 
-from hyperscale.plugins import Origin, Registry
+from hyperscale.plugins import Origin, Registry, is_file_reference
 
 if TYPE_CHECKING:
     from hyperscale.backends.base import Backend
@@ -21,6 +23,13 @@ def _accept(found: object) -> type[Backend]:
         raise ValueError("expected a subclass of hyperscale.backends.base.Backend")
     if not isinstance(getattr(found, "name", None), str) or not isinstance(getattr(found, "frees", None), str):
         raise ValueError(f"{found.__name__} has no `name` or no `frees`, both strings")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", found.name):
+        raise ValueError(f"{found.__name__}.name is {found.name!r}: use letters, digits, - and _")
+    if lacking := sorted(getattr(found, "__abstractmethods__", ())):
+        raise ValueError(f"{found.__name__} lacks {' and '.join(lacking)}")
+    kind = found.Settings
+    if not is_dataclass(kind) or any(x.default is x.default_factory is MISSING for x in fields(kind)):
+        raise ValueError(f"{found.__name__}.Settings must be a frozen dataclass, each field with a default")
     if found.name in BACKENDS.builtins:
         raise ValueError(f"{found.__name__}.name is {found.name!r}, which is a built-in backend: choose another name")
     return found
@@ -49,8 +58,14 @@ def backend_names() -> list[str]:
 
 
 def backend_class(name: str) -> type[Backend]:
-    """Import the backend of a name or PATH.py:CLASS; ValueError names the one that was perhaps meant."""
-    return BACKENDS.load(name)
+    """Import the backend of a name or PATH.py:CLASS; ValueError names the one that was perhaps meant.
+
+    An entry point bears the name of its class: tables and --backend-option have that one.
+    """
+    policy = BACKENDS.load(name)
+    if policy.name != name and not is_file_reference(name):
+        raise ValueError(f"backend {name!r}: its class is named {policy.name!r}; give the entry point that name")
+    return policy
 
 
 def backend_origin(name: str) -> Origin | None:

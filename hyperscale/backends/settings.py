@@ -26,7 +26,7 @@ def parse_options(texts: Iterable[str], backends: Sequence[str] = ()) -> tuple[t
     `backends` are those of --backends, among which PATH.py:CLASS is known by its class's name. ValueError names the
     backend, the field or the value that is wrong.
     """
-    files = {backend_class(source).name: source for source in backends if is_file_reference(source)}
+    files = _files(backends)
     chosen: dict[tuple[str, str], OptionValue] = {}
     for text in texts:
         name, equals, given = text.partition("=")
@@ -64,6 +64,14 @@ def defaults(policy: type[Backend]) -> dict[str, OptionValue]:
 def plain(value: object) -> str:
     """Format a setting as `parse_options` reads it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _files(backends: Iterable[str]) -> dict[str, str]:
+    """Map the class's name of each file reference among --backends to it."""
+    try:
+        return {backend_class(source).name: source for source in backends if is_file_reference(source)}
+    except ValueError as error:
+        raise ValueError(f"--backends: {error}") from None
 
 
 def _known(backend: str, field: str, files: Mapping[str, str]) -> type[Backend]:

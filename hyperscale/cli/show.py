@@ -37,7 +37,7 @@ _FORMS = (
 
 
 def print_report(report: Report) -> None:
-    """Print the frontiers, whether all is there, and where the files are."""
+    """Print the frontiers, whether all is there, the ratios that were not reached, and where the files are."""
     console = _console()
     if len(report.frontiers):
         for axis, title in _AXES.items():
@@ -82,9 +82,15 @@ def print_tasks() -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("task", "title", "problems", "grader", "aggregate"):
         table.add_column(column)
-    tasks = [load_task(name) for name in task_names()]
-    for task in tasks:
-        table.add_row(task.name, task.title, _source(task), task.grader, task.aggregate)
+    tasks = []
+    for name in task_names():
+        try:
+            task = load_task(name)
+        except (ValueError, OSError) as error:  # A plugin that is broken.
+            table.add_row(name, str(error), "", "", "")
+            continue
+        tasks.append(task)
+        table.add_row(name, task.title, _source(task), task.grader, task.aggregate)
     console = _console()
     console.print(table)
     console.print("\noptions (--task-option), with their defaults")
@@ -142,14 +148,15 @@ def print_backends() -> None:
 
 
 def print_backend(name: str) -> None:
-    """Print a backend: its module's docstring, and its settings as --backend-option takes them."""
+    """Print a backend: its module's docstring, else its own, and its settings as --backend-option takes them."""
     policy = backend_class(name)
-    print(f"{name}\n\n{inspect.getdoc(inspect.getmodule(policy))}\n\nfrees: {policy.frees}")
+    about = inspect.getdoc(inspect.getmodule(policy)) or inspect.getdoc(policy)
+    print(f"{name}\n\n{about}\n\nfrees: {policy.frees}")
     settings = defaults(policy)
     if settings:
         print(f"\nsettings, with their defaults\n\n{inspect.getdoc(policy.Settings)}\n")
     for field, value in settings.items():
-        print(f"  --backend-option {name}.{field}={plain(value)}")
+        print(f"  --backend-option {policy.name}.{field}={plain(value)}")
 
 
 def print_models() -> None:

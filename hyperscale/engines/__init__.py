@@ -37,4 +37,4 @@ ENGINES: Registry[type[ServedEngine]] = Registry(
 
 def engine_names() -> list[str]:
     """List all engines, as --engine takes them; imports none of them."""
-    return [TORCH, *ENGINES.names()]
+    return [TORCH, *(name for name in ENGINES.names() if name != TORCH)]

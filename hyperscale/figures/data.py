@@ -13,7 +13,8 @@ from hyperscale.analysis.pareto import require_columns
 from hyperscale.grading.registry import load_aggregate
 from hyperscale.results.manifest import read_manifest
 from hyperscale.results.schema import POINTS
-from hyperscale.storage.files import is_local, read
+from hyperscale.storage.files import read
+from hyperscale.storage.remote import is_local
 
 INTERVAL_NOTE = "bootstrap over problems; Clopper–Pearson where all problems score the same"
 

@@ -8,7 +8,7 @@ from hyperscale.backends import backend_class
 from hyperscale.backends.memory import block_bounds_for, cache_shape, pool_blocks
 from hyperscale.config import SweepConfig
 from hyperscale.engines import ENGINES, TORCH, engine_names
-from hyperscale.plugins import is_file_reference, unknown
+from hyperscale.plugins import unknown
 from hyperscale.text import format_tokens
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 def check_engine(config: SweepConfig) -> None:
     """Refuse an unknown --engine, or a plugin that cannot be loaded, with a ValueError."""
-    if config.engine not in engine_names() and not is_file_reference(config.engine):
-        raise ValueError(f"--engine: {unknown('engine', config.engine, engine_names())}")
+    known = engine_names()
     try:
+        if config.engine not in known and ".py" not in config.engine:
+            raise ValueError(unknown("engine", config.engine, known))
         if config.engine not in (TORCH, *ENGINES.builtins):
             ENGINES.load(config.engine)
     except ValueError as error:

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperscale.backends import backend_class
+from hyperscale.backends import backend_class, backend_origin
 from hyperscale.backends.settings import make_settings
 from hyperscale.config import OptionValue
 from hyperscale.plan.grid import Point
+from hyperscale.plugins import Origin, anchored
 from hyperscale.text import format_tokens
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Run:
     """`policy.Settings` of the options."""
     source: str = field(compare=False, repr=False)
     """Argument of `backend_class` that finds the policy: its name, or PATH.py:CLASS."""
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+    """Where a plugin's policy comes from; None of a built-in one."""
     checkpoint: str | None = field(default=None, compare=False)
     """The family's checkpoint that it runs; None where it runs the model itself."""
     spec: ModelSpec | None = field(default=None, compare=False, repr=False)
@@ -92,8 +96,10 @@ class Run:
         return ", ".join(f"{counts[cap]} x {format_tokens(cap)}" for cap in sorted(counts, reverse=True))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        values = (self.source, self.compression_ratio, self.cache_budget, self.length_caps, self.points)
-        return _rebuilt, (*values, self.options, self.checkpoint, self.spec)
+        # Where it arrives the working folder may be another.
+        source = anchored(self.source, Path.cwd())
+        values = (source, self.compression_ratio, self.cache_budget, self.length_caps, self.points)
+        return _rebuilt, (*values, self.options, self.checkpoint, self.spec, self.origin)
 
 
 def make_run(
@@ -105,15 +111,18 @@ def make_run(
     policy, chosen = backend_class(source), dict(options or {})
     return Run(
         policy.name, compression_ratio, cache_budget, length_caps, points, tuple(sorted(chosen.items())), policy,
-        make_settings(policy, chosen), source, checkpoint, spec,
+        make_settings(policy, chosen), source, backend_origin(source), checkpoint, spec,
     )  # fmt: skip
 
 
 def _rebuilt(
     source: str, compression_ratio: float | None, cache_budget: int | None, length_caps: tuple[int, ...],
     points: tuple[Point, ...], options: tuple[tuple[str, OptionValue], ...], checkpoint: str | None,
-    spec: ModelSpec | None,
+    spec: ModelSpec | None, origin: Origin | None,
 ) -> Run:  # fmt: skip
-    return make_run(
+    run = make_run(
         source, compression_ratio, cache_budget, length_caps, points, dict(options), checkpoint=checkpoint, spec=spec
     )
+    if run.origin != origin:
+        raise ValueError(f"backend {source!r} is {run.origin} here, but the sweep was planned with {origin}")
+    return run

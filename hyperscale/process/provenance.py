@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -46,7 +46,7 @@ class SessionRecord(TypedDict):
     python: str
     packages: dict[str, str]
     hardware: Hardware
-    sandbox: NotRequired[dict[str, object]]
+    sandbox: NotRequired[Mapping[str, object]]
     """The sandbox of generated programs, in a session that grades code."""
 
 

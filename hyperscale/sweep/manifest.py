@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NotRequired, TypedDict
 
-from hyperscale.backends import backend_origin
 from hyperscale.config import stable_hash
 from hyperscale.engines.base import WeightsIdentity
 from hyperscale.executors.base import ModelIdentity
@@ -96,8 +95,7 @@ def run_id(plan: Plan, task: Task, run: Run) -> str:
 
 def _settings(run: Run) -> dict[str, Any]:
     """Return a run's options; for a plugin's backend also its origin, with its source's hash."""
-    origin = backend_origin(run.source)
-    return dict(run.options) if origin is None else {**dict(run.options), "plugin": asdict(origin)}
+    return dict(run.options) if run.origin is None else {**dict(run.options), "plugin": asdict(run.origin)}
 
 
 def describe_task(task: Task, loaded: LoadedProblems, runs: Sequence[Run], code_grader: str = "strict") -> TaskRecord:

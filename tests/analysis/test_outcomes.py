@@ -68,6 +68,10 @@ def tables(draw: st.DrawFn, backend: str, engine: str) -> tuple[Rows, Rows]:
             peak_flops=draw(st.sampled_from([1e6, 1e9, 1e12] * 5 + [None])),
             **steps,
         )
+        if total and budget is not None:
+            # A policy that evicts holds no more than B after its first step, Quest the whole prompt.
+            held = min(prompt + 1, budget) if backend in ("tova", "h2o", "random") else prompt + 1
+            sample["step_live"][0] = sample["layers"] * sample["kv_heads"] * held
         # All threads of a problem were forked with the same pages.
         shared = st.lists(st.integers(0, total), min_size=pages, max_size=pages)
         sample["page_shared"] = np.array(draw(shared) if total else [], dtype=np.int64)

@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hyperscale.results import incoming
 from hyperscale.results.incoming import IncomingWriter, incoming_parts
 from hyperscale.results.store import Store
-from hyperscale.storage.files import read
+from hyperscale.storage.files import make, read
 from tests.results.places import damage, download, files, parts
 from tests.results.rows import caps, grade_row, sample_row
 
@@ -152,14 +151,14 @@ def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path: Path) -> None:
 
 
 def test_a_shard_s_folder_that_goes_meanwhile_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, times = incoming.make, iter([True, True, True, False, False])
+    real, times = make, iter([True, True, True, False, False])
 
     def gone(folder: Path) -> None:
         real(folder)
         if folder.name == "s" and next(times):
             folder.rmdir()
 
-    monkeypatch.setattr(incoming, "make", gone)
+    monkeypatch.setattr("hyperscale.results.incoming.make", gone)
     with pytest.raises(ValueError, match="is not there"):
         IncomingWriter(tmp_path, "s").append([sample_row()])
     times = iter([True, False])

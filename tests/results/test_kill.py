@@ -93,7 +93,7 @@ def die_at(call: int, folder: Path, action: Callable[[Store], None]) -> None:
 
     store = Store(folder)
     for name in ("open", "fsync", "replace", "unlink"):
-        setattr(files.os, name, deadly(getattr(os, name)))
+        setattr(os, name, deadly(getattr(os, name)))
     action(store)
 
 

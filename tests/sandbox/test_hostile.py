@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from hyperscale.grading.code import strict
+from hyperscale.grading.code.compare import same_output
 from hyperscale.sandbox import Limits, Program, Sandbox
 from tests.extent import extent
 from tests.sandbox.corpus import GOLD, PROGRAMS, Entry, chosen
@@ -63,7 +64,7 @@ def _run(sandbox: Sandbox, machine: Host, entry: Entry, and_after: bool) -> Resu
         ended = "signal" if run.why == "exited" and run.code > 128 else run.why
         said = run.stdout + run.stderr
         leak = said[said.index(b"LEAK") :][:300].decode("utf-8", "replace") if b"LEAK" in said else ""
-        passed = run.well and strict.same_output(run.stdout.decode("utf-8", "replace"), "42\n")
+        passed = run.well and same_output(run.stdout.decode("utf-8", "replace"), "42\n")
     else:
         passed = strict.judge(sandbox, source, GOLD[kind], LIMITS).passed
     return Result(passed, ended, leak, not and_after or _is_clean(sandbox))

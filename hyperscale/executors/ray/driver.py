@@ -27,6 +27,7 @@ from hyperscale.model.chat import encode_prompt
 from hyperscale.model.family import EMBEDDED, local_path
 from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
+from hyperscale.plugins import anchored
 from hyperscale.process import provenance
 from hyperscale.process.provenance import Hardware
 from hyperscale.storage.remote import is_local
@@ -227,6 +228,7 @@ def _for_workers(plan: Plan, revision: str | None, needs: Needs) -> SweepConfig:
         update["model"] = os.path.abspath(local_path(config.model))
     if is_local(config.output_dir):
         update["output_dir"] = Path(os.path.abspath(config.output_dir))
+    update["engine"] = anchored(config.engine, Path.cwd())
     if config.engine == "torch":
         # A node may have GPUs that the shard did not reserve.
         update["device"] = "cuda" if needs.gpus else "cpu"

@@ -129,7 +129,7 @@ def test_of_a_family_on_the_hub_the_original_is_generated_by(tmp_path: Path, mon
         asked.clear()
         found = VllmEngine(config(model=family), text)
         assert asked == [("owner/base", "abc123")], "the very commit whose tokenizer and config were read"
-        assert found._source == source.CheckpointFiles(snapshot, "abc123")
+        assert found._source == source.CheckpointFiles(snapshot, "abc123", "owner/base")
 
 
 @pytest.mark.parametrize(("installed", "whole"), [(CPU, True), (CPU_BUILD, True), (GPU, False)], indirect=["installed"])

@@ -7,6 +7,7 @@ from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
@@ -98,13 +99,11 @@ def test_vllm_is_lent_its_part_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_processes_that_share_a_device_get_their_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """However much of it the others hold when they ask, while there is room."""
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(total=100_000, available=90_000))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=100_000, available=90_000))
     monkeypatch.setattr(memory, "_cgroup_limit", lambda: inf)
-    monkeypatch.setattr(
-        memory.psutil, "Process", lambda: SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=7000))
-    )
+    monkeypatch.setattr(psutil, "Process", lambda: SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=7000)))
     assert lent_bytes(torch.device("cpu"), 0.25) == 100_000 * 0.25 * 0.5 - 7000
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(total=100_000, available=3000))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=100_000, available=3000))
     assert lent_bytes(torch.device("cpu"), 0.25) == 3000 * 0.5
 
 
