@@ -85,7 +85,7 @@ class Registry(Generic[T]):
     def _plugin(self, name: str) -> _Plugin:
         if self.group is not None:
             if found := _FILE.fullmatch(name):
-                return _File(Path(found["path"]), found["name"])
+                return _File(Path(found["path"]).expanduser(), found["name"])
             if name.endswith(".py"):
                 raise ValueError(f"{self.kind} {name!r}: say which of the file's names, as in {name}:NAME")
         entries = [entry for entry in self._entries() if entry.name == name]
@@ -105,7 +105,7 @@ def is_file_reference(name: str) -> bool:
 def anchored(name: str, folder: Path) -> str:
     """Make a file reference absolute, a relative path taken from `folder`; leave other names as they are."""
     found = _FILE.fullmatch(name)
-    return name if found is None else f"{(folder / found['path']).resolve()}:{found['name']}"
+    return name if found is None else f"{(folder / Path(found['path']).expanduser()).resolve()}:{found['name']}"
 
 
 def unknown(kind: str, name: str, known: Collection[str]) -> str:
@@ -183,7 +183,8 @@ def _module(path: Path) -> ModuleType:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     content = path.read_bytes()
-    name = f"hyperscale_plugin_{_sha256(content)[:16]}"
+    # Equal files in two folders are two modules: each may read what lies beside it.
+    name = f"hyperscale_plugin_{_sha256(str(path.resolve()).encode() + content)[:16]}"
     with _LOADING:
         if name in sys.modules:
             return sys.modules[name]

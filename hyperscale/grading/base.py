@@ -7,10 +7,14 @@ from typing import ClassVar, NamedTuple
 
 
 class GraderRef(NamedTuple):
-    """A grader's name in any process: built-in, entry point or `PATH.py:NAME`; `pattern` where it takes one."""
+    """A grader's name in any process: built-in, entry point or `PATH.py:NAME`; `pattern` where it takes one.
+
+    `sha256` is of a plugin's source, where the grader must be that one and no edit of it.
+    """
 
     name: str
     pattern: str | None = None
+    sha256: str | None = None
 
 
 class GradeRequest(NamedTuple):

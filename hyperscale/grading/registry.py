@@ -46,8 +46,10 @@ def load_grader(grader: str | GraderRef | Grader) -> Grader:
     """Make the named grader. ValueError: unknown, cannot be loaded, or a pattern missing, invalid or not taken."""
     if isinstance(grader, Grader):
         return grader
-    name, pattern = grader if isinstance(grader, GraderRef) else (grader, None)
+    name, pattern, sha256 = grader if isinstance(grader, GraderRef) else GraderRef(grader)
     loaded: Any = GRADERS.load(name)
+    if sha256 is not None and sha256 != pinned(GraderRef(name)).sha256:
+        raise ValueError(f"the grader {name} was edited while the sweep ran: restore it, or run the same command again")
     made: Grader
     if loaded.takes_pattern and isinstance(loaded, type):
         made = loaded(pattern)
@@ -56,6 +58,12 @@ def load_grader(grader: str | GraderRef | Grader) -> Grader:
     else:
         made = loaded() if isinstance(loaded, type) else loaded
     return made
+
+
+def pinned(grader: GraderRef) -> GraderRef:
+    """Add the hash of a plugin's source as it is now; leave a built-in grader as it is."""
+    origin = GRADERS.origin(grader.name)
+    return grader if origin is None else grader._replace(sha256=origin.sha256)
 
 
 def gold_normal(grader: str | GraderRef | Grader, gold: str) -> str:

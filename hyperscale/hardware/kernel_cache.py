@@ -43,7 +43,7 @@ def keep(dispatcher: Any) -> None:
 
 
 def sources(module: str, file: Path) -> dict[str, Path]:
-    """Map module names to files: `module` and its transitive imports from its own package and hyperscale.
+    """Map module names to files: `module` and its transitive imports from its own package.
 
     Everything that compiled code inlines, constants and layouts of arguments included, is in one of them.
     """
@@ -51,7 +51,7 @@ def sources(module: str, file: Path) -> dict[str, Path]:
     left = [file]
     while left:
         for name in _imports(left.pop()):
-            if name not in found and name.partition(".")[0] in (module.partition(".")[0], "hyperscale"):
+            if name not in found and name.partition(".")[0] == module.partition(".")[0]:
                 path = _file(name)
                 if path is not None:
                     found[name] = path
@@ -110,7 +110,9 @@ def _folder(module: str, file: Path) -> Path | None:
         folder = root / name
         try:
             new = not folder.exists()
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if _is_foreign(folder):
+                continue
             tempfile.TemporaryFile(dir=folder).close()
             os.utime(folder)
         except OSError:
@@ -119,6 +121,14 @@ def _folder(module: str, file: Path) -> Path | None:
             _prune(root, module)
         return folder
     return None
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Tell whether another user could have put machine code into a folder: what lies in it is unpickled."""
+    if not hasattr(os, "getuid"):
+        return False
+    status = folder.stat()
+    return status.st_uid != os.getuid() or bool(status.st_mode & 0o022)
 
 
 def _prune(root: Path, module: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hyperscale.config import SweepConfig
-from hyperscale.grading import load_grader
+from hyperscale.grading.base import GraderRef
+from hyperscale.grading.registry import load_grader, pinned
 from hyperscale.tasks.load import LoadedProblems, load_problems, load_task
 from hyperscale.tasks.options import check_task_options
 from hyperscale.tasks.task import Task
@@ -22,6 +23,8 @@ class LoadedTask:
 
     task: Task
     problems: LoadedProblems
+    grader: GraderRef
+    """The task's grader; a plugin's as its source was when the task was loaded."""
 
 
 def load_tasks(config: SweepConfig) -> list[LoadedTask]:
@@ -31,9 +34,9 @@ def load_tasks(config: SweepConfig) -> list[LoadedTask]:
     if len(set(names)) < len(names):
         raise ValueError(f"--tasks names one task twice: {', '.join(names)}; name each once")
     check_task_options(tasks, config.task_options)
-    found = [LoadedTask(task, load(task, config)) for task in tasks]
+    found = [LoadedTask(task, load(task, config), pinned(task.grader_ref)) for task in tasks]
     for loaded in found:
-        grader = load_grader(loaded.task.grader_ref)
+        grader = load_grader(loaded.grader)
         for problem in loaded.problems.problems:
             try:
                 grader.gold(problem.gold)

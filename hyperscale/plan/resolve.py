@@ -47,17 +47,18 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """The config's identity as JSON values, a plugin engine by its origin instead of its path."""
         named = self.config.identity()
-        if (origin := self._engine_origin) is not None:
+        if (origin := self.engine_origin) is not None:
             named["engine"] = asdict(origin)
         return named
 
     @property
     def engine_name(self) -> str:
         """Name of the engine as in results tables."""
-        return self.config.engine if self._engine_origin is None else self._engine_origin.name
+        return self.config.engine if self.engine_origin is None else self.engine_origin.name
 
     @cached_property
-    def _engine_origin(self) -> Origin | None:
+    def engine_origin(self) -> Origin | None:
+        """Where a plugin's engine comes from; None of a built-in one."""
         return None if self.config.engine == TORCH else ENGINES.origin(self.config.engine)
 
     def require_model(self) -> None:

@@ -67,7 +67,7 @@ class Holder:
         return f"process {self.pid} on {self.host} since {self.since} ({self.command})"
 
     def lives(self) -> bool | None:
-        """Tell whether the process runs on this machine; None where another machine or container knows."""
+        """Tell whether the process runs on this machine; None where this process cannot know."""
         if not self.machine or self.machine != _machine():
             return None
         try:
@@ -77,9 +77,20 @@ class Holder:
             # A process number is given again.
             return abs(_started(process) - self.started) < _SAME_START_SECONDS
         except psutil.NoSuchProcess:
-            return False
+            return None if _exists(self.pid) else False
         except psutil.AccessDenied:
             return True
+
+
+def _exists(pid: int) -> bool:
+    """Tell whether some process has this number, also where /proc hides the processes of other users."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _started(process: psutil.Process) -> float:

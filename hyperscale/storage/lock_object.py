@@ -41,7 +41,12 @@ class LockObject:
         self._pid = os.getpid()
         self._content = Holder.of_this_process().encoded()
         self._released = False
-        self._take()
+        try:
+            self._take()
+        except BaseException:
+            with suppress(ValueError):  # An answer may be lost whose put arrived.
+                _free(folder, self._content)
+            raise
 
     def check(self) -> None:
         """ValueError if the lock is not this process's any more. One request."""
@@ -139,7 +144,8 @@ def _chain(folder: Path) -> list[tuple[Path, bytes]]:
     """Read the lock object and the take-overs that were begun, in order; the last holds the folder."""
     chain: list[tuple[Path, bytes]] = []
     path = _holder(folder)
-    while (content := _read(path)) is not None:
+    # Objects that a store left empty would follow themselves.
+    while (content := _read(path)) is not None and path not in (known for known, _ in chain):
         chain.append((path, content))
         path = _after(folder, content)
     return chain

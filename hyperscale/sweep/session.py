@@ -166,7 +166,7 @@ class Session:
 
     def _stored(self, loaded: LoadedTask, run: Run, run_id: str) -> dict[str, ProblemSamples]:
         found = {
-            problem.id: ProblemSamples(loaded.task.grader_ref, loaded.task.aggregate, problem.gold, run.points)
+            problem.id: ProblemSamples(loaded.grader, loaded.task.aggregate, problem.gold, run.points)
             for problem in loaded.problems.problems
         }
         for table, columns in (("samples", JUDGE_COLUMNS), ("grades", None)):

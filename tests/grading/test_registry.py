@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from hyperscale.grading import GRADERS, load_grader
+from hyperscale.grading.base import GraderRef
+from hyperscale.grading.registry import pinned
 from hyperscale.tasks.load import load_task
 from tests.fakes import fake_config, run_fake, write_task
 from tests.folders import table
@@ -146,3 +148,14 @@ def test_a_package_s_grader_is_found_and_an_object_is_taken_as_it_is(
 @pytest.mark.parametrize("name", GRADERS.names())
 def test_built_ins_go_by_their_own_names(name: str) -> None:
     assert getattr(GRADERS.load(name), "name", None) == name
+
+
+def test_a_grader_that_is_edited_while_a_sweep_runs_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from hyperscale.grading.exact import Exact\n\nclass Mine(Exact):\n    name = 'mine'\n")
+    grader = pinned(GraderRef(f"{file}:Mine"))
+    assert load_grader(grader).name == "mine"
+    file.write_text(file.read_text() + "# Edited.\n")
+    with pytest.raises(ValueError, match="was edited while the sweep ran"):
+        load_grader(grader)
+    assert pinned(GraderRef("exact")) == GraderRef("exact")

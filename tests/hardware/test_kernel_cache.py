@@ -164,3 +164,17 @@ def test_a_function_that_is_not_compiled_is_left_alone(monkeypatch: pytest.Monke
 
     kernel_cache.keep(twice)
     assert twice(3) == 6
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no owners of files here")
+def test_a_folder_that_others_can_write_to_is_not_used(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("")
+    ours = kernel_cache._folder("module", file)
+    assert ours is not None
+    assert home in ours.parents
+    kernel_cache._folder.cache_clear()
+    ours.chmod(0o777)
+    other = kernel_cache._folder("module", file)
+    assert other is not None
+    assert home not in other.parents, "machine code is unpickled: it may be another user's"

@@ -14,6 +14,7 @@ import pytest
 from hyperscale.cli.main import run
 from hyperscale.results.store import Store
 from hyperscale.storage import remote
+from hyperscale.storage.holder import Holder
 from hyperscale.storage.lock import Lock, hold
 from tests.results.places import NOBODY, abandon, bury
 from tests.results.rows import sample_row
@@ -234,3 +235,38 @@ def test_a_forked_child_does_not_free_it(url: Path, monkeypatch: pytest.MonkeyPa
     lock.check()
     lock.release()
     assert locks(url) == []
+
+
+def test_a_process_that_another_user_s_proc_hides_is_not_taken_for_dead(
+    url: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under hidepid, where psutil sees nothing and a signal is refused."""
+    hold(url)
+
+    def hidden(pid: int) -> psutil.Process:
+        raise psutil.NoSuchProcess(pid)
+
+    def refused(pid: int, number: int) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hyperscale.storage.holder.psutil.Process", hidden)
+        patched.setattr("hyperscale.storage.holder.os.kill", refused)
+        content = remote.get(url / ".lock" / "holder")
+        parsed = Holder.parsed(content)
+        assert parsed is not None
+        assert parsed.lives() is None
+
+
+def test_a_lock_whose_answer_was_lost_does_not_stay(url: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = remote.put
+
+    def lost(path: Path, content: bytes, **named: bool) -> None:
+        put(path, content, **named)
+        raise ValueError("no answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hyperscale.storage.remote.put", lost)
+        with pytest.raises(ValueError, match="no answer"):
+            hold(url)
+    hold(url).release()

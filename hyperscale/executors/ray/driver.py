@@ -7,6 +7,7 @@ worker or node: the shard runs again elsewhere and resumes from its stored sampl
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -62,7 +63,9 @@ class RayExecutor:
         connect(plan.config.ray_address)
         self._needs = needs(plan.config, nodes())
         self._config = _for_workers(plan, revision, self._needs)
-        self._order = worker.Order(self._config, self._needs, type(self).build, FLUSH_SECONDS)
+        self._order = worker.Order(
+            self._config, pickle.dumps(plan.runs), plan.engine_origin, self._needs, type(self).build, FLUSH_SECONDS
+        )
         self._identity: ModelIdentity | None = None
         self._of_runs: dict[Run, WeightsIdentity] = {}
         resources: dict[str, Any] = {"num_cpus": self._needs.cpus, "num_gpus": self._needs.gpus, "max_retries": RETRIES}
@@ -97,7 +100,7 @@ class RayExecutor:
         if run.checkpoint is None:
             return {}
         if run not in self._of_runs:
-            self._of_runs[run] = self._result(self._describe.remote(self._order, run))
+            self._of_runs[run] = self._result(self._describe.remote(self._order, pickle.dumps(run)))
         return self._of_runs[run]
 
     def prompt_tokens(self, problem: Problem) -> tuple[int, ...]:
@@ -161,7 +164,7 @@ class RayExecutor:
 
     def _submit(self, shard: Shard) -> Any:
         run = shard.assignment.run
-        return self._generate.remote(self._order, shard, self.identity(), self.run_identity(run))
+        return self._generate.remote(self._order, pickle.dumps(shard), self.identity(), self.run_identity(run))
 
     def _wait(self, refs: list[Any]) -> list[Any]:
         """Wait for a task to end, at most POLL_SECONDS; return those that have."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from hyperscale.executors.ray.shards import Shard, without
 from hyperscale.model.family import checkpoint_of
 from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
+from hyperscale.plugins import Origin
 from hyperscale.results.incoming import IncomingWriter
 from hyperscale.results.manifest import check_identity
 from hyperscale.results.sample import Row
@@ -26,7 +28,7 @@ from hyperscale.results.sample import Row
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Build = Callable[[SweepConfig, Needs], Executor]
+Build = Callable[[Plan, Needs], Executor]
 """Makes the executor of a worker's process."""
 
 FLUSH_ROWS = 64
@@ -44,6 +46,10 @@ class Order:
     """Everything that a worker needs besides its shard."""
 
     config: SweepConfig
+    runs: bytes
+    """The plan's runs, pickled: a worker unpickles them where its errors are told as a user's."""
+    engine: Origin | None
+    """Where a plugin's engine comes from."""
     needs: Needs
     build: Build
     flush_seconds: float
@@ -86,32 +92,34 @@ def _task(task: Callable[Concatenate[Order, P], T]) -> Callable[Concatenate[Orde
     return guarded
 
 
-def build_in_process(config: SweepConfig, needs: Needs) -> Executor:
+def build_in_process(plan: Plan, needs: Needs) -> Executor:
     """Make the executor of a sweep on one machine, within the resources that the shard reserves."""
+    config = plan.config
     if config.engine == "torch":
         from hyperscale.executors.local import LocalExecutor
 
         _use_cores(int(needs.cpus))
-        return LocalExecutor(Plan(config), share=needs.share)
+        return LocalExecutor(plan, share=needs.share)
     from hyperscale.executors.served import ServedExecutor
 
     part = {"gpu_memory_utilization": config.gpu_memory_utilization * needs.share} if needs.gpus else {}
-    return ServedExecutor(Plan(config.model_copy(update=part)))
+    return ServedExecutor(replace(plan, config=config.model_copy(update=part)))
 
 
 @_task
-def describe(order: Order, run: Run | None) -> ModelIdentity | WeightsIdentity:
-    """Return the identity of the model, or of a run's own checkpoint."""
+def describe(order: Order, run: bytes | None) -> ModelIdentity | WeightsIdentity:
+    """Return the identity of the model, or of the checkpoint of a pickled run."""
     executor = _executor(order)
-    return executor.identity() if run is None else executor.run_identity(_here(order, run))
+    return executor.identity() if run is None else executor.run_identity(_here(order, pickle.loads(run)))
 
 
 @_task
-def generate(order: Order, shard: Shard, identity: ModelIdentity, of_run: WeightsIdentity) -> Stored:
-    """Generate and store a shard's missing samples; return its parts. Resumes after an earlier attempt.
+def generate(order: Order, pickled: bytes, identity: ModelIdentity, of_run: WeightsIdentity) -> Stored:
+    """Generate and store the missing samples of a pickled shard; return its parts. Resumes after an earlier attempt.
 
-    ValueError where this worker's model is not that of the sweep.
+    ValueError where this worker's model, or a plugin, is not that of the sweep.
     """
+    shard: Shard = pickle.loads(pickled)
     writer = IncomingWriter(order.config.output_dir, shard.name)
     done, parts = writer.done()
     left = without(shard.assignment, done)
@@ -154,7 +162,13 @@ def _executor(order: Order) -> Executor:
     key = stable_hash(order.config.model_dump(mode="json", exclude={"output_dir"}))
     if key not in _held:
         _held.clear()  # Free its memory for the next.
-        _held[key] = order.build(order.config, order.needs)
+        engine = Plan(order.config).engine_origin
+        if engine != order.engine:
+            raise ValueError(
+                f"--engine {order.config.engine} is {engine} here, but the sweep was planned with {order.engine}"
+            )
+        runs = tuple(_here(order, run) for run in pickle.loads(order.runs))
+        _held[key] = order.build(Plan(order.config, runs), order.needs)
     return _held[key]
 
 

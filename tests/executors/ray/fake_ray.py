@@ -99,8 +99,8 @@ class TroubledExecutor(FakeExecutor):
         return text + more, ends
 
 
-def build(config: SweepConfig, needs: Needs) -> FakeExecutor:
-    return TroubledExecutor(Plan(config))
+def build(plan: Plan, needs: Needs) -> FakeExecutor:
+    return TroubledExecutor(plan)
 
 
 class FakeRay(RayExecutor):

@@ -93,7 +93,7 @@ def test_a_token_that_lies_here_is_shown(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_vllm_is_lent_its_part_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(served, "ServedExecutor", lambda plan: plan)
-    lent = build_in_process(config(engine="vllm", gpu_memory_utilization=0.8), Needs(1, 0.5, 0.5, 2))
+    lent = build_in_process(Plan(config(engine="vllm", gpu_memory_utilization=0.8)), Needs(1, 0.5, 0.5, 2))
     assert lent.config.gpu_memory_utilization == 0.4  # type: ignore[attr-defined]
 
 
