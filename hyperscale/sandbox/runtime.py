@@ -71,7 +71,7 @@ def _places(name: str) -> list[Path]:
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         return []
-    origin = Path(spec.origin)
+    origin = Path(spec.origin).resolve()  # A venv may be a link, which leads nowhere inside the sandbox.
     place = origin.parent if spec.submodule_search_locations else origin
     libraries = place.parent / f"{name}.libs"
     return [place, libraries] if libraries.is_dir() else [place]
