@@ -184,8 +184,10 @@ def test_giving_up_leaves_nothing_running() -> None:
     assert len(again) == 8
     if first.problem_id == "p0":
         assert again["p0", first.thread] == first.tokens.tolist()
+    began = time.monotonic()
     told = [chain.step_micros for chain in vllm.generate(jobs[1:2])]
-    assert sum(int(micros.sum()) for micros in told) < 20e6, "what was given up is not charged"
+    took = time.monotonic() - began
+    assert sum(int(micros.sum()) for micros in told) <= took * 1e6, "what was cancelled is not charged"
 
 
 def test_an_abandoned_iterator_is_given_up_too() -> None:
