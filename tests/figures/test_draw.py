@@ -36,6 +36,7 @@ def test_draw_writes_every_figure_in_every_format(tmp_path: Path) -> None:
     assert all(path.read_bytes()[:4] == (b"%PDF" if path.suffix == ".pdf" else b"\x89PNG") for path in paths)
 
 
+@pytest.mark.slow
 def test_pdf_fonts_can_be_edited_and_searched(tmp_path: Path) -> None:
     results = save(points_table(SEVERAL, tasks=("gsm8k",)), tmp_path / "results")
     for path in draw(results, tmp_path / "plots", ("pdf",)):
@@ -44,6 +45,7 @@ def test_pdf_fonts_can_be_edited_and_searched(tmp_path: Path) -> None:
         assert b"/TrueType" in content or b"/CIDFontType2" in content
 
 
+@pytest.mark.slow
 def test_redrawing_gives_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     results = save(points_table(SEVERAL, tasks=("gsm8k",)), tmp_path / "results")
     kinds = ("png", "pdf", "svg")

@@ -39,6 +39,7 @@ def test_it_is_small_and_reads_the_tasks_words() -> None:
     assert model.spec.vocab == len(VOCABULARY)
 
 
+@pytest.mark.slow
 def test_it_solves_the_tasks_and_dms_does_so_with_a_fraction_of_the_cache(tmp_path: Path) -> None:
     """12 problems a task: far from the reference run's numbers, but a broken checkpoint or backend shows."""
     out = tmp_path / "out"

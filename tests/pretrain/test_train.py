@@ -34,6 +34,7 @@ def live(folder: str, steps: int) -> None:
     train(replace(SMALL), Path(folder), lambda row: None, compiled=False, save_minutes=0)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_ends_with_the_same_bits(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

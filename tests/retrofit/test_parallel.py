@@ -28,6 +28,7 @@ def in_two(config: Path) -> None:
     assert result.returncode == 0, result.stderr[-5000:]
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     one = run(tmp_path, output_dir=str(tmp_path / "one"))
     # The first third in one process, the rest in two.

@@ -100,6 +100,7 @@ def test_the_figure_is_drawn_from_the_folder(tmp_path, grid):
     assert {path.name for path in tmp_path.iterdir()} >= {"pareto.png", "pareto.pdf"}
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_completes_to_the_same_samples(tmp_path, model, task, grid):
     """SIGKILL twice, each once new samples are on disk, then the same command to its end."""
     folder = tmp_path / "out"

@@ -182,6 +182,7 @@ def threads_of(log: Path) -> set[tuple[str, int]]:
     return {(problem, thread) for _, problem, thread in keys(log)}
 
 
+@pytest.mark.slow
 def test_a_shard_that_ends_every_worker_is_given_up(
     tmp_path: Path, task: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +259,7 @@ def bytes_ever_stored() -> int:
     return sum(int(store.cumulative_created_bytes) for store in stores)
 
 
+@pytest.mark.slow
 def test_tokens_are_equal_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real model, two backends, fp32 and --batch-invariant: other batches on other machines, the same samples."""
     import torch
