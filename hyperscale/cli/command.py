@@ -113,13 +113,14 @@ def _reader(file: Flag, flags: list[Flag]) -> Callable[[typer.Context, Path | No
     def read(context: typer.Context, path: Path | None) -> Path | None:
         if path is None:
             return None
+        shown = repr(str(path))[1:-1]  # A name may hold line breaks.
         try:
             keys = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-            raise ValueError(f"--{file.name} {path}: {error}") from None
+            raise ValueError(f"--{file.name} {shown}: {error}") from None
         for key in keys:
             if key not in known:
-                raise ValueError(f"--{file.name} {path}: {unknown('key', key, known)}")
+                raise ValueError(f"--{file.name} {shown}: {unknown('key', key, known)}")
         context.default_map = {known[key].key: _typed(known[key], value) for key, value in keys.items()}
         return path
 
