@@ -43,7 +43,7 @@ class LockObject:
         self._released = False
         try:
             self._take()
-        except BaseException:
+        except Exception:
             with suppress(ValueError):  # An answer may be lost whose put arrived.
                 _free(folder, self._content)
             raise
