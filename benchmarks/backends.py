@@ -25,9 +25,9 @@ from hyperscale.backends.memory import cache_shape
 from hyperscale.kvcache.block_pool import BLOCK_SIZE, blocks_for
 from hyperscale.kvcache.block_table import BlockTable
 from hyperscale.kvcache.meter import Meter
-from hyperscale.model.gate_spec import GateSpec
-from hyperscale.model.linear import pack
+from hyperscale.model.layers import pack
 from hyperscale.model.load import Model
+from hyperscale.model.spec import GateSpec
 
 NAMES = ("vanilla", "quest", "tova", "h2o", "random", "dms", "dmc")
 STEPS, REPEATS, CHUNK = 4, 5, 64 * BLOCK_SIZE

@@ -20,7 +20,7 @@ from benchmarks.common import DTYPES, ours, paired, print_table, prompts, theirs
 from hyperscale.config import Sampling
 from hyperscale.engines.base import Job
 from hyperscale.engines.torch.engine import TorchEngine
-from hyperscale.model.linear import linear
+from hyperscale.model.layers import linear
 from hyperscale.model.load import Model
 
 PROMPT = 48

@@ -26,8 +26,8 @@ from hyperscale.engines.base import Job
 from hyperscale.engines.torch.engine import TorchEngine
 from hyperscale.engines.torch.sequence import Thread
 from hyperscale.model.chat import encode_prompt
-from hyperscale.model.family import checkpoint_of, family_of
 from hyperscale.model.load import Model, load_model
+from hyperscale.model.source import checkpoint_of, family_of
 from hyperscale.tasks.load import load_task
 
 GATED = ("dms", "dmc")

@@ -14,7 +14,7 @@ from statistics import median, quantiles
 from benchmarks.common import print_table, seconds
 from hyperscale.sandbox import SANDBOXES, Limits, Program, open_sandbox
 from hyperscale.sandbox.launch import ENVIRONMENT
-from hyperscale.sandbox.runtime import find_runtime
+from hyperscale.sandbox.program import find_runtime
 
 PROGRAMS, TOGETHER = 200, 2
 

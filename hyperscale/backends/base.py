@@ -30,11 +30,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hyperscale.attention.base import DecodeAttention
-from hyperscale.attention.dense import causal_attention
+from hyperscale.attention.prompt import causal_attention
 from hyperscale.kvcache.block_pool import BLOCK_SIZE, blocks_for
 from hyperscale.kvcache.block_table import BlockTable
 from hyperscale.kvcache.meter import Meter
-from hyperscale.model.gate_spec import GateSpec
+from hyperscale.model.spec import GateSpec
 
 
 @dataclass(frozen=True)

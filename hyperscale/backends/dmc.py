@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyperscale.attention.dense import causal_attention
+from hyperscale.attention.prompt import causal_attention
 from hyperscale.backends.base import Backend, PolicyContext
-from hyperscale.model.gate_spec import GATES, KEY, GateSpec
+from hyperscale.model.spec import GATES, KEY, GateSpec
 
 LEAST = 2.0**-7
 """Added to every importance, as in the released code, so that no weight vanishes."""

@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyperscale.attention.sparse import windowed_attention
+from hyperscale.attention.prompt import windowed_attention
 from hyperscale.backends.base import Backend, PolicyContext
 from hyperscale.hardware.jit import compiled
 from hyperscale.kvcache.block_pool import BLOCK_SIZE
-from hyperscale.model.gate_spec import GATES, KEY, GateSpec
+from hyperscale.model.spec import GATES, KEY, GateSpec
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,7 @@ import typer.core
 
 from hyperscale import __version__
 from hyperscale.cli.command import option, takes
-from hyperscale.cli.experiment import MODEL
-from hyperscale.cli.options import TypedOnly, sweep_config
-from hyperscale.cli.retrofit_options import SAVE_CRS, retrofit_config
+from hyperscale.cli.options import MODEL, SAVE_CRS, TypedOnly, retrofit_config, sweep_config
 from hyperscale.config import SweepConfig
 from hyperscale.retrofit.config import RetrofitConfig
 from hyperscale.text import parse_list
@@ -120,9 +118,8 @@ def plan(
 @takes(retrofit_config, RetrofitConfig, defaults={"model": ..., "save_crs": SAVE_CRS})
 def retrofit(config: RetrofitConfig) -> int:
     """Teach a model to compress its KV cache: a family of DMS or DMC checkpoints. Run again to resume."""
-    from hyperscale.retrofit.progress import make_progress
+    from hyperscale.retrofit.progress import make_progress, print_report
     from hyperscale.retrofit.run import retrofit as train
-    from hyperscale.retrofit.summary import print_report
 
     leads = os.environ.get("RANK", "0") == "0"
     with make_progress(leads) as progress:

@@ -1,8 +1,10 @@
-"""Flags of a sweep that are no fields of its config, and the config of everything typed."""
+"""Configs of everything typed for a sweep or a retrofit; the built-in experiment fills in what is not given."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,12 +12,59 @@ from pydantic import BaseModel
 
 from hyperscale.backends.settings import parse_options
 from hyperscale.cli.command import FileFlag
-from hyperscale.cli.experiment import MODEL, fill_in
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.config.flag import Flag, checked, read_flags
-from hyperscale.plan.grid import Point, budget_grid, product_grid
-from hyperscale.tasks.options import parse_task_options
+from hyperscale.plan.runs import Point, budget_grid, product_grid
+from hyperscale.retrofit.config import RetrofitConfig, default_form, make_retrofit
+from hyperscale.tasks.checks import parse_task_options
 from hyperscale.text import format_tokens, parse_list, parse_tokens
+
+MODEL = "tiny"
+"""--model if none is given."""
+
+_MODELS = (MODEL, "tiny-immediate")
+"""Models of the experiment."""
+
+_EXPERIMENT: dict[str, str | int | float] = {
+    "tasks": "countdown,trace",
+    "limit": 24,
+    "widths": "1,2,4,8,16",
+    "lengths": "32,64,128,256,512",
+    "backends": "vanilla,quest,tova,h2o,random,dmc,dms",
+    "cr": "4,8",
+    "temperature": 0.8,
+    "top_p": 1.0,
+    "max_batch": 256,
+}
+_QUICK: dict[str, str | int | float] = {"limit": 12, "widths": "1,2,4", "lengths": "128,256,512"}
+
+_REPLACED_BY = {
+    "limit": ("problem_id",),
+    "widths": ("budget", "lengths"),
+    "lengths": ("budget", "widths"),
+}
+"""Flags of the experiment that drop out if one of these is given."""
+
+SAVE_CRS = "2,3,4,6,8"
+"""--save-crs if none is given."""
+
+
+def fill_in(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the experiment's flags to the typed ones, if the model is one of its; ValueError for --quick with another."""
+    if typed.get("model", MODEL) not in _MODELS:
+        if typed.get("quick"):
+            raise ValueError(f"--quick is a small version of the built-in experiment on --model {MODEL}; use --limit")
+        return dict(typed)
+    chosen = {
+        key: value
+        for key, value in (_EXPERIMENT | (_QUICK if typed.get("quick") else {})).items()
+        if not any(other in typed for other in _REPLACED_BY.get(key, ()))
+    }
+    if typed.get("engine", "torch") != "torch":
+        chosen["backends"] = "vanilla"  # Other engines have no more.
+    if (typed.get("backends") or chosen["backends"]) == "vanilla":
+        del chosen["cr"]
+    return chosen | dict(typed)
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -86,3 +135,34 @@ def folder_name(model: str, tasks: tuple[str, ...]) -> str:
         name = Path(model).resolve().name
     stems = "-".join(Path(task).stem if task.endswith(".toml") else task for task in tasks)
     return re.sub(r"[^\w.-]+", "-", f"{name.replace('/', '--')}--{stems}")
+
+
+def retrofit_config(**typed: Any) -> RetrofitConfig:
+    """Make the config of typed values by the flags' keys; ValueError names the flag at fault."""
+    typed = {"save_crs": SAVE_CRS, **typed}
+    method = typed.get("method", RetrofitConfig.model_fields["method"].default)
+    form = typed.get("form", default_form(method))
+    # Refused, as the flag would have no effect.
+    for key in ("window", "decision_shift"):
+        if method == "dmc" and key in typed:
+            flag = f"--{key.replace('_', '-')}"
+            raise ValueError(f"{flag} is of DMS: DMC merges a token at once, as the token itself decides")
+    if "borrowed_dim" in typed and form != "borrowed":
+        raise ValueError(f"--borrowed-dim is of --form borrowed: gates of form {form} leave no choice of it")
+    fields = read_flags(RetrofitConfig, typed)
+    target = fields.get("target_cr", RetrofitConfig.model_fields["target_cr"].default)
+    fields["save_crs"] = tuple(ratio for ratio in _ratios(fields["save_crs"]) if ratio <= target)
+    fields.setdefault("output_dir", Path("retrofits") / folder_name(fields["model"], (method,)))
+    return make_retrofit(**fields)
+
+
+def _ratios(text: str) -> tuple[float, ...]:
+    try:
+        ratios = tuple(map(float, parse_list(text)))
+    except ValueError:
+        ratios = ()
+    if not ratios or not all(map(math.isfinite, ratios)):
+        raise ValueError(
+            f"--save-crs {text!r}: a comma list of numbers is expected, such as 2,4,8 (--target-cr is saved anyway)"
+        )
+    return ratios

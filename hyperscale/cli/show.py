@@ -12,14 +12,13 @@ from rich.table import Table
 
 from hyperscale.backends import backend_class, backend_names
 from hyperscale.backends.settings import defaults, plain
-from hyperscale.model.family import EMBEDDED, family_of
-from hyperscale.model.gate_spec import GateSpec
-from hyperscale.model.spec import FAMILIES, ROPE_TYPES
-from hyperscale.results.sample import records
+from hyperscale.model.source import EMBEDDED, family_of
+from hyperscale.model.spec import FAMILIES, ROPE_TYPES, GateSpec
+from hyperscale.results.rows import records
 from hyperscale.results.schema import POINT_KEY
 from hyperscale.tasks.adapters import ADAPTERS
+from hyperscale.tasks.checks import make_options, shown
 from hyperscale.tasks.load import load_problems, load_task, task_names
-from hyperscale.tasks.options import make_options, shown
 from hyperscale.tasks.task import Problem, Task
 from hyperscale.text import format_bytes, format_tokens
 

@@ -13,11 +13,11 @@ from hyperscale.hardware.devices import number_bytes
 from hyperscale.kvcache.block_pool import blocks_for
 from hyperscale.plan.cost import Assumptions, planned_dtype
 from hyperscale.plan.estimate import estimate, estimate_lines, estimate_table
-from hyperscale.plan.problems import load
+from hyperscale.plan.preflight import load
 from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
+from hyperscale.tasks.checks import check_task_options, chosen_for
 from hyperscale.tasks.load import load_task
-from hyperscale.tasks.options import check_task_options, chosen_for
 from hyperscale.text import format_bytes, format_tokens
 
 TABLE_WIDTH = 132

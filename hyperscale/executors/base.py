@@ -14,7 +14,7 @@ from hyperscale.kvcache.shape import CacheShape
 from hyperscale.plan.runs import Run
 from hyperscale.process import provenance
 from hyperscale.process.provenance import Hardware
-from hyperscale.results.sample import Row, empty_row, sample_row
+from hyperscale.results.rows import Row, empty_row, sample_row
 from hyperscale.tasks.task import Problem
 
 if TYPE_CHECKING:

@@ -8,10 +8,9 @@ from matplotlib.figure import Figure
 
 from hyperscale.analysis.pareto import MAXIMISED, frontier
 from hyperscale.figures import style
-from hyperscale.figures.captions import COSTS, CostAxis, backend_keys, drawable
+from hyperscale.figures.captions import COSTS, CostAxis, backend_keys, drawable, scale_axes
 from hyperscale.figures.data import INTERVAL_NOTE, FigureData, counts, short_model
 from hyperscale.figures.page import PANEL_HEAD, head_panel, label_below, make_page
-from hyperscale.figures.scale import scale_axes
 
 PANEL, GAP, STEP = (2.55, 1.95), 0.18, 0.3
 DOT = 2.6

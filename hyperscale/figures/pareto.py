@@ -8,12 +8,10 @@ from matplotlib.figure import Figure
 
 from hyperscale.analysis.pareto import MAXIMISED, frontier
 from hyperscale.figures import style
-from hyperscale.figures.annotate import label_points
-from hyperscale.figures.captions import COSTS, CostAxis, drawable, legend, notes
+from hyperscale.figures.annotate import arrange, draw_markers, label_points
+from hyperscale.figures.captions import COSTS, CostAxis, drawable, legend, notes, scale_axes
 from hyperscale.figures.data import FigureData, counts, short_model
-from hyperscale.figures.markers import arrange, draw_markers
 from hyperscale.figures.page import AXIS_ROOM, PANEL_HEAD, Page, head_panel, label_below, make_page
-from hyperscale.figures.scale import scale_axes
 
 MANY = 24
 """Above this count of points in a panel, only those on frontiers are labelled."""

@@ -1,11 +1,9 @@
 """Grade chains, vote among their answers, and estimate accuracy from both."""
 
-from hyperscale.grading.aggregate import Aggregate
+from hyperscale.grading.aggregate import Aggregate, majority, pass_at_k
 from hyperscale.grading.base import NOTHING, Extraction, Grader, GradeRequest, GraderRef, Verdict
-from hyperscale.grading.pass_at_k import pass_at_k
 from hyperscale.grading.pool import GradingPool
 from hyperscale.grading.registry import AGGREGATES, GRADERS, gold_normal, load_aggregate, load_grader
-from hyperscale.grading.vote import majority
 
 __all__ = [
     "AGGREGATES",

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hyperscale.grading.base import NOTHING, Extraction, Grader, ungradable
-from hyperscale.grading.chains import answer_of
+from hyperscale.grading.final import answer_of
 
 _NUMBER = "([1-9][0-9]?)"
 _ANSWER = re.compile(f"{_NUMBER} ([+-]) {_NUMBER} ([+-]) {_NUMBER}")

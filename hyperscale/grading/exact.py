@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from hyperscale.grading.base import NOTHING, Extraction, Grader
-from hyperscale.grading.extract import MAX_ANSWER
+from hyperscale.grading.base import MAX_ANSWER, NOTHING, Extraction, Grader
 
 
 class Exact(Grader):

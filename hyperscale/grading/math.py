@@ -8,10 +8,8 @@ from itertools import accumulate
 from math import inf
 from typing import Any, ClassVar
 
-from hyperscale.grading.base import NOTHING, Extraction, Grader
-from hyperscale.grading.extract import MAX_ANSWER, last_box
-from hyperscale.grading.latex import base_numeral, clean, is_text, normal_form, words
-from hyperscale.grading.units import unit, units_clash, without_unit
+from hyperscale.grading.base import MAX_ANSWER, NOTHING, Extraction, Grader, last_box
+from hyperscale.grading.latex import base_numeral, clean, is_text, normal_form, unit, units_clash, without_unit, words
 
 _TOLERANCE = 5e-6
 _MAX_BITS = 2**17

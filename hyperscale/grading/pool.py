@@ -15,10 +15,9 @@ from typing import NamedTuple, Self
 
 from pebble import ProcessPool
 
-from hyperscale.grading.base import Grader, GradeRequest, GraderRef, Verdict
+from hyperscale.grading.base import Grader, GradeRequest, GraderRef, Verdict, visible_text
 from hyperscale.grading.code import CodeGrader
 from hyperscale.grading.deadline import settle
-from hyperscale.grading.extract import visible_text
 from hyperscale.grading.registry import load_grader
 
 _WORKER_BYTES = 2 << 30

@@ -6,8 +6,7 @@ from collections import deque
 
 import regex
 
-from hyperscale.grading.base import NOTHING, Extraction, Grader
-from hyperscale.grading.extract import MAX_ANSWER
+from hyperscale.grading.base import MAX_ANSWER, NOTHING, Extraction, Grader
 
 _SECONDS = 10.0
 """Limit on matching one text: some patterns backtrack exponentially on unforeseen input."""

@@ -27,7 +27,7 @@ GRADERS: Registry[type[Grader] | Grader] = Registry(
     "grader",
     {
         "math": "hyperscale.grading.math:Math",
-        "integer": "hyperscale.grading.integer:Integer",
+        "integer": "hyperscale.grading.number:Integer",
         "number": "hyperscale.grading.number:Number",
         "choice": "hyperscale.grading.choice:Choice",
         "final": "hyperscale.grading.final:Final",

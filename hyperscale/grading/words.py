@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 
-from hyperscale.grading.base import NOTHING, Extraction, Grader
-from hyperscale.grading.extract import MAX_ANSWER, last_box
+from hyperscale.grading.base import MAX_ANSWER, NOTHING, Extraction, Grader, last_box
 
 _MARK = re.compile(r"\banswers?\b[ \t]*+\**+[ \t]*+(?:\b(?:is|are)\b[ \t]*+:?|:)", re.IGNORECASE)
 _VERB = re.compile(r"\b(?:is|are)\b[ \t]*:?|:", re.IGNORECASE)

@@ -115,7 +115,7 @@ def this_machine(dtype: str, device: str = "auto") -> Device:
 
     import torch
 
-    from hyperscale.hardware.held import forget_peak, peak_resident_bytes
+    from hyperscale.hardware.memory import forget_peak, peak_resident_bytes
 
     number_bytes(dtype)
     kind = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)

@@ -1,4 +1,4 @@
-"""The pool of KV blocks: reference counts, and an allocator that keeps the blocks of a row side by side.
+"""The pool of KV blocks: reference counts, memory, and an allocator that keeps the blocks of a row side by side.
 
 Blocks of 2 to 4 KB that are scattered cost an address translation each, and no hardware prefetches them. So blocks are
 taken from *extents* of up to 32: block b of a row is, where possible, block b % 32 of an extent that no other row has
@@ -7,10 +7,15 @@ begun. Blocks of an extent that its row never takes stay free for others once no
 
 from __future__ import annotations
 
+import math
+import mmap
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hyperscale.hardware.jit import compiled
 
@@ -20,6 +25,9 @@ BLOCK_SIZE = 16
 MAX_EXTENT = 32
 """Most blocks that are kept together for one row while there are enough."""
 _FREE, _WHOLE, _CURSOR = 0, 1, 2
+
+# What Python maps by default is shared memory, which takes no huge pages.
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
 
 
 def blocks_for(tokens: int) -> int:
@@ -132,3 +140,18 @@ class BlockPool:
         assert (counted == state.free_in_extent).all(), "an extent's count of free blocks is wrong"
         stack = state.whole_extents[: state.counters[_WHOLE]]
         assert sorted(stack) == np.flatnonzero(counted == state.extent).tolist(), "the stack of whole extents is wrong"
+
+
+def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Allocate zeros; on a CPU mapped on first touch, so that a large budget costs nothing until it is used.
+
+    Huge pages, because rows are read here and there: a miss of the address cache would cost as much as a block.
+    """
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    numbers = math.prod(shape)
+    memory = mmap.mmap(-1, max(numbers * torch.empty((), dtype=dtype).element_size(), 1), **_PRIVATE)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # A kernel may be built without them.
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(memory, dtype=dtype)[:numbers].view(shape)

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hyperscale.hardware.jit import bits
-from hyperscale.kvcache.block_pool import BLOCK_SIZE, BlockPool, blocks_for, release, take_run
+from hyperscale.kvcache.block_pool import BLOCK_SIZE, BlockPool, blocks_for, release, take_run, zeros
 from hyperscale.kvcache.claim import NEVER, OWN, TableState, claim, empty_claim, put
-from hyperscale.kvcache.storage import zeros
 
 _RAN_DRY = "the pool ran dry: the scheduler must reserve every block that a sequence can need"
 

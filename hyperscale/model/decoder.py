@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from hyperscale.model.gates import Gate
-from hyperscale.model.linear import linear
-from hyperscale.model.norm import rms_norm
+from hyperscale.model.layers import linear, rms_norm
 from hyperscale.model.spec import ModelSpec
 
 Attend = Callable[..., Tensor]

@@ -9,8 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperscale.model.gate_spec import GATES, KEY, GateSpec, gates_from_config, gates_from_fields
-from hyperscale.model.spec import FAMILIES, ModelSpec, spec_from_config, supported
+from hyperscale.model.spec import (
+    FAMILIES,
+    GATES,
+    KEY,
+    GateSpec,
+    ModelSpec,
+    gates_from_config,
+    gates_from_fields,
+    spec_from_config,
+    supported,
+)
 
 if TYPE_CHECKING:
     import torch

@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hyperscale.model.gate_spec import GateSpec
-from hyperscale.model.linear import linear
-from hyperscale.model.norm import rms_norm
-from hyperscale.model.spec import ModelSpec
+from hyperscale.model.layers import linear, rms_norm
+from hyperscale.model.spec import GateSpec, ModelSpec
 
 
 class Gate(nn.Module):

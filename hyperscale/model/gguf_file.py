@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hyperscale.model.gate_spec import GATES
-from hyperscale.model.spec import ModelSpec, spec_from_config, supported
+from hyperscale.model.spec import GATES, ModelSpec, spec_from_config, supported
 from hyperscale.model.weights import Span, spans
 
 if TYPE_CHECKING:

@@ -74,7 +74,7 @@ def fit(config: SweepConfig, run: Run, spec: ModelSpec, dtype: str, device: Devi
 
 def held_weights(config: SweepConfig, spec: ModelSpec, dtype: str, device: Device) -> int:
     """Return the bytes of the weights, on a CPU with torch's packed copy of every bf16 matrix that it multiplies by."""
-    from hyperscale.model.linear import can_pack
+    from hyperscale.model.layers import can_pack
 
     shape = shape_of(spec, dtype)
     packed = config.engine == "torch" and device.name == CPU and dtype == "bfloat16" and can_pack()

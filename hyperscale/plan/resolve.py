@@ -13,10 +13,9 @@ from hyperscale.backends import backend_class
 from hyperscale.backends.settings import make_settings
 from hyperscale.config import SweepConfig
 from hyperscale.engines import ENGINES, TORCH
-from hyperscale.model.family import Family, family_of
-from hyperscale.plan.grid import length_caps
+from hyperscale.model.source import Family, family_of
 from hyperscale.plan.preflight import check_backends, check_engine, check_run
-from hyperscale.plan.runs import Run, make_run
+from hyperscale.plan.runs import Run, length_caps, make_run
 from hyperscale.plugins import Origin
 from hyperscale.text import format_tokens
 

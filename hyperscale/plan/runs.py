@@ -1,4 +1,4 @@
-"""A run: one backend setting with the caps of its threads, and the points that they cover.
+"""A run: one backend setting with the caps of its threads, and the W-L points that they cover.
 
 One run covers many points. W is read off subsets of a pool of threads, and L off longer chains wherever the backend
 does not know L: a chain truncated at L is exactly the chain that a cap of L gives. So each thread is generated once,
@@ -8,21 +8,60 @@ up to the largest L at which any point needs it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperscale.backends import backend_class, backend_origin
 from hyperscale.backends.settings import make_settings
 from hyperscale.config import OptionValue
-from hyperscale.plan.grid import Point
 from hyperscale.plugins import Origin, anchored
 from hyperscale.text import format_tokens
 
 if TYPE_CHECKING:
     from hyperscale.backends.base import Backend
     from hyperscale.model.spec import ModelSpec
+
+Point = tuple[int, int]
+"""(width in threads, length in tokens)."""
+
+
+def budget_grid(budget: int, min_length: int) -> tuple[Point, ...]:
+    """Return all powers of two W >= 1 and L >= `min_length` (tokens) with W x L <= `budget` (tokens).
+
+    ValueError where there is none.
+    """
+    points = [
+        (2**w, 2**length)
+        for length in range(budget.bit_length())
+        for w in range(budget.bit_length())
+        if 2**length >= min_length and 2 ** (w + length) <= budget
+    ]
+    if not points:
+        raise ValueError(
+            f"--budget {format_tokens(budget)} holds no power of two from --min-length "
+            f"{format_tokens(min_length)} on: raise --budget or lower --min-length"
+        )
+    return tuple(sorted(points))
+
+
+def product_grid(widths: Iterable[int], lengths: Iterable[int]) -> tuple[Point, ...]:
+    """Pair every width with every length."""
+    return tuple(sorted(set(product(widths, lengths))))
+
+
+def length_caps(points: Iterable[Point], pool: int | None = None) -> tuple[int, ...]:
+    """Return each thread's cap: the largest L at which a point needs thread i, max { L : (W, L), W > i }.
+
+    With a `pool` every L has that many threads, each capped at the grid's largest L.
+    """
+    points = list(points)
+    if pool is not None:
+        return (max(length for _, length in points),) * pool
+    widest = max(width for width, _ in points)
+    return tuple(max(length for width, length in points if width > thread) for thread in range(widest))
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from hyperscale.cli.main import INTERRUPTED, USER_ERROR, UsageError
-from hyperscale.model.family import EMBEDDED
-from hyperscale.pretrain.log import Row
+from hyperscale.model.source import EMBEDDED
 from hyperscale.pretrain.recipe import Recipe
+from hyperscale.retrofit.log import Row
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 

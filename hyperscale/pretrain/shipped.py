@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from hyperscale.model.family import write_family
+from hyperscale.model.source import write_family
 from hyperscale.pretrain.corpus import Document, document
 from hyperscale.pretrain.recipe import Recipe
 from hyperscale.retrofit.batches import Batch, padded

@@ -9,15 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from hyperscale.pretrain.corpus import KINDS, Step, steps_of
-from hyperscale.pretrain.log import Row, read_log, write_log
-from hyperscale.pretrain.recipe import Recipe
-from hyperscale.pretrain.start import make_start
+from hyperscale.pretrain.recipe import Recipe, make_start
 from hyperscale.process.interrupt import Interrupt
+from hyperscale.retrofit.log import Row, read_log, replace_log
 from hyperscale.storage.files import replacing
 from hyperscale.storage.lock import FolderLock
 from hyperscale.tasks.generators.vocabulary import write_tokenizer
@@ -25,8 +25,25 @@ from hyperscale.tasks.generators.vocabulary import write_tokenizer
 STATE, CHECKPOINT = "state.pt", "checkpoint"
 _LOG_EVERY = 25
 
+_SCHEMA = pa.schema(
+    [
+        pa.field("step", pa.int64()),
+        pa.field("tokens", pa.int64()),  # up to this step, without padding
+        pa.field("seconds", pa.float64()),  # up to this step, over all sessions
+        pa.field("loss", pa.float64()),  # nats per token, verdicts weighted double
+        pa.field("lr", pa.float64()),
+        *(pa.field(kind, pa.float64()) for kind in KINDS),  # nats per token of the step's chains of this kind
+    ]
+)
+"""Columns of log.parquet."""
+
 OnRow = Callable[[Row], None]
 """Callback for a row of the log."""
+
+
+def write_log(folder: Path, rows: list[Row]) -> None:
+    """Replace the log."""
+    replace_log(folder, rows, _SCHEMA)
 
 
 class Training:

@@ -1,4 +1,4 @@
-"""Handle Ctrl-C and SIGTERM during a sweep: the first ends it cleanly, the second at once."""
+"""Handle Ctrl-C and SIGTERM during a run, the first ends it cleanly, the second at once; and pace plain progress."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Self, TypeVar
+
+LINE_SECONDS = 30.0
+"""Seconds between two plain lines of progress."""
 
 T = TypeVar("T")
 

@@ -1,8 +1,9 @@
-"""RetrofitConfig: fields and flags of a retrofit, validated before anything is loaded."""
+"""RetrofitConfig: fields and flags of a retrofit, validated before anything is loaded; its schedule of the ratio."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,19 +11,50 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from hyperscale.config.fields import Device
 from hyperscale.config.flag import Flag, checked
-from hyperscale.model.gate_spec import GateSpec
-from hyperscale.retrofit.schedule import Schedule
+from hyperscale.model.spec import GateSpec
 from hyperscale.text import format_tokens, parse_tokens
 
 FREE_FIELDS = (
     "target_cr", "save_crs", "device", "data", "micro_batch", "recompute", "save_minutes", "output_dir",
 )  # fmt: skip
 """Fields that may change between the sessions of a run, because they do not affect its result."""
-
 _SAMPLE_FIELDS = ("data_from_model", "sample_temperature")
-
 FADE_STEPS = {"borrowed": 2000, "dmc": 250}
 """Default steps of the fading phase: the DMS paper's (App. C), and Megatron's for DMC."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps from 1: `fade_steps` that fade borrowed components out of attention, then the ramp.
+
+    Step t of the ramp targets CR(t) = 1 + t / steps_per_cr, that is alpha*(t) = 1 - 1 / CR(t). No phase at constant CR
+    follows: the paper found its benefit negligible (App. C).
+    """
+
+    target: float
+    steps_per_cr: int
+    fade_steps: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self.step_of(self.target)
+
+    def step_of(self, ratio: float) -> int:
+        """Return the step after which a checkpoint of this ratio is due."""
+        return self.fade_steps + round((ratio - 1) * self.steps_per_cr)
+
+    def ratio(self, step: int) -> float:
+        """Return the target CR of a step; 1 while neurons fade."""
+        return 1 + max(0, step - self.fade_steps) / self.steps_per_cr
+
+    def share(self, step: int) -> float:
+        """Return alpha*, the share of tokens to evict or merge at a step."""
+        return 1 - 1 / self.ratio(step)
+
+    def kept(self, step: int) -> float:
+        """Return the share of a borrowed component in attention, from 1 down to 0 (App. C: q (1 - t / n_t))."""
+        return max(0.0, 1 - step / self.fade_steps) if self.fade_steps else 0.0
 
 
 def default_form(method: object) -> str:

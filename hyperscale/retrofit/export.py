@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from hyperscale.model.checkpoint import WEIGHTS, named_weights, publish, save_weights, write_original
-from hyperscale.model.family import write_family
 from hyperscale.model.folder import GATE_TENSORS
-from hyperscale.model.gate_spec import GATES, GateSpec
 from hyperscale.model.load import Model
-from hyperscale.model.spec import ModelSpec
+from hyperscale.model.source import write_family
+from hyperscale.model.spec import GATES, GateSpec, ModelSpec
 from hyperscale.retrofit.config import RetrofitConfig
-from hyperscale.retrofit.notices import Reached
+from hyperscale.retrofit.log import Reached
 
 BASE = "base"
 """Folder shared by all checkpoints: config, tokenizer and, if only gates train, the original's weights."""

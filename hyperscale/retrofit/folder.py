@@ -14,8 +14,8 @@ from hyperscale.results.manifest import check_identity
 from hyperscale.retrofit.config import RetrofitConfig
 from hyperscale.retrofit.export import BASE
 from hyperscale.retrofit.log import LOG
+from hyperscale.retrofit.parallel import STATE
 from hyperscale.retrofit.samples import SAMPLES
-from hyperscale.retrofit.state import STATE
 from hyperscale.storage.files import replacing
 from hyperscale.storage.lock import FolderLock
 

@@ -1,9 +1,10 @@
-"""The processes of a run: one, or several started by torchrun that shard the model (torch's fully_shard)."""
+"""The processes of a run, which torchrun starts to shard the model, and the state that a killed run resumes from."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.distributed as dist
@@ -16,8 +17,37 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from hyperscale.retrofit.state import State
 from hyperscale.retrofit.student import Student
+from hyperscale.storage.files import replacing
+
+STATE = "state.pt"
+
+
+class State(NamedTuple):
+    """Whole state of training; noise and data are functions of the step."""
+
+    step: int
+    """Steps taken."""
+    weights: dict[str, Tensor]
+    """Trained weights, float32, by parameter name."""
+    optimizer: dict[str, Any]
+
+
+def save_state(folder: Path, state: State) -> None:
+    """Replace the folder's state."""
+    with replacing(folder / STATE) as aside:
+        torch.save(state._asdict(), aside)
+
+
+def load_state(folder: Path) -> State | None:
+    """Load the folder's state to the CPU; None if there is none, ValueError if it is damaged."""
+    path = folder / STATE
+    if not path.exists():
+        return None
+    try:
+        return State(**torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # a damaged file raises many types
+        raise ValueError(f"{path}: not a readable state: {' '.join(str(error).split())[:200]}") from None
 
 
 class World:

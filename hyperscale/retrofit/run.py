@@ -17,13 +17,10 @@ from hyperscale.retrofit.batches import Batches
 from hyperscale.retrofit.config import RetrofitConfig
 from hyperscale.retrofit.export import checkpoint_name, declare_family, export, write_base
 from hyperscale.retrofit.folder import RunFolder, record
-from hyperscale.retrofit.log import Row, read_log, write_log
-from hyperscale.retrofit.notices import Reached, reached, short_text
-from hyperscale.retrofit.parallel import World
+from hyperscale.retrofit.log import Reached, Row, reached, read_log, short_text, write_log
+from hyperscale.retrofit.parallel import World, load_state, save_state
 from hyperscale.retrofit.progress import Progress
-from hyperscale.retrofit.samples import OwnSamples
-from hyperscale.retrofit.source import MakeBatches, text_batches
-from hyperscale.retrofit.state import load_state, save_state
+from hyperscale.retrofit.samples import MakeBatches, OwnSamples, text_batches
 from hyperscale.retrofit.trainer import Trainer
 
 

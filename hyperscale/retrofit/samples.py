@@ -1,8 +1,9 @@
-"""The model's own samples as data: the original answers prompts with full attention before the first step."""
+"""Batches of the text that a config names, or of the original's own samples: its answers under full attention."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,12 +18,12 @@ from hyperscale.model.load import Model
 from hyperscale.process.interrupt import Interrupt
 from hyperscale.results.parts import Parts
 from hyperscale.results.schema import Column
-from hyperscale.retrofit.batches import Batch, padded
+from hyperscale.retrofit.batches import Batch, Batches, padded
 from hyperscale.retrofit.config import RetrofitConfig
 from hyperscale.retrofit.log import Row
 from hyperscale.retrofit.parallel import World
 from hyperscale.retrofit.progress import Progress
-from hyperscale.retrofit.text import Texts
+from hyperscale.retrofit.text import PackedText, Texts, read_hub, read_jsonl
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -47,6 +48,9 @@ COLUMNS = [
 # fmt: on
 
 _SCHEMA = pa.schema([pa.field(column.name, column.type) for column in COLUMNS])
+
+MakeBatches = Callable[["PreTrainedTokenizerBase"], Batches]
+"""Maker of batches, called once the model's tokenizer is loaded."""
 
 
 class Key(NamedTuple):
@@ -175,3 +179,29 @@ def _append(parts: Parts, rows: list[Row]) -> None:
     if rows:
         parts.append(pa.Table.from_pylist(rows, schema=_SCHEMA))
         rows.clear()
+
+
+def text_batches(config: RetrofitConfig) -> MakeBatches:
+    """Read the text that the config names; return a maker of batches of it, or of the model's answers to it.
+
+    Raise ValueError if it cannot be read.
+    """
+    texts = _texts_of(config)
+
+    def make(tokenizer: PreTrainedTokenizerBase) -> Batches:
+        if config.data_from_model:
+            return OwnSamples(texts, tokenizer, config)
+        return PackedText(
+            texts, tokenizer,
+            context=config.context, batch_size=config.batch_size, rows=config.rows, seed=config.seed,
+        )  # fmt: skip
+
+    return make
+
+
+def _texts_of(config: RetrofitConfig) -> Texts:
+    if config.data is not None:
+        return read_jsonl(config.data, config.text_field)
+    if config.dataset is not None:
+        return read_hub(config.dataset, config.dataset_config, config.split, config.dataset_revision, config.text_field)
+    raise ValueError("say what to train on: --data FILE.jsonl or --dataset HUB_ID")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hyperscale.model.decoder import Attend, Decoder, Layer
-from hyperscale.model.gate_spec import GateSpec
+from hyperscale.model.spec import GateSpec
 
 
 class Student(nn.Module):

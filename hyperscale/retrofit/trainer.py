@@ -1,24 +1,42 @@
-"""Trainer: a step's forward and backward passes, its gradient and the optimiser."""
+"""Trainer: a step's forward and backward passes, its loss and gradient, and the optimiser."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hyperscale.model.decoder import Decoder
 from hyperscale.retrofit.batches import Batch, Batches, Layout
 from hyperscale.retrofit.config import RetrofitConfig
-from hyperscale.retrofit.gumbel import Noise
 from hyperscale.retrofit.log import Row
-from hyperscale.retrofit.loss import distillation, shortfall
-from hyperscale.retrofit.parallel import World
-from hyperscale.retrofit.relaxed import FullAttention, RelaxedAttention
-from hyperscale.retrofit.state import State
+from hyperscale.retrofit.parallel import State, World
+from hyperscale.retrofit.relaxed import FullAttention, Noise, RelaxedAttention
 from hyperscale.retrofit.student import Student, choose_trained, clear_borrowed, fade, with_gates
+
+
+def distillation(student_nv: Tensor, teacher_nv: Tensor) -> Tensor:
+    """Sum KL(student || teacher) over tokens, in nats, at temperature 1.
+
+    The direction is that of NVIDIA's code (whose docstring states the other); the paper does not say.
+    """
+    return F.kl_div(teacher_nv.log_softmax(-1), student_nv.log_softmax(-1), reduction="sum", log_target=True)
+
+
+def shortfall(alphas_bkt: Sequence[Tensor], present_bt: Tensor, target: float) -> tuple[Tensor, Tensor]:
+    """Return the sum over rows of relu(target - mean alpha), and mean_bl, the mean alpha per row and layer.
+
+    A row's mean is over layers, KV heads and tokens without padding. One-sided: more compression costs nothing, and no
+    layer or head has its own target. `alphas_bkt`: one tensor per layer.
+    """
+    mean_btl = torch.stack([alpha_bkt.mean(1) for alpha_bkt in alphas_bkt], dim=-1)
+    mean_bl = (mean_btl * present_bt[..., None]).sum(1) / present_bt.sum(1, keepdim=True).clamp_min(1)
+    return F.relu(target - mean_bl.mean(1)).sum(), mean_bl
 
 
 class Trainer:

@@ -14,8 +14,7 @@ from pathlib import Path
 from hyperscale.sandbox.base import Description, Sandbox
 from hyperscale.sandbox.launch import ENVIRONMENT, inside, kernel_limits, spawn
 from hyperscale.sandbox.process import Running
-from hyperscale.sandbox.program import BOX, Limits, Program
-from hyperscale.sandbox.runtime import Runtime
+from hyperscale.sandbox.program import BOX, Limits, Program, Runtime
 
 _START = """
 import os, resource, sys

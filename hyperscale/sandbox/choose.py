@@ -9,8 +9,7 @@ from hyperscale.sandbox.bare import Bare
 from hyperscale.sandbox.base import Sandbox
 from hyperscale.sandbox.bubblewrap import Bubblewrap
 from hyperscale.sandbox.namespaces import Namespaces
-from hyperscale.sandbox.program import Limits, Program
-from hyperscale.sandbox.runtime import Runtime, find_runtime
+from hyperscale.sandbox.program import Limits, Program, Runtime, find_runtime
 
 Choice = Literal["auto", "bubblewrap", "namespaces"]
 

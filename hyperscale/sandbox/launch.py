@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from hyperscale.sandbox.process import Spawned
-from hyperscale.sandbox.program import BOX, SCRATCH, Limits, Program
-from hyperscale.sandbox.runtime import Runtime
+from hyperscale.sandbox.program import BOX, SCRATCH, Limits, Program, Runtime
 
 NOBODY = 65534
 

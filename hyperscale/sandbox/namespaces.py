@@ -12,8 +12,7 @@ from hyperscale.sandbox import stage
 from hyperscale.sandbox.base import Description, Sandbox
 from hyperscale.sandbox.launch import ENVIRONMENT, NOBODY, in_memory, inside, kernel_limits, python_command, spawn
 from hyperscale.sandbox.process import Running
-from hyperscale.sandbox.program import BOX, SCRATCH, Limits, Program
-from hyperscale.sandbox.runtime import Runtime
+from hyperscale.sandbox.program import BOX, SCRATCH, Limits, Program, Runtime
 from hyperscale.sandbox.seccomp import filter_program
 
 

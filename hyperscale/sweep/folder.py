@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from hyperscale.grading.code import CodeGrader
-from hyperscale.plan.problems import LoadedTask
+from hyperscale.plan.preflight import LoadedTask
 from hyperscale.plan.resolve import Plan
 from hyperscale.process import provenance
 from hyperscale.process.provenance import SessionRecord

@@ -12,8 +12,8 @@ import pandas as pd
 
 from hyperscale.analysis.outcomes import SAMPLE_COLUMNS, outcomes
 from hyperscale.grading import GradeRequest, GraderRef, GradingPool
-from hyperscale.plan.grid import Point
-from hyperscale.results.sample import Row
+from hyperscale.plan.runs import Point
+from hyperscale.results.rows import Row
 from hyperscale.results.schema import GRADE_KEY, SAMPLE_KEY
 
 JUDGE_COLUMNS = [*SAMPLE_COLUMNS, "text", "text_ends"]

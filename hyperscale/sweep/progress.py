@@ -13,9 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hyperscale.plan.grid import Point
-from hyperscale.plan.runs import Run
-from hyperscale.process.console import LINE_SECONDS
+from hyperscale.plan.runs import Point, Run
+from hyperscale.process.interrupt import LINE_SECONDS
 from hyperscale.text import format_time, format_tokens
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hyperscale.config import SweepConfig
 from hyperscale.grading import GradingPool
 from hyperscale.grading.code import CodeGrader
-from hyperscale.plan.problems import PARTIAL, LoadedTask, load_tasks
+from hyperscale.plan.preflight import PARTIAL, LoadedTask, load_tasks
 from hyperscale.plan.resolve import Plan
 from hyperscale.process.interrupt import Interrupt
 from hyperscale.results.store import Store

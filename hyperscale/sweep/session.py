@@ -9,17 +9,16 @@ from pathlib import Path
 import pandas as pd
 
 from hyperscale.executors.base import Assignment, Delivery, Executor
-from hyperscale.plan.problems import LoadedTask
+from hyperscale.plan.preflight import LoadedTask
 from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
 from hyperscale.process.interrupt import Interrupt
-from hyperscale.results.sample import records
+from hyperscale.results.rows import records
 from hyperscale.sweep import manifest
 from hyperscale.sweep.folder import OpenFolder
 from hyperscale.sweep.judge import JUDGE_COLUMNS, Judge, ProblemSamples
-from hyperscale.sweep.pending import PendingRun, no_room_warning
 from hyperscale.sweep.progress import Board, Progress
-from hyperscale.sweep.resume import keep_what_all_have, missing
+from hyperscale.sweep.resume import PendingRun, keep_what_all_have, missing, no_room_warning
 from hyperscale.tasks.task import Problem
 
 Load = Callable[[Plan], Executor]

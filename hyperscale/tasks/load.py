@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from hyperscale.plugins import Registry
-from hyperscale.tasks.checks import check_task, hint
-from hyperscale.tasks.data import Dataset
+from hyperscale.tasks.adapters import ADAPTERS
+from hyperscale.tasks.checks import check_task, hint, make_options
+from hyperscale.tasks.data import Dataset, read_rows
 from hyperscale.tasks.task import LETTERS, Problem, Task
 
 
@@ -106,13 +107,10 @@ def load_problems(
 def _read(
     task: Task, data: Path | None, seed: int, task_options: Sequence[tuple[str, str, str]]
 ) -> tuple[Dataset, list[Problem]]:
-    from hyperscale.tasks.data import read_rows
 
     if task.adapter is None:
         dataset = read_rows(task, data)
         return dataset, [_problem(task, row, index, dataset.name, seed) for index, row in enumerate(dataset.rows)]
-    from hyperscale.tasks.adapters import ADAPTERS
-    from hyperscale.tasks.options import make_options
 
     adapter, options = ADAPTERS[task.adapter], make_options(task, task_options)
     dataset = adapter.read(task, options, data)

@@ -1,7 +1,7 @@
 """The contract of a KV-cache backend, checked against a masked reference that the backend's author writes.
 
     from hyperscale.testing import check_backend
-    from hyperscale.testing.masked import MaskedReference
+    from hyperscale.testing.subject import MaskedReference
 
     class Reference(MaskedReference):
         def decode(self, q_hd, k_kd, v_kd, *extra):
@@ -27,10 +27,9 @@ import torch
 from hyperscale.attention.cpu import CpuAttention
 from hyperscale.attention.reference import GatheredAttention
 from hyperscale.backends.base import Backend
-from hyperscale.model.gate_spec import GateSpec
+from hyperscale.model.spec import GateSpec
 from hyperscale.testing.bench import Bench, Kernel, equal, random_run
-from hyperscale.testing.masked import MaskedReference
-from hyperscale.testing.subject import Extra, MakeReference, Shape, Subject, no_extra, random_inputs
+from hyperscale.testing.subject import Extra, MakeReference, MaskedReference, Shape, Subject, no_extra, random_inputs
 
 BUDGETS = (24, 1, 16, 33)
 """Budgets tried by default, in tokens a row, as far as the policy accepts them."""

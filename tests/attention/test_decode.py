@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hyperscale.attention.base import DecodeAttention, decode_attention
 from hyperscale.attention.cpu import CpuAttention
-from hyperscale.attention.dense import causal_attention
+from hyperscale.attention.prompt import causal_attention
 from hyperscale.attention.reference import GatheredAttention
 from hyperscale.kvcache.block_table import BlockTable
 from tests.attention.tables import (

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyperscale.backends.dms import DMSSettings
-from hyperscale.model.gate_spec import GateSpec
+from hyperscale.model.spec import GateSpec
 from hyperscale.testing.subject import Extra, Shape, Subject
 from tests.backends.subjects import subject
 

@@ -14,8 +14,8 @@ from hyperscale.backends.dmc import DMC, merged_attention
 from hyperscale.config import Sampling
 from hyperscale.engines.base import Job
 from hyperscale.engines.torch.engine import TorchEngine
-from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.load import Model, load_model
+from hyperscale.model.spec import GateSpec
 from hyperscale.testing.bench import Bench
 from hyperscale.testing.subject import Shape, random_inputs
 from tests.backends.gated import SUBJECTS, merges

@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from hyperscale.attention import sparse
-from hyperscale.attention.dense import causal_attention
-from hyperscale.attention.sparse import windowed_attention
+from hyperscale.attention.prompt import causal_attention, windowed_attention
 from hyperscale.backends.base import PolicyContext
 from hyperscale.backends.dms import DMS, DMSSettings
 from hyperscale.config import Sampling
 from hyperscale.engines.base import Job
 from hyperscale.engines.torch.engine import TorchEngine
 from hyperscale.kvcache.block_pool import BLOCK_SIZE
-from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.load import Model, load_model
+from hyperscale.model.spec import GateSpec
 from hyperscale.testing.bench import Bench
 from hyperscale.testing.subject import Shape, random_inputs
 from tests.backends.gated import dms, evictions
@@ -183,7 +181,7 @@ def test_a_prompt_in_chunks_is_the_prompt_as_a_whole(monkeypatch: pytest.MonkeyP
     q, k, v = (torch.from_numpy(rng.standard_normal((50, heads, 8))).float() for heads in (6, 2, 2))
     evicted_tk = evictions(0.8)(rng, 50, 2)[0] > 0
     whole = windowed_attention(q, k, v, evicted_tk, window)
-    monkeypatch.setattr(sparse, "CHUNK", 7)
+    monkeypatch.setattr("hyperscale.attention.prompt.CHUNK", 7)
     torch.testing.assert_close(windowed_attention(q, k, v, evicted_tk, window), whole)
     assert not torch.allclose(whole, causal_attention(q, k, v), atol=1e-2)
     assert torch.equal(windowed_attention(q, k, v, evicted_tk, 49), causal_attention(q, k, v))

@@ -16,8 +16,7 @@ from pydantic import BaseModel, Field
 
 from hyperscale.cli.command import FileFlag, takes
 from hyperscale.cli.main import app, run
-from hyperscale.cli.options import TypedOnly, sweep_config
-from hyperscale.cli.retrofit_options import retrofit_config
+from hyperscale.cli.options import TypedOnly, retrofit_config, sweep_config
 from hyperscale.config import SweepConfig
 from hyperscale.config.flag import Flag, MadeOf, checked, flags_of
 from hyperscale.retrofit.config import RetrofitConfig

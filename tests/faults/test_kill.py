@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hyperscale.config import make_config
-from hyperscale.plan.grid import length_caps
+from hyperscale.plan.runs import length_caps
 from hyperscale.results.store import Store
 from tests.extent import extent
 from tests.fakes import fake_config, run_fake, write_task

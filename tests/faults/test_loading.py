@@ -18,7 +18,7 @@ from hyperscale.cli.main import run
 from hyperscale.model.chat import encode_prompt
 from hyperscale.model.load import load_model, load_spec
 from hyperscale.pretrain import train
-from hyperscale.retrofit.state import STATE, load_state
+from hyperscale.retrofit.parallel import STATE, load_state
 from tests.gated_models import write_gated_model
 from tests.tiny_models import write_tiny_model
 

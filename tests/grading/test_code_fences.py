@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hyperscale.grading.code.fences import between_last_fences, last_block
+from hyperscale.grading.code.grader import between_last_fences, last_block
 
 A, B = "print(1)\n", "print(2)\n"
 

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperscale.grading import GradeRequest, GradingPool
-from hyperscale.grading.integer import integer_normal
-from hyperscale.grading.number import number_answer, number_normal
+from hyperscale.grading.number import integer_normal, number_answer, number_normal
 from tests.shared_data import shared_rows
 
 

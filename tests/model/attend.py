@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hyperscale.attention.dense import causal_attention
+from hyperscale.attention.prompt import causal_attention
 from hyperscale.model.decoder import Attend
 
 

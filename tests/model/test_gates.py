@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.load import Model, load_model, load_spec
+from hyperscale.model.spec import GateSpec
 from tests.gated_models import ADAPTER, LAYOUTS, WINDOW, gate_tensors, write_gated_model
 from tests.model.attend import causal_attend
 from tests.reference.gated_qwen3 import GatedQwen3

@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hyperscale.model import linear as linear_module
-from hyperscale.model.linear import linear, pack
-from hyperscale.model.norm import rms_norm
+from hyperscale.model import layers
+from hyperscale.model.layers import linear, pack, rms_norm
 
 
 class One(nn.Module):
@@ -51,7 +50,7 @@ def test_rms_norm_of_what_is_not_finite_is_not_finite() -> None:
 def test_a_packed_weight_gives_the_same_product(rows: int) -> None:
     module = One(torch.bfloat16)
     pack(module)
-    assert hasattr(module.weight, "packed") == linear_module.can_pack()
+    assert hasattr(module.weight, "packed") == layers.can_pack()
     x = torch.randn(rows, 32, generator=torch.Generator().manual_seed(2)).bfloat16()
     with torch.inference_mode():
         torch.testing.assert_close(linear(x, module.weight), F.linear(x, module.weight), rtol=2**-7, atol=2**-6)
@@ -79,7 +78,7 @@ def test_fp32_is_left_alone() -> None:
 
 
 def test_nothing_is_packed_where_the_cpu_has_no_bf16_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear_module, "can_pack", lambda: False)
+    monkeypatch.setattr(layers, "can_pack", lambda: False)
     module = One(torch.bfloat16)
     pack(module)
     assert not hasattr(module.weight, "packed")

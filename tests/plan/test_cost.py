@@ -13,11 +13,9 @@ from hyperscale.backends.base import Backend
 from hyperscale.backends.bounded import Bounded
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.hardware.devices import Device
-from hyperscale.model.gate_spec import GateSpec
-from hyperscale.model.spec import ModelSpec, spec_from_config
+from hyperscale.model.spec import GateSpec, ModelSpec, spec_from_config
 from hyperscale.plan.cost import Assumptions, RunCost, attended, dense_tokens, makespan, problems_within, shard_problems
-from hyperscale.plan.grid import product_grid
-from hyperscale.plan.runs import Run, make_run
+from hyperscale.plan.runs import Run, make_run, product_grid
 from tests.plan.models import write_llama
 
 LAYERS, KV_HEADS, HEAD_DIM, HEADS, HIDDEN, FFN, VOCAB = 2, 2, 16, 4, 64, 96, 100

@@ -14,8 +14,7 @@ from hyperscale.engines.vllm.engine import VllmEngine
 from hyperscale.hardware import memory as device_memory
 from hyperscale.hardware.devices import PRESETS, Device
 from hyperscale.model.decoder import Decoder
-from hyperscale.model.gate_spec import GateSpec
-from hyperscale.model.spec import spec_from_config
+from hyperscale.model.spec import GateSpec, spec_from_config
 from hyperscale.plan.fit import fit, gpus_of, lent
 from hyperscale.plan.runs import Run, make_run
 
@@ -141,7 +140,7 @@ def test_a_cpu_holds_its_bf16_matrices_twice(monkeypatch: pytest.MonkeyPatch, ti
     packed = once if decoder.unembed is None else once - 2 * decoder.embed.numel()
     cpu = Device("CPU", 1, 1, 200 * GB)
     for able in (True, False):
-        monkeypatch.setattr("hyperscale.model.linear.can_pack", lambda able=able: able)
+        monkeypatch.setattr("hyperscale.model.layers.can_pack", lambda able=able: able)
         found = fit(config_of(), run_of(64), spec, "bfloat16", cpu)
         assert found.weights == once + (packed if able else 0)
         assert found.cache == int(0.5 * (200 * GB - found.weights))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hyperscale.model.gate_spec import GateSpec
+from hyperscale.model.spec import GateSpec
 from hyperscale.plan.cost import RunCost
 from hyperscale.results.part import encoded
 from hyperscale.results.rows import rows_to_arrow

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from hyperscale.cli.main import run
-from hyperscale.model.family import EMBEDDED, family_of
 from hyperscale.model.load import load_model, load_spec
+from hyperscale.model.source import EMBEDDED, family_of
 from hyperscale.pretrain.shipped import FAMILIES, Documents, assemble, config_of
 from hyperscale.tasks.generators import GENERATORS
 from hyperscale.tasks.generators.vocabulary import VOCABULARY, make_tokenizer

@@ -11,10 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from hyperscale.model.load import load_model
-from hyperscale.pretrain.log import read_log
-from hyperscale.pretrain.recipe import Recipe
-from hyperscale.pretrain.start import make_start
+from hyperscale.pretrain.recipe import Recipe, make_start
 from hyperscale.pretrain.train import Training, train
+from hyperscale.retrofit.log import read_log
 from hyperscale.tasks.generators import GENERATORS, example
 from hyperscale.tasks.generators.trace import recall
 from tests.pretrain.small import SMALL

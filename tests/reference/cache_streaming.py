@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hyperscale.testing.masked import Array, MaskedReference
+from hyperscale.testing.subject import Array, MaskedReference
 
 
 class Reference(MaskedReference):

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from hyperscale.config import Sampling
-from hyperscale.engines.torch.randomness import Uniforms
+from hyperscale.engines.torch.sampling import Uniforms
 from tests.reference.sampling import draw
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from hyperscale.backends.dms import DMSSettings
-from hyperscale.model.gate_spec import GateSpec
 from hyperscale.model.load import Model, load_model
+from hyperscale.model.spec import GateSpec
 from hyperscale.retrofit.batches import Batch, Layout, padded
 from hyperscale.retrofit.relaxed import RelaxedAttention
 from tests.backends.stepper import new_backend, step_logits

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperscale.cli.retrofit_options import retrofit_config
+from hyperscale.cli.options import retrofit_config
 from hyperscale.config import stable_hash
 from hyperscale.retrofit.config import make_retrofit
 

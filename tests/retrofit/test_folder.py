@@ -13,11 +13,10 @@ from safetensors.torch import load_file, save_file
 from hyperscale.model.load import load_model
 from hyperscale.process.interrupt import Interrupt
 from hyperscale.retrofit.log import read_log
-from hyperscale.retrofit.parallel import World
+from hyperscale.retrofit.parallel import World, load_state
 from hyperscale.retrofit.progress import Progress
 from hyperscale.retrofit.run import _Session, retrofit
-from hyperscale.retrofit.source import text_batches
-from hyperscale.retrofit.state import load_state
+from hyperscale.retrofit.samples import text_batches
 from hyperscale.retrofit.trainer import Trainer
 from tests.retrofit.runs import config, fields, run
 from tests.tiny_models import write_tiny_model

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from hyperscale.retrofit.batches import Layout, padded
-from hyperscale.retrofit.loss import distillation, shortfall
-from hyperscale.retrofit.schedule import Schedule
+from hyperscale.retrofit.config import Schedule
 from hyperscale.retrofit.text import PackedText, read_jsonl
+from hyperscale.retrofit.trainer import distillation, shortfall
 from tests.retrofit.runs import write_text
 from tests.tiny_models import tiny_tokenizer
 

@@ -23,8 +23,7 @@ from hyperscale.retrofit.config import RetrofitConfig, make_retrofit
 from hyperscale.retrofit.parallel import World
 from hyperscale.retrofit.progress import Progress
 from hyperscale.retrofit.run import Report, retrofit
-from hyperscale.retrofit.samples import COLUMNS, TASK, OwnSamples, row_keys
-from hyperscale.retrofit.source import text_batches
+from hyperscale.retrofit.samples import COLUMNS, TASK, OwnSamples, row_keys, text_batches
 from tests.processes import PROCESSES
 from tests.retrofit.runs import live
 from tests.tiny_models import write_tiny_model

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from hyperscale.grading.code import strict
-from hyperscale.grading.code.compare import same_output
+from hyperscale.grading.code.gold import same_output
 from hyperscale.sandbox import Limits, Program, Sandbox
 from tests.extent import extent
 from tests.sandbox.corpus import GOLD, PROGRAMS, Entry, chosen

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from hyperscale.grading.code.compare import same_output
+from hyperscale.grading.code.gold import same_output
 from hyperscale.sandbox import Ended, Limits, Program, Sandbox
 from tests.sandbox.corpus import Entry, read, text
 

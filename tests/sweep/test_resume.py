@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hyperscale.executors.base import ModelIdentity
 from hyperscale.plan.resolve import Plan, resolve
-from hyperscale.results.sample import records
+from hyperscale.results.rows import records
 from hyperscale.results.store import Store
 from hyperscale.sweep.resume import keep_what_all_have, set_aside
 from hyperscale.sweep.run import sweep

@@ -15,7 +15,7 @@ from typing import Self
 
 import psutil
 
-from hyperscale.model.family import local_path
+from hyperscale.model.source import local_path
 
 ROOT = Path(__file__).resolve().parents[2]
 # fmt: off

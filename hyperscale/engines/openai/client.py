@@ -14,7 +14,7 @@ import httpx
 from httpx_sse import EventSource
 
 from hyperscale.engines.openai.errors import ServerError, parse, parse_event
-from hyperscale.engines.openai.timing import Timing
+from hyperscale.engines.openai.retry import Timing
 
 Event = dict[str, Any]
 """One JSON object of an answer: a chunk of a stream, or all of it."""

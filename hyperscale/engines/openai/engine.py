@@ -22,9 +22,8 @@ from hyperscale.engines.openai.client import Client, Event
 from hyperscale.engines.openai.errors import ServerError
 from hyperscale.engines.openai.probe import Probe, Served, find_served
 from hyperscale.engines.openai.protocol import Ability, Answer, Drawn, Protocol, request_seed
-from hyperscale.engines.openai.retry import Retries, ServerDown
+from hyperscale.engines.openai.retry import DEFAULT, Retries, ServerDown, Timing
 from hyperscale.engines.openai.shares import Share, Shares
-from hyperscale.engines.openai.timing import DEFAULT, Timing
 from hyperscale.kvcache.meter import from_lengths
 from hyperscale.kvcache.shape import CacheShape
 

@@ -23,19 +23,17 @@ from hyperscale.backends.vanilla import Vanilla
 from hyperscale.config import Sampling
 from hyperscale.engines.base import Chain, Job
 from hyperscale.engines.torch.forward import DecodeStep
-from hyperscale.engines.torch.randomness import Uniforms, sequence_key
-from hyperscale.engines.torch.sampling import draw
+from hyperscale.engines.torch.sampling import Uniforms, draw, sequence_key
 from hyperscale.engines.torch.scheduler import Pending, Queue, Scheduler
 from hyperscale.engines.torch.sequence import Prompt, Sequence
 from hyperscale.hardware.devices import device_at
-from hyperscale.hardware.held import HeldBytes
-from hyperscale.hardware.memory import free_bytes
+from hyperscale.hardware.memory import HeldBytes, free_bytes
 from hyperscale.hardware.roofline import Ceiling, ceiling
 from hyperscale.kvcache.block_pool import BLOCK_SIZE
 from hyperscale.kvcache.block_table import BlockTable
 from hyperscale.kvcache.meter import Meter
 from hyperscale.kvcache.shape import CacheShape
-from hyperscale.model.linear import pack
+from hyperscale.model.layers import pack
 from hyperscale.model.load import Model
 
 PREFILL_CHUNK = 128 * BLOCK_SIZE

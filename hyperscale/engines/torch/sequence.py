@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, dtype
 
 from hyperscale.engines.base import Chain, FinishReason, Job
-from hyperscale.engines.torch.randomness import Uniforms
+from hyperscale.engines.torch.sampling import Uniforms
 from hyperscale.kvcache.block_table import BlockTable
 
 

@@ -20,12 +20,10 @@ from hyperscale.executors.base import Assignment, Delivery, ModelIdentity
 from hyperscale.executors.local import LocalExecutor
 from hyperscale.executors.ray import shards, worker
 from hyperscale.executors.ray.cluster import Needs, Outlook, connect, needs, nodes, require_ray
-from hyperscale.executors.ray.shards import Shard
-from hyperscale.executors.ray.tracked import TrackedShard
-from hyperscale.executors.ray.worker import Stored
+from hyperscale.executors.ray.shards import Shard, Stored, TrackedShard
 from hyperscale.hardware.devices import THIS
 from hyperscale.model.chat import encode_prompt
-from hyperscale.model.family import EMBEDDED, local_path
+from hyperscale.model.source import EMBEDDED, local_path
 from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
 from hyperscale.plugins import anchored

@@ -1,12 +1,20 @@
-"""Split assignments into shards: a run of one task on some of its problems, the unit of work and of retry."""
+"""Split assignments into shards, the unit of work and retry: a run of one task on some of its problems; track them."""
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from hyperscale.config import stable_hash
 from hyperscale.executors.base import Assignment
+from hyperscale.results.incoming import incoming_part, incoming_parts
+from hyperscale.storage.remote import is_local
+
+UNSEEN_SECONDS = 120.0
+"""Seconds after which a stored part that is not seen here counts as stored in another folder."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +23,15 @@ class Shard:
 
     name: str
     assignment: Assignment
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Result of a finished shard."""
+
+    parts: tuple[str, ...]
+    """Names of the parts that hold its samples."""
+    host: str = field(default_factory=socket.gethostname)
 
 
 def split(assignment: Assignment, problems: int) -> Iterator[Shard]:
@@ -63,3 +80,41 @@ def _name(part: Assignment) -> str:
         "no_room": sorted(part.no_room),
     }
     return f"{part.run_id}-{stable_hash(asked)}"
+
+
+@dataclass(eq=False)
+class TrackedShard:
+    """A shard on its way through Ray."""
+
+    shard: Shard
+    seen: set[Path] = field(default_factory=set)
+    """Parts found so far."""
+    _stored: Stored | None = None
+    _since: float = 0.0
+
+    def end(self, stored: Stored) -> None:
+        """Note that its worker has finished, and the parts that it stored."""
+        self._stored, self._since = stored, time.monotonic()
+
+    def new(self, folder: Path) -> Iterator[Path]:
+        """Yield its parts in a results folder that were not seen before."""
+        parts = incoming_parts(folder, self.shard.name)
+        if self._stored is not None and is_local(folder):
+            # A shared file system may list new files half a minute late.
+            named = (incoming_part(folder, self.shard.name, part) for part in self._stored.parts)
+            parts = sorted({*parts, *(part for part in named if part.is_file())})
+        for part in parts:
+            if part not in self.seen:
+                self.seen.add(part)
+                yield part
+
+    def is_whole(self, folder: Path) -> bool:
+        """Return whether all its stored parts were seen. ValueError where some are missing after UNSEEN_SECONDS."""
+        assert self._stored is not None
+        lacking = set(self._stored.parts) - {part.name for part in self.seen}
+        if lacking and time.monotonic() - self._since > UNSEEN_SECONDS:
+            raise ValueError(
+                f"{self._stored.host} stored samples in {folder} that are not seen here: --output-dir has to be one "
+                "folder that every node of the cluster and this machine see, or a URL such as s3://bucket/sweep"
+            )
+        return not lacking

@@ -16,14 +16,14 @@ from hyperscale.config import SweepConfig, stable_hash
 from hyperscale.engines.base import WeightsIdentity
 from hyperscale.executors.base import Executor, ModelIdentity
 from hyperscale.executors.ray.cluster import Needs
-from hyperscale.executors.ray.shards import Shard, without
-from hyperscale.model.family import checkpoint_of
+from hyperscale.executors.ray.shards import Shard, Stored, without
+from hyperscale.model.source import checkpoint_of
 from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
 from hyperscale.plugins import Origin
 from hyperscale.results.incoming import IncomingWriter
 from hyperscale.results.manifest import check_identity
-from hyperscale.results.sample import Row
+from hyperscale.results.rows import Row
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,15 +56,6 @@ class Order:
     version: str = __version__
     host: str = field(default_factory=socket.gethostname)
     """The driver's machine."""
-
-
-@dataclass(frozen=True)
-class Stored:
-    """Result of a finished shard."""
-
-    parts: tuple[str, ...]
-    """Names of the parts that hold its samples."""
-    host: str = field(default_factory=socket.gethostname)
 
 
 def _task(task: Callable[Concatenate[Order, P], T]) -> Callable[Concatenate[Order, P], T]:

@@ -1,4 +1,4 @@
-"""Tests of a program, as a task's gold answer: JSON, private tests packed as in their dataset."""
+"""Tests of a program, as a task's gold answer (JSON, private tests packed as in their dataset), and equal outputs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import zlib
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple, NoReturn
 
@@ -121,3 +122,33 @@ def _case(entry: object) -> Case:
     if not isinstance(entry, dict) or not isinstance(entry.get("input"), str) or "output" not in entry:
         raise ValueError(f"a test is not an object with input and output: {str(entry)[:80]}")
     return Case(entry["input"], str(entry["output"]))
+
+
+def same_output(produced: str, expected: str) -> bool:
+    """Compare line by line, without blanks around lines and around the whole; a line's words may be equal as numbers.
+
+    Numbers are exact decimals: 1.0 is 1, and nothing is rounded. Words are compared with their case.
+    """
+    ours, theirs = _lines(produced), _lines(expected)
+    return len(ours) == len(theirs) and all(
+        mine == wanted or _same_numbers(mine, wanted) for mine, wanted in zip(ours, theirs, strict=True)
+    )
+
+
+def same_value(produced: object, expected: object) -> bool:
+    """Compare by Python's equality; False where it cannot be decided (deeper than the stack)."""
+    try:
+        return bool(produced == expected)
+    except RecursionError:
+        return False
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.strip().split("\n")]
+
+
+def _same_numbers(mine: str, wanted: str) -> bool:
+    try:
+        return [Decimal(word) for word in mine.split()] == [Decimal(word) for word in wanted.split()]
+    except InvalidOperation:
+        return False

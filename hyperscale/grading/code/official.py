@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hyperscale.grading.code.compare import same_output, same_value
-from hyperscale.grading.code.gold import Case, Cases, Check, cases_of
+from hyperscale.grading.code.gold import Case, Cases, Check, cases_of, same_output, same_value
 from hyperscale.grading.code.inside import values
 from hyperscale.grading.code.strict import (
     CHECK_SECONDS,

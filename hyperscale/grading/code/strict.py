@@ -11,8 +11,7 @@ from decimal import Decimal
 from importlib.resources import files
 from typing import Literal, NamedTuple
 
-from hyperscale.grading.code.compare import same_output, same_value
-from hyperscale.grading.code.gold import Case, Cases, Check, cases_of
+from hyperscale.grading.code.gold import Case, Cases, Check, cases_of, same_output, same_value
 from hyperscale.grading.code.inside import values
 from hyperscale.sandbox import Ended, Limits, Program, Sandbox
 

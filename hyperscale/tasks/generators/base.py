@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from random import Random
 from typing import ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
-from hyperscale.grading.chains import answer_of
+from hyperscale.grading.final import answer_of
 
 Split = Literal["train", "test"]
 

@@ -14,8 +14,8 @@ from itertools import combinations
 from random import Random
 from typing import ClassVar, Self
 
-from hyperscale.grading.chains import ANSWER, END
 from hyperscale.grading.countdown import parse_gold, solves
+from hyperscale.grading.final import ANSWER, END
 from hyperscale.tasks.generators.base import Puzzle
 
 LARGEST_NUMBER, LARGEST_TARGET = 33, 99

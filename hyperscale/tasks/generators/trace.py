@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import ClassVar, Self
 
-from hyperscale.grading.chains import ANSWER, END
+from hyperscale.grading.final import ANSWER, END
 from hyperscale.tasks.generators.base import Puzzle, random_numbers
 from hyperscale.tasks.generators.vocabulary import NAMES
 

@@ -14,7 +14,7 @@ from hyperscale.config import SweepConfig, make_config
 from hyperscale.engines.base import Chain, Job
 from hyperscale.engines.openai.engine import OpenaiEngine
 from hyperscale.engines.openai.protocol import request_seed
-from hyperscale.engines.openai.timing import Timing
+from hyperscale.engines.openai.retry import Timing
 from hyperscale.model.load import Text
 from tests.engines.openai.server import FakeServer
 

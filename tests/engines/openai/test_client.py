@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from hyperscale.engines.openai.client import Client, Event
 from hyperscale.engines.openai.errors import ServerError
-from hyperscale.engines.openai.timing import Timing
+from hyperscale.engines.openai.retry import Timing
 from tests.engines.openai.handler import Handler
 from tests.engines.openai.server import FakeServer
 

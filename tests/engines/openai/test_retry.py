@@ -11,8 +11,7 @@ from typing import TypeVar
 import pytest
 
 from hyperscale.engines.openai.errors import ServerError
-from hyperscale.engines.openai.retry import Retries, ServerDown
-from hyperscale.engines.openai.timing import Timing
+from hyperscale.engines.openai.retry import Retries, ServerDown, Timing
 
 T = TypeVar("T")
 ATTEMPTS = Timing().attempts

@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedModel
 
 from hyperscale.attention.base import decode_attention
-from hyperscale.attention.dense import causal_attention
+from hyperscale.attention.prompt import causal_attention
 from hyperscale.backends.base import PolicyContext
 from hyperscale.backends.vanilla import Vanilla
 from hyperscale.kvcache.block_pool import blocks_for

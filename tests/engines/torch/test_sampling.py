@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hyperscale.config import Sampling
-from hyperscale.engines.torch.randomness import Uniforms
-from hyperscale.engines.torch.sampling import draw, draw_sorted
+from hyperscale.engines.torch.sampling import Uniforms, draw, draw_sorted
 from tests.reference import sampling as reference
 
 samplings = st.builds(

@@ -13,8 +13,8 @@ from hyperscale.config import SweepConfig, make_config
 from hyperscale.engines.vllm import engine as vllm_engine
 from hyperscale.engines.vllm.engine import VllmEngine
 from hyperscale.model import source
-from hyperscale.model.family import write_family
 from hyperscale.model.load import load_text
+from hyperscale.model.source import write_family
 from tests.tiny_models import write_tiny_model
 
 

@@ -15,8 +15,7 @@ import pytest
 
 from hyperscale.engines.vllm import process as vllm_process
 from hyperscale.engines.vllm.guard import descendants
-from hyperscale.engines.vllm.memory import VllmMemory
-from hyperscale.engines.vllm.process import VllmProcess
+from hyperscale.engines.vllm.process import VllmMemory, VllmProcess
 
 PARENT = """
 import os, subprocess, sys, time

@@ -1,19 +1,27 @@
-"""A sweep split into shards loses no thread and doubles none, and a shard is named by what it asks for."""
+"""A sweep split into shards loses no thread and doubles none, and a shard is named by what it asks for.
+
+What a driver sees of it: parts count once, and none that a worker stored may be missing at its end.
+"""
 
 from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperscale.engines.base import Job
 from hyperscale.executors.base import Assignment
-from hyperscale.executors.ray.shards import split, without
+from hyperscale.executors.ray import shards
+from hyperscale.executors.ray.shards import Stored, TrackedShard, split, without
 from hyperscale.plan.cost import shard_sizes as sizes
 from hyperscale.plan.runs import make_run
+from hyperscale.results.incoming import IncomingWriter
 from hyperscale.tasks.task import Problem
+from tests.results.rows import sample_row
 
 RUN = make_run("vanilla", 1.0, None, (64, 32), ((1, 64), (2, 32)))
 
@@ -95,3 +103,49 @@ def test_sizes_are_bounds_and_leave_nobody_idle(runs: list[tuple[int, int]], wor
         # One worker too few at most gets a shard of this size; one problem more a shard, and it were fewer still.
         assert -(-runs[0][0] // found[0]) <= workers
         assert found[0] == 1 or -(-runs[0][0] // (found[0] - 1)) > shards[0] or runs[0][0] // found[0] < workers
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> TrackedShard:
+    [only] = split(assignment({0: {0, 1}}, {}), 5)
+    return TrackedShard(only)
+
+
+def store(folder: Path, shard: TrackedShard, thread: int) -> Path:
+    return IncomingWriter(folder, shard.shard.name).append([sample_row("p0", thread)])
+
+
+def test_parts_are_new_once(tmp_path: Path, shard: TrackedShard) -> None:
+    first = store(tmp_path, shard, 0)
+    assert list(shard.new(tmp_path)) == [first]
+    second = store(tmp_path, shard, 1)
+    shard.end(Stored((first.name, second.name)))
+    assert not shard.is_whole(tmp_path)
+    assert list(shard.new(tmp_path)) == [second]
+    assert list(shard.new(tmp_path)) == []
+    assert shard.is_whole(tmp_path)
+
+
+def test_a_part_that_a_listing_does_not_show_yet_is_found(
+    tmp_path: Path, shard: TrackedShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on NFS, which keeps what a folder held for half a minute."""
+    monkeypatch.setattr(shards, "incoming_parts", lambda *_: [])
+    part = store(tmp_path, shard, 0)
+    assert list(shard.new(tmp_path)) == []
+    shard.end(Stored((part.name,)))
+    assert list(shard.new(tmp_path)) == [part]
+    assert shard.is_whole(tmp_path)
+
+
+def test_a_folder_that_nodes_do_not_share_is_told(
+    tmp_path: Path, shard: TrackedShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard.end(Stored(("0-0.parquet",), host="far"))
+    assert list(shard.new(tmp_path)) == []
+    assert not shard.is_whole(tmp_path)
+    monkeypatch.setattr(shards, "UNSEEN_SECONDS", -1.0)
+    with pytest.raises(
+        ValueError, match=r"^far stored samples in .* that are not seen here: --output-dir has to be one"
+    ):
+        shard.is_whole(tmp_path)

@@ -9,10 +9,10 @@ import pytest
 
 from hyperscale.cli.main import run
 from hyperscale.cli.show_plan import count_problems
-from hyperscale.plan.problems import load_tasks
+from hyperscale.plan.preflight import load_tasks
 from hyperscale.sweep.manifest import describe_task
+from hyperscale.tasks.checks import make_options, parse_task_options, shown
 from hyperscale.tasks.load import load_problems, load_task
-from hyperscale.tasks.options import make_options, parse_task_options, shown
 from tests.fakes import fake_config, run_fake
 from tests.tasks.adapters import counting
 from tests.test_config import make

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hyperscale.grading import GradeRequest, GradingPool
+from hyperscale.tasks.checks import parse_task_options
 from hyperscale.tasks.load import LoadedProblems, load_problems, load_task
-from hyperscale.tasks.options import parse_task_options
 from hyperscale.tasks.task import Problem
 
 REVISION = "sha256:5c357b8d8aa04b707b1fcfb46c9f0e33c36371fa87c69b8707b81ba87a75c237"

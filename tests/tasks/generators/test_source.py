@@ -8,7 +8,7 @@ import pytest
 
 from hyperscale.cli.show_plan import count_problems
 from hyperscale.grading import gold_normal
-from hyperscale.plan.problems import load_tasks
+from hyperscale.plan.preflight import load_tasks
 from hyperscale.tasks.generators import GENERATORS, puzzle
 from hyperscale.tasks.load import load_problems, load_task
 from tests.test_config import make

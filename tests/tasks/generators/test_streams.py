@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperscale.grading.chains import answer_of
+from hyperscale.grading.final import answer_of
 from hyperscale.tasks.generators import GENERATORS, Puzzle, Split, example, fixed_set, puzzle, split_of
 from tests.tasks.generators.prototype import records
 

@@ -10,9 +10,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from hyperscale.cli.main import run
-from hyperscale.model.family import Family, checkpoint_of, family_of, write_family
 from hyperscale.model.load import load_spec
-from hyperscale.model.source import find
+from hyperscale.model.source import Family, checkpoint_of, family_of, find, write_family
 from hyperscale.plan.resolve import resolve
 from tests.folders import table
 from tests.gated_models import write_gated_model

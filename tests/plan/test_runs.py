@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.engines.base import Job
-from hyperscale.plan.grid import Point, budget_grid, length_caps, product_grid
 from hyperscale.plan.resolve import resolve
+from hyperscale.plan.runs import Point, budget_grid, length_caps, product_grid
 from tests.fakes import FakeEngine
 from tests.test_config import make
 

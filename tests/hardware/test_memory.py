@@ -13,7 +13,7 @@ from hyperscale.config import Sampling
 from hyperscale.engines.base import Job
 from hyperscale.engines.torch.engine import TorchEngine
 from hyperscale.hardware import devices
-from hyperscale.hardware.held import HeldBytes, forget_peak, peak_resident_bytes
+from hyperscale.hardware.memory import HeldBytes, forget_peak, peak_resident_bytes
 from hyperscale.model.load import Model, load_model
 from tests.tiny_models import write_tiny_model
 

@@ -10,11 +10,9 @@ import pytest
 from rich.console import Console
 
 from hyperscale.retrofit.batches import Batch, padded
-from hyperscale.retrofit.log import Row
-from hyperscale.retrofit.notices import reached, short_text
-from hyperscale.retrofit.progress import Progress
+from hyperscale.retrofit.log import Row, reached, short_text
+from hyperscale.retrofit.progress import Progress, print_report
 from hyperscale.retrofit.run import retrofit
-from hyperscale.retrofit.summary import print_report
 from tests.retrofit.runs import config
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperscale.grading import GradeRequest, GradingPool
-from hyperscale.grading.extract import last_box, visible_text
+from hyperscale.grading.base import last_box, visible_text
 
 
 def last_box_by_counting(text: str) -> str | None:
