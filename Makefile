@@ -45,8 +45,8 @@ train-tiny: setup
 retrofit-tiny: train-tiny
 	$(BIN)/python -m hyperscale.pretrain retrofits --model runs/tiny/checkpoint --output-dir runs/tiny-retrofits
 
-# Many tests wait for processes, so two at a time take little more than half the time; each then gets one core.
-PYTEST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Many tests wait for processes: three at a time keep two cores busy.
+PYTEST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # Every feature in its cheap form; test-all adds the slow tests, all cases of the fuzz, and all moments of a kill.
 test: setup $(SMOLLM2)

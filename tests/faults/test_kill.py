@@ -23,7 +23,7 @@ from tests.processes import PROCESSES
 PROBLEMS, THREADS = 10, 8
 GRID = ((1, 64), (4, 32), (8, 16))
 FIRST_GRID = ((6, 16),)
-KILLS, CLOSING = extent((5, 2), (30, 6))
+KILLS, CLOSING = extent((3, 1), (30, 6))
 """Of the kills so many fall after the last chain: while grades, tables and merged parts are written."""
 
 Thread = tuple[str, str, int]

@@ -103,6 +103,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, task: Path, monkeypatch:
     assert nothing_waits(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_within_a_shard_is_replaced(
     tmp_path: Path, task: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +156,7 @@ def waiting(folder: Path) -> set[tuple[str, int]]:
     return found
 
 
+@pytest.mark.slow
 def test_drivers_that_die_or_are_interrupted_lose_nothing(tmp_path: Path, task: Path, cluster: Any) -> None:
     (tmp_path / "slow").write_text("0.1")
     config = config_of(tmp_path / "out", task, ray_address=cluster.address)
