@@ -87,11 +87,13 @@ def sweep(
     from hyperscale.cli.show import print_report
     from hyperscale.executors import executor_class
     from hyperscale.plan.resolve import resolve
+
+    plan = resolve(config)  # Its mistakes are told before the rest is imported.
     from hyperscale.sweep import run as corridor
     from hyperscale.sweep.progress import make_progress
 
     with make_progress() as progress:
-        plan, executor = resolve(config), executor_class(config)
+        executor = executor_class(config)
         executor.check(plan, needed=force)
         report = corridor.sweep(plan, executor, progress, ["hyperscale", *sys.argv[1:]], force=force)
     print_report(report)
