@@ -17,6 +17,7 @@ from hyperscale.cli.experiment import MODEL
 from hyperscale.cli.options import TypedOnly, sweep_config
 from hyperscale.cli.retrofit_options import SAVE_CRS, retrofit_config
 from hyperscale.config import SweepConfig
+from hyperscale.plan.names import check_names
 from hyperscale.retrofit.config import RetrofitConfig
 from hyperscale.text import parse_list
 
@@ -82,6 +83,7 @@ def sweep(
     force: Annotated[bool, option("Output", "Start afresh; the old folder is moved to NAME.bak-N.", "--force")] = False,
 ) -> int:
     """Generate, grade and measure every point of a W-L grid. Run again to resume; extend the grid to add to it."""
+    check_names(config)
     if dry_run:
         return _print_plan(config)
     from hyperscale.cli.show import print_report
@@ -115,6 +117,7 @@ def plan(
     reach: Annotated[float, option("Plan", "Share of its cap that a chain reaches: 1 is the bound.", "--reach")] = 1.0,
 ) -> int:
     """Print points, the runs that cover them, tokens, bytes, time and memory, without loading a model."""
+    check_names(config)
     return _print_plan(config, accelerator=accelerator, gpus=gpus, prompt_tokens=prompt_tokens, reach=reach)
 
 

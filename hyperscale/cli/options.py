@@ -14,7 +14,6 @@ from hyperscale.cli.experiment import MODEL, fill_in
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.config.flag import Flag, checked, read_flags
 from hyperscale.plan.grid import Point, budget_grid, product_grid
-from hyperscale.plan.names import check_names
 from hyperscale.tasks.options import parse_task_options
 from hyperscale.text import format_tokens, parse_list, parse_tokens
 
@@ -77,9 +76,7 @@ def sweep_config(**typed: Any) -> SweepConfig:
     fields["task_options"] = parse_task_options(fields.get("task_options", ()))
     fields["backend_options"] = parse_options(fields.get("backend_options", ()), fields.get("backends", ()))
     fields.setdefault("output_dir", Path("results") / folder_name(fields["model"], fields["tasks"]))
-    config = make_config(**fields, grid=only.grid())
-    check_names(config)
-    return config
+    return make_config(**fields, grid=only.grid())
 
 
 def folder_name(model: str, tasks: tuple[str, ...]) -> str:
