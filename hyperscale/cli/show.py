@@ -60,7 +60,7 @@ REACHED = 0.9
 
 
 def _unreached(report: Report) -> Iterator[str]:
-    """Say what was reached where it is below CR: chains shorter than their budget, gates that evict less than taught."""
+    """Say what was reached where it is below CR: chains shorter than their budget, gates that evict too little."""
     if not len(report.points):
         return
     points = report.points[report.points["compression_ratio"] > 1]
