@@ -72,6 +72,11 @@ class Registry(Generic[T]):
             reason = " ".join(reason.split())
             raise ValueError(f"{self.kind} {name!r}{plugin.where} cannot be loaded: {reason}") from error
 
+    def check(self, name: str) -> None:
+        """Raise ValueError where no built-in or plugin has this name; import nothing."""
+        if name not in self.builtins:
+            self._plugin(name)
+
     def origin(self, name: str) -> Origin | None:
         """Identify a plugin's origin; None for a built-in. Loads it; ValueError as `load`."""
         if name in self.builtins:

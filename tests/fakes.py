@@ -26,9 +26,13 @@ from hyperscale.kvcache.shape import CacheShape
 from hyperscale.model.spec import ModelSpec
 from hyperscale.plan.resolve import Plan, resolve
 from hyperscale.plan.runs import Run
+from hyperscale.sweep import write_behind
 from hyperscale.sweep.progress import Board, Lines
 from hyperscale.sweep.run import Report, sweep
 from hyperscale.tasks.task import Problem
+
+write_behind.SECONDS = 0.0
+"""What was drawn is on disk at once, so that a test can tell what a kill lost; test_write_behind.py has the others."""
 
 LAYERS, KV_HEADS, PAGE = 2, 3, 16
 LONGEST = 60

@@ -15,6 +15,7 @@ from hyperscale import __version__
 from hyperscale.cli.command import option, takes
 from hyperscale.cli.options import MODEL, SAVE_CRS, TypedOnly, retrofit_config, sweep_config
 from hyperscale.config import SweepConfig
+from hyperscale.plan.names import check_names
 from hyperscale.retrofit.config import RetrofitConfig
 from hyperscale.text import parse_list
 
@@ -80,16 +81,19 @@ def sweep(
     force: Annotated[bool, option("Output", "Start afresh; the old folder is moved to NAME.bak-N.", "--force")] = False,
 ) -> int:
     """Generate, grade and measure every point of a W-L grid. Run again to resume; extend the grid to add to it."""
+    check_names(config)
     if dry_run:
         return _print_plan(config)
     from hyperscale.cli.show import print_report
     from hyperscale.executors import executor_class
     from hyperscale.plan.resolve import resolve
+
+    plan = resolve(config)  # Its mistakes are told before the rest is imported.
     from hyperscale.sweep import run as corridor
     from hyperscale.sweep.progress import make_progress
 
     with make_progress() as progress:
-        plan, executor = resolve(config), executor_class(config)
+        executor = executor_class(config)
         executor.check(plan, needed=force)
         report = corridor.sweep(plan, executor, progress, ["hyperscale", *sys.argv[1:]], force=force)
     print_report(report)
@@ -111,6 +115,7 @@ def plan(
     reach: Annotated[float, option("Plan", "Share of its cap that a chain reaches: 1 is the bound.", "--reach")] = 1.0,
 ) -> int:
     """Print points, the runs that cover them, tokens, bytes, time and memory, without loading a model."""
+    check_names(config)
     return _print_plan(config, accelerator=accelerator, gpus=gpus, prompt_tokens=prompt_tokens, reach=reach)
 
 

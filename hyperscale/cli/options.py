@@ -29,7 +29,7 @@ _EXPERIMENT: dict[str, str | int | float] = {
     "tasks": "countdown,trace",
     "limit": 24,
     "widths": "1,2,4,8,16",
-    "lengths": "32,64,128,256,512",
+    "lengths": "64,128,256,512",
     "backends": "vanilla,quest,tova,h2o,random,dmc,dms",
     "cr": "4,8",
     "temperature": 0.8,

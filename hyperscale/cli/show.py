@@ -45,7 +45,7 @@ def print_report(report: Report) -> None:
         console.print("Stopped before the end: everything finished is saved. The same command completes it.")
     elif len(report.points) and not report.points["complete"].all():
         console.print("Some points are not complete: a task is cut by --limit or --problem-id, or lacks threads.")
-    for line in _unreached(report):
+    for line in [*_unreached(report), *(f"not covered: {line}" for line in report.plan.left_out)]:
         console.print(line, soft_wrap=True)
     console.print(f"{report.generated_samples:,} samples, {report.generated_tokens:,} tokens generated in this session")
     console.print(
@@ -55,11 +55,11 @@ def print_report(report: Report) -> None:
 
 
 REACHED = 0.9
-"""Share of a nominal CR below which the report warns."""
+"""Share of a nominal CR below which the report says what was reached."""
 
 
 def _unreached(report: Report) -> Iterator[str]:
-    """Warn of compression below its CR: chains shorter than their budget, gates that evict less than trained to."""
+    """Say what was reached where it is below CR: chains shorter than their budget, gates that evict too little."""
     if not len(report.points):
         return
     points = report.points[report.points["compression_ratio"] > 1]
@@ -73,7 +73,7 @@ def _unreached(report: Report) -> Iterator[str]:
             f"{row['realised_ratio']:.2f} for CR {row['compression_ratio']:g} at L = {format_tokens(row['length'])}"
             for row in records(group.drop_duplicates(["compression_ratio", "length"]))
         )
-        yield f"warning: {task} | {backend} compressed less than its CR says (realised_ratio): {reached}"
+        yield f"{task} | {backend} reached less compression than its CR (realised_ratio): {reached}"
 
 
 def print_tasks() -> None:

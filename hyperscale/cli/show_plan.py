@@ -65,7 +65,7 @@ def print_plan(plan: Plan, problems: dict[str, int | None], assumed: Assumptions
     console = Console(highlight=False, markup=False, emoji=False)
     for table in (_points(config), *(_run(config, run, cost) for run in runs)):
         console.print(table)
-    for line in (*(f"left out: {line}" for line in plan.left_out), *_tasks(runs, problems), cost.note, _batch(config)):
+    for line in (*(f"left out: {line}" for line in plan.left_out), *_tasks(plan, problems), cost.note, _batch(config)):
         console.print(line, soft_wrap=True)
     if found is not None:
         # A terminal may fold lines; a truncated table would mislead.
@@ -142,13 +142,15 @@ def _covered(run: Run) -> str:
     return ": " + ", ".join(f"L {format_tokens(length)} at CR {length / run.cache_budget:g}" for length in lengths)
 
 
-def _tasks(runs: tuple[Run, ...], problems: dict[str, int | None]) -> Iterator[str]:
-    a_problem = sum(run.max_tokens for run in runs)
+def _tasks(plan: Plan, problems: dict[str, int | None]) -> Iterator[str]:
+    least = {task.name: task.min_length for task in map(load_task, plan.config.tasks)}
     for task, count in problems.items():
+        a_problem = sum(run.max_tokens for run in plan.runs_from(least[task]))
+        part = f" (from L = {format_tokens(least[task])} on)" if least[task] > min(plan.config.lengths) else ""
         if count is None:
-            yield f"{task}: number of problems unknown; at most {a_problem:,} tokens each"
+            yield f"{task}{part}: number of problems unknown; at most {a_problem:,} tokens each"
         else:
-            yield f"{task}: {count:,} problems, at most {count * a_problem:,} tokens in all"
+            yield f"{task}{part}: {count:,} problems, at most {count * a_problem:,} tokens in all"
 
 
 def _batch(config: SweepConfig) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -58,19 +59,49 @@ def text_and_ends(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> 
     Trailing replacement characters, which stand for an unfinished UTF-8 sequence, are left out of the text and of
     every `ends`.
     """
-    silent = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
-    silent.update(tokenizer.all_special_ids)
+    vocabulary = _vocabulary(tokenizer)
     ids = [int(token) for token in tokens]
-    known = len(tokenizer)  # a model's vocabulary may be padded beyond this
-    window = _Window(lambda part: tokenizer.decode(part, skip_special_tokens=True))
+    window = _Window(vocabulary.decode)
     ends = []
     for token in ids:
-        if token not in silent and token < known:
+        if token not in vocabulary.silent and token < vocabulary.known:
             window.push(token)
         ends.append(window.visible)
-    text = window.decode(ids).rstrip(_REPLACEMENT)
+    text = vocabulary.decode(tuple(ids)).rstrip(_REPLACEMENT)
     # sentencepiece may decode a run of invalid bytes to fewer characters than its beginning.
     return Decoded(text, [min(end, len(text)) for end in ends])
+
+
+class _Vocabulary(NamedTuple):
+    """What decoding needs of a tokenizer."""
+
+    silent: frozenset[int]
+    """Tokens without text."""
+    known: int
+    """Number of tokens; a model's vocabulary may be padded beyond it."""
+    decode: Callable[[tuple[int, ...]], str]
+
+
+@lru_cache(maxsize=4)
+def _vocabulary(tokenizer: PreTrainedTokenizerBase) -> _Vocabulary:
+    silent = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return _Vocabulary(
+        frozenset(silent | set(tokenizer.all_special_ids)),
+        len(tokenizer),
+        # A window is a few tokens long, and the same few recur.
+        lru_cache(maxsize=1 << 16)(_decode_of(tokenizer)),
+    )
+
+
+def _decode_of(tokenizer: PreTrainedTokenizerBase) -> Callable[[tuple[int, ...]], str]:
+    """Return the tokenizer's decode, without what transformers puts around its backend where that adds only time."""
+    from transformers import PreTrainedTokenizerFast
+
+    same = getattr(type(tokenizer), "_decode", None) is PreTrainedTokenizerFast._decode
+    if not same or tokenizer.clean_up_tokenization_spaces:
+        return lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True))
+    backend = tokenizer.backend_tokenizer
+    return lambda ids: str(backend.decode(ids, skip_special_tokens=True))
 
 
 class _Window:
@@ -80,7 +111,7 @@ class _Window:
     together with `pending`, the tokens whose last character may be unfinished.
     """
 
-    def __init__(self, decode: Callable[[list[int]], str]) -> None:
+    def __init__(self, decode: Callable[[tuple[int, ...]], str]) -> None:
         self.decode = decode
         self.context: list[int] = []
         self.pending: list[int] = []
@@ -90,7 +121,7 @@ class _Window:
 
     def push(self, token: int) -> None:
         self.pending.append(token)
-        text = self.decode(self.context + self.pending)
+        text = self.decode((*self.context, *self.pending))
         fresh = text[self.context_chars :]
         shown = fresh.rstrip(_REPLACEMENT)
         if shown:
@@ -98,7 +129,7 @@ class _Window:
         if shown and len(shown) == len(fresh):
             self.settled = self.visible
             self.context, self.pending = self.pending, []
-            self.context_chars = len(self.decode(self.context))
+            self.context_chars = len(self.decode(tuple(self.context)))
         elif len(self.pending) % _LONGEST_PENDING == 0:
             self._settle_invalid(text)
 
@@ -106,8 +137,8 @@ class _Window:
         """Settle the front of a long run of invalid bytes, split where both parts decode to the whole's text."""
         for cut in range(len(self.pending) - 8, len(self.pending) - 4):
             front, rest = self.context + self.pending[:cut], self.pending[cut:]
-            front_text = self.decode(front)
-            if front_text + self.decode(rest) == text:
+            front_text = self.decode(tuple(front))
+            if front_text + self.decode(tuple(rest)) == text:
                 self.settled += len(front_text) - self.context_chars
                 self.context, self.pending, self.context_chars = [], rest, 0
                 return

@@ -60,6 +60,10 @@ class Plan:
         """Where a plugin's engine comes from; None of a built-in one."""
         return None if self.config.engine == TORCH else ENGINES.origin(self.config.engine)
 
+    def runs_from(self, least: int) -> tuple[Run, ...]:
+        """Return the runs of a task that nothing can be solved of below L = `least`, without those points."""
+        return tuple(part for run in self.runs if (part := run.from_length(least)) is not None)
+
     def require_model(self) -> None:
         """Raise ValueError where the model's config could not be loaded."""
         if self.unknown_model is not None:

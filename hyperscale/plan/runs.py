@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,6 +128,12 @@ class Run:
     def pool(self, length: int) -> int:
         """Count the threads that a problem has at L = `length`."""
         return sum(cap >= length for cap in self.length_caps)
+
+    def from_length(self, least: int) -> Run | None:
+        """Return the part of the run whose points have L >= `least`; None where it has none."""
+        points = tuple(point for point in self.points if point[1] >= least)
+        caps = tuple(cap for cap in self.length_caps if cap >= least)
+        return replace(self, points=points, length_caps=caps) if points else None
 
     def describe_caps(self) -> str:
         """Describe the threads by cap, as `1 x 64k, 1 x 32k, 2 x 16k`."""

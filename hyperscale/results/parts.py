@@ -166,7 +166,8 @@ class Parts:
         return groups
 
     def _next(self) -> int:
-        return max((part.last for part in self._parts), default=0) + 1
+        # Parts are in the order of their ranges.
+        return self._parts[-1].last + 1 if self._parts else 1
 
     def _write(self, table: pa.Table, first: int, last: int) -> Part:
         same = table.schema.equals(self.schema)

@@ -52,7 +52,9 @@ def open_folder(
     if programs is not None:
         record["sandbox"] = programs.describe()
     described = {
-        loaded.task.name: manifest.describe_task(loaded.task, loaded.problems, plan.runs, plan.config.code_grader)
+        loaded.task.name: manifest.describe_task(
+            loaded.task, loaded.problems, plan.runs_from(loaded.task.min_length), plan.config.code_grader
+        )
         for loaded in tasks
     }
     # A folder without a sample, as a failed start leaves it, holds no experiment; a damaged part may have held any.

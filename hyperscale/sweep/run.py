@@ -19,6 +19,7 @@ from hyperscale.sweep.judge import Judge
 from hyperscale.sweep.progress import Progress
 from hyperscale.sweep.resume import set_aside
 from hyperscale.sweep.session import Load, Report, Session
+from hyperscale.sweep.write_behind import WriteBehind
 
 __all__ = ["Report", "sweep"]
 
@@ -30,8 +31,6 @@ def sweep(plan: Plan, load: Load, progress: Progress, command: Sequence[str] = (
     `load` is called at most once, for the first missing thread. ValueError on user mistakes, before the model is loaded
     except for those that only the model shows. `force` moves old results aside once the problems are loaded.
     """
-    for line in plan.left_out:
-        progress.say(f"left out: {line}")
     tasks = load_tasks(plan.config)
     if any(loaded.problems.partial for loaded in tasks):
         progress.say(PARTIAL)
@@ -52,8 +51,9 @@ def sweep(plan: Plan, load: Load, progress: Progress, command: Sequence[str] = (
         grading = stack.enter_context(GradingPool(programs=programs))
         judge = stack.enter_context(Judge(plan.config.seed, grading))
         folder = open_folder(plan, tasks, store, programs, command, progress.say)
-        work = Session(plan, folder, judge, interrupt, progress, load)
-        pending = [work.prepare(loaded, run) for loaded in tasks for run in plan.runs]
+        writer = stack.enter_context(WriteBehind(store))
+        work = Session(plan, folder, writer, judge, interrupt, progress, load)
+        pending = [work.prepare(loaded, run) for loaded in tasks for run in plan.runs_from(loaded.task.min_length)]
         work.check_prompts(pending)
         work.generate(pending)
         return work.finish()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +13,13 @@ from hyperscale.plan.preflight import LoadedTask
 from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
 from hyperscale.process.interrupt import Interrupt
-from hyperscale.results.rows import records
+from hyperscale.results.rows import Row, records
 from hyperscale.sweep import manifest
 from hyperscale.sweep.folder import OpenFolder
 from hyperscale.sweep.judge import JUDGE_COLUMNS, Judge, ProblemSamples
 from hyperscale.sweep.progress import Board, Progress
 from hyperscale.sweep.resume import PendingRun, keep_what_all_have, missing, no_room_warning
+from hyperscale.sweep.write_behind import WriteBehind
 from hyperscale.tasks.task import Problem
 
 Load = Callable[[Plan], Executor]
@@ -47,11 +48,13 @@ class Session:
     """Work of one process on an open folder."""
 
     def __init__(
-        self, plan: Plan, folder: OpenFolder, judge: Judge, interrupt: Interrupt, progress: Progress, load: Load
-    ) -> None:
+        self, plan: Plan, folder: OpenFolder, writer: WriteBehind, judge: Judge, interrupt: Interrupt,
+        progress: Progress, load: Load,
+    ) -> None:  # fmt: skip
         """Do nothing yet: `load` is called when the first missing thread needs the model."""
         self.plan, self.config = plan, plan.config
         self.folder, self.store = folder, folder.store
+        self.writer = writer
         self.judge = judge
         self.interrupt = interrupt
         self.progress = progress
@@ -126,12 +129,18 @@ class Session:
         for pending in lacking.values():
             pending.board.restart()
         shown: PendingRun | None = None if executor.concurrent else next(iter(lacking.values()))
-        for delivery in self.interrupt.take(executor.generate(assignments)):
-            pending = lacking[delivery.run_id]
-            if pending is not shown:
-                self.progress.start(pending.board)
-                shown = pending
-            self._keep(pending, delivery)
+        try:
+            for delivery in self.interrupt.take(executor.generate(assignments)):
+                pending = lacking[delivery.run_id]
+                if pending is not shown:
+                    self.progress.start(pending.board)
+                    shown = pending
+                self._keep(delivery, lacking)
+        finally:
+            self.writer.flush()
+            self._count(self.writer.stored_samples(), lacking)
+        self._harvest()
+        self.progress.update()
 
     def _assignment(self, pending: PendingRun) -> Assignment:
         columns = {
@@ -151,6 +160,7 @@ class Session:
     def finish(self) -> Report:
         """Wait for the last verdicts, write the tables and end the session's record."""
         self._harvest(wait=True)
+        self.writer.close()
         self.folder.tables.write(self.folder.manifest["tasks"])
         self.store.compact()
         self.folder.save()
@@ -174,25 +184,29 @@ class Session:
                 getattr(found[row["problem_id"]], table).append(row)
         return found
 
-    def _keep(self, pending: PendingRun, delivery: Delivery) -> None:
-        """Store a delivery at once, then count its samples."""
-        if delivery.closed:
-            self.store.adopt(delivery.closed)
-        if delivery.stored is not None:
-            rows = records(self.store.read_incoming(delivery.stored, JUDGE_COLUMNS))
-        else:
-            rows = delivery.rows()
-            if rows:
-                self.store.append("samples", rows)
+    def _keep(self, delivery: Delivery, lacking: Mapping[str, PendingRun]) -> None:
+        """Pass a delivery on to be stored, then count the samples that are on disk by now."""
+        with self.writer.alone():
+            if delivery.closed:
+                self.store.adopt(delivery.closed)
+            if delivery.stored is not None:
+                self._count(records(self.store.read_incoming(delivery.stored, JUDGE_COLUMNS)), lacking)
+        if delivery.stored is None:
+            self.writer.add("samples", delivery.rows())
+        self._count(self.writer.stored_samples(), lacking)
+        self._harvest()
+        self.progress.update()
+
+    def _count(self, rows: Sequence[Row], lacking: Mapping[str, PendingRun]) -> None:
+        """Count samples that are on disk; submit the problems that they complete."""
         for row in rows:
+            pending = lacking[row["run_id"]]
             if not pending.lacks(row):
                 continue  # A worker that was taken for dead may store a thread twice.
             self.folder.record["generated_samples"] += 1
             self.folder.record["generated_tokens"] += row["generated_tokens"]
             if (finished := pending.take(row)) is not None:
                 self._submit(finished)
-        self._harvest()
-        self.progress.update()
 
     def _loaded(self) -> Executor:
         if self._executor is None:
@@ -224,7 +238,7 @@ class Session:
         for judged in self.judge.done(wait=wait):
             if self.interrupt.requested and any(row["flag"] == "error" for row in judged.grades):
                 continue  # The signal may have ended the grading processes, too: left to the next session.
-            self.store.append("grades", judged.grades)
+            self.writer.add("grades", judged.grades)
             self._boards[judged.run_id].judged(judged.outcomes)
             self.folder.tables.add(judged.outcomes)
         if self.folder.tables.write_if_due(self.folder.manifest["tasks"]):

@@ -101,7 +101,9 @@ def load_problems(
         if wanted not in ids:
             raise ValueError(f"task {task.name} has no problem {wanted!r}{hint(wanted, ids)}")
     selected = [problem for problem in problems if not problem_ids or problem.id in problem_ids][:limit]
-    return LoadedProblems(selected, dataset.revision, partial=len(selected) < len(problems))
+    # A generator's problems are a sample of no fixed size; to choose among them is partial, to draw fewer is not.
+    partial = bool(problem_ids) if task.generator is not None else len(selected) < len(problems)
+    return LoadedProblems(selected, dataset.revision, partial=partial)
 
 
 def _read(

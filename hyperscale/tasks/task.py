@@ -52,6 +52,8 @@ class Task(BaseModel, frozen=True, extra="forbid"):
     """A generator of `hyperscale.tasks.generators`, instead of a dataset; it makes `problems` problems."""
     problems: int | None = Field(default=None, gt=0)
     """Number of problems in the dataset, so that a plan can count them without it."""
+    min_length: int = Field(default=1, gt=0)
+    """Least L in tokens at which a problem can be solved: a sweep makes no points of the task below it."""
     adapter: str | None = None
     """An adapter of `hyperscale.tasks.adapters`, instead of columns: it reads or generates the rows."""
     options: dict[str, Any] = {}

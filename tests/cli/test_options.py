@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from hyperscale.backends import backend_names
 from hyperscale.cli.main import run
 from hyperscale.cli.options import sweep_config
+from hyperscale.plan.preflight import load_tasks
 from hyperscale.plan.resolve import resolve
+from hyperscale.plan.runs import Run
 
 
 def test_without_flags_it_is_the_whole_experiment() -> None:
@@ -19,9 +22,23 @@ def test_without_flags_it_is_the_whole_experiment() -> None:
     assert set(config.backends) == set(backend_names())
     assert config.compression_ratios == (4, 8)
     assert config.width == 16
-    assert max(config.lengths) == 16 * min(config.lengths)
+    assert max(config.lengths) == 8 * min(config.lengths)
     assert (config.temperature, config.top_p) == (0.8, 1.0)
     assert {run.name for run in resolve(config).runs} >= {"vanilla", "dms CR 4", "dms CR 8", "dmc CR 4", "quest B 128"}
+
+
+def test_it_is_whole_and_each_task_has_the_lengths_in_which_it_can_be_solved() -> None:
+    config = sweep_config()
+    tasks, plan = load_tasks(config), resolve(config)
+    assert not any(loaded.problems.partial for loaded in tasks)
+    assert {loaded.task.name: _lengths(plan.runs_from(loaded.task.min_length)) for loaded in tasks} == {
+        "countdown": {64, 128, 256, 512},
+        "trace": {128, 256, 512},
+    }
+
+
+def _lengths(runs: Iterable[Run]) -> set[int]:
+    return {length for run in runs for _, length in run.points}
 
 
 def test_what_is_given_stays(tmp_path: Path) -> None:

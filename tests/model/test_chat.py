@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from hyperscale.model import chat
 from hyperscale.model.chat import encode_prompt, template_sha, text_and_ends
 from tests.tiny_models import TEMPLATE, tiny_tokenizer
 
@@ -119,15 +120,15 @@ def test_special_and_unknown_tokens_show_nothing() -> None:
 def test_work_is_linear(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = BYTE_LEVEL("the € a 🙂 the")["input_ids"]
     unit = {"text": text, "stray bytes": HIGH_BYTES[:1], "special": [BYTE_LEVEL.eos_token_id]}[case]
-    decode = type(BYTE_LEVEL).decode
+    vocabulary = chat._vocabulary(BYTE_LEVEL)
     decoded = 0
 
-    def counting(self: PreTrainedTokenizerFast, ids: list[int], **options: bool) -> str:
+    def counting(ids: tuple[int, ...]) -> str:
         nonlocal decoded
         decoded += len(ids)
-        return str(decode(self, ids, **options))
+        return vocabulary.decode(ids)
 
-    monkeypatch.setattr(type(BYTE_LEVEL), "decode", counting)
+    monkeypatch.setattr(chat, "_vocabulary", lambda _: vocabulary._replace(decode=counting))
     for length in (500, 4000):
         decoded = 0
         text_and_ends(BYTE_LEVEL, (unit * length)[:length])

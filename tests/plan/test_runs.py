@@ -68,6 +68,16 @@ def test_vanilla_needs_one_run_for_the_whole_grid() -> None:
     assert run.describe_caps() == "1 x 64, 1 x 32, 2 x 16, 4 x 8"
 
 
+def test_a_part_of_a_run_has_the_points_and_threads_from_an_l_on() -> None:
+    (run,) = resolve(config_of(budget_grid(64, 8))).runs
+    part = run.from_length(16)
+    assert part is not None
+    assert part.points == ((1, 16), (1, 32), (1, 64), (2, 16), (2, 32), (4, 16))
+    assert part.length_caps == (64, 32, 16, 16)
+    assert run.from_length(8) == run
+    assert run.from_length(65) is None
+
+
 def test_the_issue_s_grid_costs_a_third_of_its_points() -> None:
     (run,) = resolve(config_of(product_grid([1, 2, 4, 8], [128, 256, 512]))).runs
     assert run.separate_tokens == 15 * 896

@@ -41,11 +41,21 @@ def test_problems_can_be_chosen_and_limited() -> None:
         load_problems(load_task("trace"), problem_ids=["x"])
 
 
+def test_fewer_problems_of_a_generator_are_no_part_of_a_whole() -> None:
+    fewer = load_problems(load_task("trace"), limit=2)
+    assert (len(fewer.problems), fewer.partial) == (2, False)
+
+
 def test_a_sweep_takes_both_and_a_plan_counts_them() -> None:
-    config = make(tasks=("countdown", "trace"), limit=3)
+    config = make(tasks=("countdown", "trace"), limit=3, grid=((1, 128),))
     assert [len(loaded.problems.problems) for loaded in load_tasks(config)] == [3, 3]
     assert count_problems(config) == {"countdown": 3, "trace": 3}
     assert count_problems(make(tasks=("countdown", "trace"))) == {"countdown": 200, "trace": 200}
+
+
+def test_a_grid_in_which_nothing_can_be_solved_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"task trace cannot be solved below L = 128 .* largest L of the grid is 64"):
+        load_tasks(make(tasks=("countdown", "trace"), grid=((1, 64),)))
 
 
 def test_a_task_of_ones_own_can_be_generated(tmp_path: Path) -> None:
