@@ -8,7 +8,7 @@ from typing import Any
 MODEL = "tiny"
 """--model if none is given."""
 
-_MODELS = (MODEL, "tiny-immediate")
+MODELS = (MODEL, "tiny-immediate")
 """Models of the experiment."""
 
 _EXPERIMENT: dict[str, str | int | float] = {
@@ -34,7 +34,7 @@ _REPLACED_BY = {
 
 def fill_in(typed: Mapping[str, Any]) -> dict[str, Any]:
     """Add the experiment's flags to the typed ones, if the model is one of its; ValueError for --quick with another."""
-    if typed.get("model", MODEL) not in _MODELS:
+    if typed.get("model", MODEL) not in MODELS:
         if typed.get("quick"):
             raise ValueError(f"--quick is a small version of the built-in experiment on --model {MODEL}; use --limit")
         return dict(typed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,12 +11,17 @@ from pydantic import BaseModel
 
 from hyperscale.backends.settings import parse_options
 from hyperscale.cli.command import FileFlag
-from hyperscale.cli.experiment import MODEL, fill_in
+from hyperscale.cli.experiment import MODEL, MODELS, fill_in
 from hyperscale.config import SweepConfig, make_config
 from hyperscale.config.flag import Flag, checked, read_flags
 from hyperscale.plan.grid import Point, budget_grid, product_grid
+from hyperscale.storage.remote import to_place
 from hyperscale.tasks.options import parse_task_options
 from hyperscale.text import format_tokens, parse_list, parse_tokens
+
+HOW = ("device", "memory_budget", "max_batch", "latency_seconds")
+"""Fields that `hyperscale latency` may change of a folder's config."""
+_HOW = [field.replace("_", "-") for field in HOW]
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -77,6 +83,31 @@ def sweep_config(**typed: Any) -> SweepConfig:
     fields["backend_options"] = parse_options(fields.get("backend_options", ()), fields.get("backends", ()))
     fields.setdefault("output_dir", Path("results") / folder_name(fields["model"], fields["tasks"]))
     return make_config(**fields, grid=only.grid())
+
+
+def latency_config(results: str | None, typed: Mapping[str, Any]) -> SweepConfig:
+    """Make the config of `hyperscale latency`: of a results folder's last session, or of everything typed.
+
+    Of a folder only HOW and the flags of latency may be typed. ValueError names the flag at fault.
+    """
+    if results is None:
+        if typed.get("model", MODEL) not in MODELS and not {"lengths", "budget"} & typed.keys():
+            raise ValueError("say up to which context to measure with --lengths, such as --lengths 8k")
+        # No task is loaded, and nothing depends on W.
+        named = {"tasks": "latency", "widths": "1", **fill_in(typed), **typed}
+        named.setdefault("output_dir", str(Path("results") / folder_name(named.get("model", MODEL), ("latency",))))
+        return sweep_config(**named)
+    from hyperscale.results.manifest import read_manifest
+
+    place = to_place(results)
+    if others := sorted(typed.keys() - set(HOW)):
+        raise ValueError(
+            f"--{others[0].replace('_', '-')}: {place} says it; with RESULTS give only --{', --'.join(_HOW)}"
+        )
+    manifest = read_manifest(place)
+    if manifest is None:
+        raise ValueError(f"no results folder at {place}: name the --output-dir of a sweep, or give --model")
+    return make_config(**{**manifest["config"], **read_flags(SweepConfig, typed), "output_dir": place})
 
 
 def folder_name(model: str, tasks: tuple[str, ...]) -> str:

@@ -13,8 +13,9 @@ from hyperscale.plan.problems import LoadedTask
 from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
 from hyperscale.process.interrupt import Interrupt
-from hyperscale.results.sample import records
+from hyperscale.results.sample import Row, records
 from hyperscale.sweep import manifest
+from hyperscale.sweep.disturbance import RunWatch
 from hyperscale.sweep.folder import OpenFolder
 from hyperscale.sweep.judge import JUDGE_COLUMNS, Judge, ProblemSamples
 from hyperscale.sweep.pending import PendingRun, no_room_warning
@@ -102,7 +103,7 @@ class Session:
             for pending in pending_runs:
                 self.progress.start(pending.board)
             return
-        executor = self._loaded()
+        executor = self.loaded()
         for group in [pending_runs] if executor.concurrent else [[pending] for pending in pending_runs]:
             self._generate(executor, group)
         lacking = sum(len(caps) for pending in pending_runs for caps in pending.lacking.values())
@@ -126,13 +127,22 @@ class Session:
         assignments = [self._assignment(pending) for pending in lacking.values()]
         for pending in lacking.values():
             pending.board.restart()
+        # Ray's workers are elsewhere, and so may a server be.
+        alone = not executor.concurrent and self.config.engine in ("torch", "vllm")
+        watch = RunWatch(next(iter(lacking.values())).board.title) if alone else None
         shown: PendingRun | None = None if executor.concurrent else next(iter(lacking.values()))
         for delivery in self.interrupt.take(executor.generate(assignments)):
             pending = lacking[delivery.run_id]
             if pending is not shown:
                 self.progress.start(pending.board)
                 shown = pending
-            self._keep(pending, delivery)
+            for row in self._keep(pending, delivery):
+                if watch is not None:
+                    watch.take(row)
+        if watch is not None:
+            self.folder.record.setdefault("runs", []).append(watch.record())
+            if warning := watch.warning():
+                self.progress.say(warning)
 
     def _assignment(self, pending: PendingRun) -> Assignment:
         columns = {
@@ -151,7 +161,7 @@ class Session:
 
     def finish(self) -> Report:
         """Wait for the last verdicts, write the tables and end the session's record."""
-        self._harvest(wait=True)
+        self.harvest(wait=True)
         self.folder.tables.write(self.folder.manifest["tasks"])
         self.store.compact()
         self.folder.save()
@@ -175,8 +185,8 @@ class Session:
                 getattr(found[row["problem_id"]], table).append(row)
         return found
 
-    def _keep(self, pending: PendingRun, delivery: Delivery) -> None:
-        """Store a delivery at once, then count its samples."""
+    def _keep(self, pending: PendingRun, delivery: Delivery) -> list[Row]:
+        """Store a delivery at once, then count its samples. Returns them."""
         if delivery.closed:
             self.store.adopt(delivery.closed)
         if delivery.stored is not None:
@@ -192,10 +202,12 @@ class Session:
             self.folder.record["generated_tokens"] += row["generated_tokens"]
             if (finished := pending.take(row)) is not None:
                 self._submit(finished)
-        self._harvest()
+        self.harvest()
         self.progress.update()
+        return rows
 
-    def _loaded(self) -> Executor:
+    def loaded(self) -> Executor:
+        """Load the model, once, and enter its identity into the manifest."""
         if self._executor is None:
             self.progress.say(f"loading {self.config.model}")
             with self.interrupt.breakable():
@@ -210,7 +222,7 @@ class Session:
     def _prompt(self, problem: Problem) -> tuple[int, ...]:
         key = problem.task, problem.id
         if key not in self._prompts:
-            self._prompts[key] = self._loaded().prompt_tokens(problem)
+            self._prompts[key] = self.loaded().prompt_tokens(problem)
         return self._prompts[key]
 
     def _pinned(self) -> Plan:
@@ -221,7 +233,8 @@ class Session:
     def _submit(self, finished: ProblemSamples) -> None:
         self.judge.submit(finished, self.folder.manifest["identity"]["model"].get("answer_prefix", ""))
 
-    def _harvest(self, *, wait: bool = False) -> None:
+    def harvest(self, *, wait: bool = False) -> None:
+        """Store the verdicts that are there, or with `wait` all; write the tables if that is due."""
         for judged in self.judge.done(wait=wait):
             if self.interrupt.requested and any(row["flag"] == "error" for row in judged.grades):
                 continue  # The signal may have ended the grading processes, too: left to the next session.
