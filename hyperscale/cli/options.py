@@ -100,6 +100,8 @@ def latency_config(results: str | None, typed: Mapping[str, Any]) -> SweepConfig
     from hyperscale.results.manifest import read_manifest
 
     place = to_place(results)
+    # The switch of a sweep's end says nothing here, and may stand in the environment.
+    typed = {key: value for key, value in typed.items() if key != "latency"}
     if others := sorted(typed.keys() - set(HOW)):
         raise ValueError(
             f"--{others[0].replace('_', '-')}: {place} says it; with RESULTS give only --{', --'.join(_HOW)}"
