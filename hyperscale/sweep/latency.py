@@ -18,7 +18,7 @@ from hyperscale.process import provenance
 from hyperscale.process.contention import clock_mhz, load_average
 from hyperscale.results.schema import LATENCY
 from hyperscale.sweep.held import Facts, facts_of, held_by
-from hyperscale.sweep.latency_table import covers, latencies, merged, stored
+from hyperscale.sweep.latency_table import covers, key_of, latencies, merged, stored
 from hyperscale.sweep.rounds import CellTime, Subject, take_turns
 
 if TYPE_CHECKING:
@@ -39,12 +39,13 @@ def measure_latency(work: Session) -> None:
     config, store, runs = work.config, work.folder.store, work.plan.runs
     if config.engine != "torch":
         return
-    table = stored(store, work.progress.say)
-    if config.latency and config.executor == "local" and not work.interrupt.requested:
-        facts = facts_of(store, config.model, runs)
-        if facts and not covers(table, config, facts, device_name(config.device)):
-            table = _measured(work, table, facts)
-    work.folder.tables.latencies = latencies(table, config.model, runs)
+    table, facts = stored(store, work.progress.say), facts_of(store, config.model, runs)
+    wanted = config.latency and config.executor == "local" and not work.interrupt.requested
+    if facts and wanted and not covers(table, config, facts, device_name(config.device)):
+        table = _measured(work, table, facts)
+    found = work.folder.tables.latencies = latencies(table, config.model, runs)
+    if any(key_of(config.model, run) not in found.surfaces for run in facts) and not work.interrupt.requested:
+        work.progress.say(f"throughput is not known yet: `hyperscale latency {config.output_dir}` measures it")
 
 
 def _measured(work: Session, table: pd.DataFrame, facts: Mapping[Run, Facts]) -> pd.DataFrame:

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from hyperscale.cli.main import run
-from hyperscale.sweep import latency, remeasure
+from hyperscale.executors.local import LocalExecutor
+from hyperscale.sweep import latency
 from hyperscale.sweep.latency import turns
 from tests.folders import table
 from tests.sums import sweep_tiny, write_sums
@@ -121,8 +122,9 @@ def test_a_finished_folder_is_not_measured_again(folder, model, task):
 
 
 @pytest.mark.usefixtures("untouched")
-def test_without_latency_nothing_is_measured_and_throughput_is_unknown(tmp_path, model, task):
+def test_without_latency_nothing_is_measured_and_throughput_is_unknown(tmp_path, model, task, capfd):
     folder = sweep_tiny(tmp_path / "out", model, task, *GRID, "--no-latency")
+    assert f"hyperscale latency {folder}" in capfd.readouterr().err
     assert not (folder / "latency.parquet").exists()
     points = points_of(folder)
     assert points["throughput"].isna().all()
@@ -158,9 +160,9 @@ def test_rows_of_runs_that_are_not_named_stay_under_the_same_conditions(folder, 
     pd.testing.assert_frame_equal(kept, before)
     sweep_tiny(folder, model, task, *some, "5", *FAST)
     assert set(rows_of(folder)["backend"]) == {"h2o"}
-    points = points_of(folder).set_index("backend")
-    assert (points.loc["h2o", "max_threads"] == 5).all()
-    assert points.loc["vanilla", "throughput"].isna().all()
+    points = points_of(folder)
+    assert (points["max_threads"][points["backend"] == "h2o"] == 5).all()
+    assert points["throughput"][points["backend"] == "vanilla"].isna().all()
 
 
 def test_an_interruption_leaves_the_folder_as_it_was(tmp_path, model, task, monkeypatch):
@@ -250,8 +252,8 @@ def test_mistakes_are_told_in_a_line(folder, arguments, message, capsys):
 
 
 def test_another_model_than_the_folders_is_refused(folder, model, monkeypatch, capsys):
-    identity = remeasure.LocalExecutor.identity
-    monkeypatch.setattr(remeasure.LocalExecutor, "identity", lambda self: {**identity(self), "weights_sha": "other"})
+    identity = LocalExecutor.identity
+    monkeypatch.setattr(LocalExecutor, "identity", lambda self: {**identity(self), "weights_sha": "other"})
     before = rows_of(folder)
     assert run(["latency", str(folder)]) == 2
     assert "weights_sha" in capsys.readouterr().err
@@ -259,5 +261,5 @@ def test_another_model_than_the_folders_is_refused(folder, model, monkeypatch, c
 
 
 def test_runs_take_turns_as_far_as_memory_holds_them_together():
-    assert list(turns([1, 2, 3, 4], lambda run: 30, 100)) == [[1, 2], [3, 4]]  # type: ignore[arg-type, list-item, return-value]
-    assert list(turns([1, 2], lambda run: 500, 100)) == [[1], [2]]  # type: ignore[arg-type, list-item, return-value]
+    assert list(turns([1, 2, 3, 4], lambda run: 30, 100)) == [[1, 2], [3, 4]]  # type: ignore[list-item]
+    assert list(turns([1, 2], lambda run: 500, 100)) == [[1], [2]]  # type: ignore[list-item]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -28,7 +28,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
         # No thread ends by itself: all are of the largest length. Gates give up all they can, so that no thread holds
         # more than is expected of it; where one does, the scheduler has others wait.
         model = replace(load_model(str(folder), dtype="float32", device="cpu"), eos_ids=frozenset())
-        for layer in model.decoder.layers:
+        for layer in cast("Any", model.decoder.layers):
             layer.gate.spec = replace(layer.gate.spec, bias=1e6)
         assert model.spec.gates is not None
         made[name] = replace(model, spec=replace(model.spec, gates=replace(model.spec.gates, ratio=2.0)))
