@@ -37,7 +37,7 @@ SWEEP = {
 }
 PANELS = {
     "sweep": SWEEP | {"Output": f"{SWEEP['Output']} --dry-run --force"},
-    "latency": {"Output": f"{SWEEP['Output']}"} | SWEEP,
+    "latency": SWEEP,
     "plan": SWEEP | {"Plan": "--accelerator --gpus --prompt-tokens --reach"},
     "retrofit": {
         "Model": "--model --revision --device",

@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 
 from hyperscale.cli.main import run
-from hyperscale.executors.local import LocalExecutor
 from hyperscale.sweep import latency
 from hyperscale.sweep.latency import turns
 from tests.folders import table
@@ -219,45 +218,6 @@ def test_a_plugin_without_the_hook_is_measured_by_real_prompts(tmp_path, model, 
     assert (points_of(folder)["timing"] == "latency").all()
     steps = rows_of(folder).query("kind == 'decode'")
     assert (steps["row_tokens"] == steps["context"]).all()
-
-
-def test_a_model_is_measured_alone(tmp_path, model, capsys):
-    out = tmp_path / "alone"
-    arguments = ["latency", "--model", str(model), "--dtype", "float32", "--device", "cpu", "--lengths", "64"]
-    arguments += ["--backends", "vanilla,tova", "--cr", "4", "--latency-seconds", "0.01", "--max-batch", "4"]
-    assert run([*arguments, "-o", str(out)]) == 0
-    rows = rows_of(out)
-    assert set(rows["backend"]) == {"vanilla", "tova"}
-    assert rows["context"].max() == 64
-    assert str(out) in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["nowhere-at-all"], "no results folder at nowhere-at-all"),
-        (["FOLDER", "--lengths", "64"], "--lengths: FOLDER says it"),
-        (["--model", "some/model"], "--lengths"),
-        (["--latency-seconds", "0"], "--latency-seconds"),
-        (["--engine", "vllm", "--backends", "vanilla"], "--engine vllm: latency is measured of torch alone"),
-        (["-o", "FOLDER"], "holds a sweep"),
-    ],
-)
-def test_mistakes_are_told_in_a_line(folder, arguments, message, capsys):
-    named = [argument.replace("FOLDER", str(folder)) for argument in arguments]
-    assert run(["latency", *named]) == 2
-    error = capsys.readouterr().err
-    assert message.replace("FOLDER", str(folder)) in error
-    assert error.count("\n") == 1
-
-
-def test_another_model_than_the_folders_is_refused(folder, model, monkeypatch, capsys):
-    identity = LocalExecutor.identity
-    monkeypatch.setattr(LocalExecutor, "identity", lambda self: {**identity(self), "weights_sha": "other"})
-    before = rows_of(folder)
-    assert run(["latency", str(folder)]) == 2
-    assert "weights_sha" in capsys.readouterr().err
-    pd.testing.assert_frame_equal(rows_of(folder), before)
 
 
 def test_runs_take_turns_as_far_as_memory_holds_them_together():
