@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Two seconds a backend and budget; the tests of it ask for it.
+    os.environ["HYPERSCALE_LATENCY"] = "false"
     settings.load_profile(ALL if config.getoption("--all") else QUICK)
 
 

@@ -140,6 +140,7 @@ def fake_config(folder: Path, task: Path, **fields: Any) -> SweepConfig:
         "tasks": (str(task),),
         "grid": ((1, 32), (2, 32), (4, 16)),
         "output_dir": folder,
+        "latency": False,
     }
     return make_config(**{**defaults, **fields})
 

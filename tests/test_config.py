@@ -117,6 +117,7 @@ CHANGES: dict[str, Any] = {
     "limit": 3, "problem_ids": ("1",), "grid": ((4, 64),), "pool": 7, "memory_budget": 5, "max_batch": 2,
     "output_dir": Path("x"), "task_options": (("", "lengths", "200"),), "code_grader": "official",
     "sandbox": "namespaces", "confirm_run_unsafe_code": True, "engine": "vllm", "gpu_memory_utilization": 0.5,
+    "latency": False, "latency_seconds": 9.0,
     "request_concurrency": 3, "executor": "ray", "shard_problems": 4,
 }  # fmt: skip
 
@@ -141,6 +142,7 @@ def test_an_identity_is_the_same_in_every_release() -> None:
         "gpu_memory_utilization": 0.9, "base_url": None, "served_model_name": None, "request_concurrency": 64,
         "executor": "local", "ray_address": None, "shard_problems": None, "gpus_per_shard": None,
         "cpus_per_shard": None, "memory_budget": None, "max_batch": 128, "output_dir": "out",
+        "latency": True, "latency_seconds": 2.0,
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hyperscale.analysis.throughput import untimed
 from hyperscale.grading.registry import load_aggregate
 from hyperscale.hardware.roofline import Ceiling, prompt_seconds, roofline_micros
 from hyperscale.results.rows import frame_to_arrow
@@ -78,6 +79,7 @@ def outcomes(
         raise ValueError(f"no aggregate for the sampled task {', '.join(sorted(unnamed))}")
     pools = _pools(samples, grades, sorted({length for _, length in grid}))
     costs = _costs(pools, pd.DataFrame(grid, columns=["width", "length"], dtype=np.int64).drop_duplicates())
+    costs = untimed(costs)
     scores = list(_scores(pools, costs, aggregates, classes, seed))
     costs["accuracy"] = [accuracy for accuracy, _ in scores]
     costs["tied"] = [tied for _, tied in scores]
@@ -187,7 +189,7 @@ def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
         kv_reads=width * costs["kv_reads"],
         peak_tokens=width * costs["peak_tokens"],
         peak_bytes=(np.array(shared) + width * costs["pages"]) * costs["page_bytes"],
-        seconds=costs["prefill_seconds"] + width * costs["decode_seconds"],
+        as_run_seconds=costs["prefill_seconds"] + width * costs["decode_seconds"],
         roofline_seconds=(prefill + width * costs["roofline_decode"]).mask(costs["unknown"] > 0),
         accounting=[ACCOUNTINGS[rank] for rank in costs["inexact"]],
     )

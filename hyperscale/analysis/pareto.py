@@ -69,7 +69,8 @@ def frontiers(points: pd.DataFrame) -> pd.DataFrame:
     for (model, task, backend), group in points.groupby(["model", "task", "backend"], sort=True):
         for axis in AXES:
             bad = quarantined(group[axis], group["accuracy"])
-            if bad:
+            # Throughput that was not measured yet is no fault of a point.
+            if bad and not (axis == "throughput" and group[axis].isna().all()):
                 warnings.warn(
                     f"{len(bad)} of {len(group)} points of {backend} on {task} ({model}) are not finite in "
                     f"{axis} or accuracy and stay off the frontier",

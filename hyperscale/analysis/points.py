@@ -16,7 +16,7 @@ from hyperscale.results.rows import frame_to_arrow
 from hyperscale.results.schema import ACCOUNTINGS, POINT_KEY, POINTS
 
 _MEANS = ["kv_reads", "peak_tokens", "peak_bytes", "mean_length", "truncated_share", "realised_ratio"]
-_MEANS += ["batch_threads"]
+_MEANS += ["batch_threads", "max_threads", "as_run_seconds"]
 
 
 class Interval(NamedTuple):
@@ -99,7 +99,7 @@ def points(
         values: dict[str, Any] = dict(zip(POINT_KEY, key, strict=True))
         plan = tasks[values["task"]]
         accuracy = mean_interval(group["accuracy"], seed=seed)
-        seconds = float(group["seconds"].mean())
+        seconds = float(group["seconds"].mean(skipna=False))
         full = len(group) == plan.problems and group["pool"].min() >= pools[values["length"]]
         values |= {name: group[name].mean() for name in _MEANS}
         roofline = group["roofline_seconds"].mean(skipna=False)
@@ -107,6 +107,7 @@ def points(
             "roofline_share": roofline / seconds if seconds > 0 else np.nan,
             "device_bytes": group["device_bytes"].max(),
             "engine": group["engine"].iloc[0],
+            "timing": group["timing"].iloc[0] if group["timing"].nunique(dropna=False) == 1 else None,
             "accounting": max(group["accounting"], key=ACCOUNTINGS.index),
             "aggregate": plan.aggregate,
             "accuracy": accuracy.mean,

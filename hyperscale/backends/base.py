@@ -91,6 +91,19 @@ class Backend(ABC):
         """Count the prompt tokens that are prefilled densely; the engine feeds the others one by one to `decode`."""
         return prompt
 
+    def row_range(self, tokens: int) -> tuple[int, int]:
+        """Bound, from below and above, the KV tokens that a row can hold after `tokens` tokens, 1 or more."""
+        most = self.row_tokens(tokens, self.budget)
+        return most, most
+
+    def assume(self, seqs: NDArray[np.int64], tokens: int) -> None:
+        """Take on the state after `tokens` tokens, for sequences that begun and whose rows were given their tokens.
+
+        For measurements of a step (engines/torch/fill.py), which would else prefill every context: what the rows hold
+        is random, their lengths lie within `row_range`. A policy without this hook is given a real prompt.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no assume")
+
     @abstractmethod
     def prefill(self, layer: int, seq: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
         """Attend the next t prompt tokens of a sequence causally and store what the policy keeps. Returns out_thd."""

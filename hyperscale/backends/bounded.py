@@ -21,9 +21,6 @@ from hyperscale.backends.base import Backend, PolicyContext, dense_prefill
 from hyperscale.hardware.jit import compiled
 from hyperscale.kvcache.block_pool import BLOCK_SIZE
 
-_CHUNK = 64
-"""Places whose minimum is taken at once: vectors find a minimum, but not its place."""
-
 
 @dataclass(frozen=True)
 class Protection:
@@ -157,6 +154,14 @@ class Bounded(Backend):
         self.victims[:, seq] = self.victims[:, source]
         self._copy(self.positions, source, seq)
 
+    def assume(self, seqs: NDArray[np.int64], tokens: int) -> None:
+        """Hold the first tokens that are protected and the last ones; the oldest other is the victim."""
+        held = min(tokens, self.room)
+        sinks = min(self.settings.sink_tokens, held)
+        self.seen[:, seqs] = tokens
+        self.positions[:, seqs, :, :held] = np.append(np.arange(sinks), np.arange(tokens - held + sinks, tokens))
+        self.victims[:, seqs] = sinks
+
     def prefill(self, layer: int, seq: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
         """Attend densely and causally to all tokens so far, and keep them all."""
         before, after = int(self.seen[layer, seq]), int(self.seen[layer, seq]) + len(k_tkd)
@@ -224,26 +229,3 @@ def _next_places(seqs, places_nk, *fields):  # type: ignore[no-untyped-def]
             if k < state.positions.shape[1]:
                 state.positions[s, k, place] = state.seen[s]
         state.seen[s] += 1
-
-
-@compiled(fastmath={"nnan", "nsz"})
-def least(scores_t, positions_t, length, first, until):  # type: ignore[no-untyped-def]
-    """Find the place of the lowest score among positions in [first, until); ties: the lowest place.
-
-    Some place is eligible whenever a row is full. Where all scores are NaN, the first eligible place.
-    """
-    top, best = np.float32(np.inf), 0
-    for start in range(0, length, _CHUNK):
-        lowest = np.float32(np.inf)
-        for t in range(start, min(start + _CHUNK, length)):
-            eligible = (positions_t[t] >= first) & (positions_t[t] < until)
-            lowest = min(lowest, scores_t[t] if eligible else np.float32(np.inf))
-        if lowest < top:
-            top, best = lowest, start
-    for t in range(best, length):
-        if first <= positions_t[t] < until and scores_t[t] <= top:
-            return t
-    for t in range(length):
-        if first <= positions_t[t] < until:
-            return t
-    return 0

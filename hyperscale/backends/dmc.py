@@ -93,6 +93,18 @@ class DMC(Backend):
         for kept in (self._weights, self._keys, self._values):
             kept[:, seq] = kept[:, source]
 
+    def row_range(self, tokens: int) -> tuple[int, int]:
+        """Count one place at least, as many as tokens at most."""
+        return 1, tokens
+
+    def assume(self, seqs: NDArray[np.int64], tokens: int) -> None:
+        """Have one token in each row's newest place."""
+        at = torch.from_numpy(seqs).to(self.table.device)
+        self._weights[:, at] = 1.0
+        for layer in range(self.table.layers):
+            for kept in (self._keys, self._values):
+                kept[layer, at] = torch.randn_like(kept[layer, at])
+
     def prefill(self, layer: int, seq: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor, *gates: Tensor) -> Tensor:
         """Attend the whole prompt as decode does: each query sees the places as they stood at its own token."""
         decided = Decided(*gates)

@@ -133,6 +133,22 @@ class DMS(Backend):
         for kept in (self._ring, self._decisions, self._seen):
             kept[:, seq] = kept[:, source]
 
+    def row_range(self, tokens: int) -> tuple[int, int]:
+        """Count the window at least, all tokens at most."""
+        return min(tokens, self.window + 1), tokens
+
+    def assume(self, seqs: NDArray[np.int64], tokens: int) -> None:
+        """Have the window's tokens last in each row; as many of them are decided to go as went before."""
+        size, lengths_lnk = self.window + 1, self.table.lengths[:, seqs, :, None]
+        recent = np.arange(max(tokens - size, 0), tokens)
+        left = tokens - len(recent)
+        gone_lnk = (tokens - lengths_lnk) / left if left else np.zeros(lengths_lnk.shape)
+        ring, decisions = self._ring[:, seqs], self._decisions[:, seqs]
+        ring[..., recent % size] = lengths_lnk - (tokens - recent)
+        drawn = np.random.default_rng(0).random((*lengths_lnk.shape[:-1], len(recent)))
+        decisions[..., recent % size] = drawn < gone_lnk
+        self._ring[:, seqs], self._decisions[:, seqs], self._seen[:, seqs] = ring, decisions, tokens
+
     def prefill(self, layer: int, seq: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor, *gates: Tensor) -> Tensor:
         """Attend the whole prompt under the mask of decode; tokens evicted by its end never enter the rows."""
         evict_tk = _evict(*gates)

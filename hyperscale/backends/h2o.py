@@ -12,7 +12,8 @@ from torch import Tensor
 
 from hyperscale.attention.prompt import attention_mass
 from hyperscale.backends.base import PolicyContext
-from hyperscale.backends.bounded import Bounded, BoundedState, Protection, least
+from hyperscale.backends.bounded import Bounded, BoundedState, Protection
+from hyperscale.backends.least import least
 from hyperscale.hardware.jit import FASTMATH, compiled
 
 HALF = -1
@@ -57,6 +58,12 @@ class H2O(Bounded):
         """Copy the gathered attention, too."""
         super().fork(source, seq, key)
         self._copy(self.mass, source, seq)
+
+    def assume(self, seqs: NDArray[np.int64], tokens: int) -> None:
+        """Spread the gathered attention at random."""
+        super().assume(seqs, tokens)
+        held = min(tokens, self.room)
+        self.mass[:, seqs, :, :held] = np.random.default_rng(0).random(held, np.float32)
 
     def prefilled(self, layer: int, seq: int, q_thd: Tensor, k_skd: Tensor) -> None:
         """Add the attention of a piece's queries."""

@@ -77,3 +77,21 @@ def pool_blocks(shape: CacheShape, memory_budget: int, max_batch: int, length_ca
 def batch_threads(shape: CacheShape, memory_budget: int, max_batch: int, length_cap: int, bounds: BlockBounds) -> int:
     """Count the threads of `length_cap` tokens that run together, their prompts' blocks among their own."""
     return min(max_batch, memory_budget // shape.page_bytes // bounds.expected(0, length_cap))
+
+
+def scheduled_threads(
+    shape: CacheShape, memory_budget: int, max_batch: int, prompt: int, width: int, length_cap: int, bounds: BlockBounds
+) -> int:
+    """Count the threads that the scheduler lets run together where every problem has this prompt and `width` threads.
+
+    All blocks that a thread can need, or is expected to, are reserved, and those of each problem's prompt beside its
+    threads' (`engines/torch/scheduler.py`). 0 where the budget does not hold one thread of `length_cap` tokens.
+    """
+    try:
+        blocks = pool_blocks(shape, memory_budget, max_batch, length_cap, bounds)
+    except ValueError:
+        return 0
+    of_prompt, of_thread = bounds.expected(prompt), bounds.expected(prompt, length_cap)
+    whole, left = divmod(blocks, of_prompt + width * of_thread)
+    rest = max(0, min(width, (left - of_prompt) // of_thread)) if of_thread else width
+    return min(max_batch, blocks // shape.rows, whole * width + rest)

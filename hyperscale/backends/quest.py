@@ -99,6 +99,12 @@ class Quest(Backend):
         """Count all tokens: the budget bounds reads alone."""
         return length_cap
 
+    def assume(self, seqs: NDArray[np.int64], tokens: int) -> None:
+        """Take the bounds of all full pages."""
+        for layer in range(self.table.layers):
+            for seq in seqs.tolist():
+                self.bounds.extended(layer, seq, 0)
+
     def prefill(self, layer: int, seq: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
         """Attend densely and causally to all tokens so far."""
         before = int(self.table.lengths[layer, seq, 0])

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hyperscale.attention.prompt import attention_mass
-from hyperscale.backends.bounded import Bounded, BoundedState, least
+from hyperscale.backends.bounded import Bounded, BoundedState
+from hyperscale.backends.least import least
 from hyperscale.hardware.jit import FASTMATH, compiled
 
 

@@ -16,6 +16,9 @@ class Vanilla(Backend):
     frees = "nothing: the baseline"
     overwrites = False
 
+    def assume(self, seqs: NDArray[np.int64], tokens: int) -> None:
+        """Do nothing: there is no state."""
+
     def prefill(self, layer: int, seq: int, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
         """Attend densely and causally to all tokens so far."""
         return dense_prefill(self.table, layer, seq, q_thd, k_tkd, v_tkd)[0]

@@ -119,6 +119,28 @@ def plan(
     return _print_plan(config, accelerator=accelerator, gpus=gpus, prompt_tokens=prompt_tokens, reach=reach)
 
 
+@app.command(rich_help_panel="Measure")
+@takes(dict, SweepConfig, TypedOnly, defaults={"model": MODEL})
+def latency(
+    typed: dict[str, Any],
+    results: Annotated[
+        str | None, typer.Argument(help="Results folder of a sweep, whose runs are measured; without it, --model.")
+    ] = None,
+) -> int:
+    """Measure seconds of a decode step over batches and contexts: latency.parquet, from which throughput comes."""
+    from hyperscale.cli.options import latency_config
+    from hyperscale.cli.show_latency import print_latency
+    from hyperscale.plan.resolve import resolve
+    from hyperscale.sweep.progress import make_progress
+    from hyperscale.sweep.remeasure import measure_folder, measure_model
+
+    config = latency_config(results, typed)
+    with make_progress() as progress:
+        found = (measure_model if results is None else measure_folder)(resolve(config), progress.say)
+    print_latency(found, config.output_dir)
+    return 0
+
+
 @app.command(rich_help_panel="Train")
 @takes(retrofit_config, RetrofitConfig, defaults={"model": ..., "save_crs": SAVE_CRS})
 def retrofit(config: RetrofitConfig) -> int:

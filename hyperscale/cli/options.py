@@ -16,13 +16,14 @@ from hyperscale.config import SweepConfig, make_config
 from hyperscale.config.flag import Flag, checked, read_flags
 from hyperscale.plan.runs import Point, budget_grid, product_grid
 from hyperscale.retrofit.config import RetrofitConfig, default_form, make_retrofit
+from hyperscale.storage.remote import to_place
 from hyperscale.tasks.checks import parse_task_options
 from hyperscale.text import format_tokens, parse_list, parse_tokens
 
 MODEL = "tiny"
 """--model if none is given."""
 
-_MODELS = (MODEL, "tiny-immediate")
+MODELS = (MODEL, "tiny-immediate")
 """Models of the experiment."""
 
 _EXPERIMENT: dict[str, str | int | float] = {
@@ -51,7 +52,7 @@ SAVE_CRS = "2,3,4,6,8"
 
 def fill_in(typed: Mapping[str, Any]) -> dict[str, Any]:
     """Add the experiment's flags to the typed ones, if the model is one of its; ValueError for --quick with another."""
-    if typed.get("model", MODEL) not in _MODELS:
+    if typed.get("model", MODEL) not in MODELS:
         if typed.get("quick"):
             raise ValueError(f"--quick is a small version of the built-in experiment on --model {MODEL}; use --limit")
         return dict(typed)
@@ -65,6 +66,11 @@ def fill_in(typed: Mapping[str, Any]) -> dict[str, Any]:
     if (typed.get("backends") or chosen["backends"]) == "vanilla":
         del chosen["cr"]
     return chosen | dict(typed)
+
+
+HOW = ("device", "memory_budget", "max_batch", "latency_seconds")
+"""Fields that `hyperscale latency` may change of a folder's config."""
+_HOW = [field.replace("_", "-") for field in HOW]
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -126,6 +132,33 @@ def sweep_config(**typed: Any) -> SweepConfig:
     fields["backend_options"] = parse_options(fields.get("backend_options", ()), fields.get("backends", ()))
     fields.setdefault("output_dir", Path("results") / folder_name(fields["model"], fields["tasks"]))
     return make_config(**fields, grid=only.grid())
+
+
+def latency_config(results: str | None, typed: Mapping[str, Any]) -> SweepConfig:
+    """Make the config of `hyperscale latency`: of a results folder's last session, or of everything typed.
+
+    Of a folder only HOW and the flags of latency may be typed. ValueError names the flag at fault.
+    """
+    if results is None:
+        if typed.get("model", MODEL) not in MODELS and not {"lengths", "budget"} & typed.keys():
+            raise ValueError("say up to which context to measure with --lengths, such as --lengths 8k")
+        # No task is loaded, and nothing depends on W.
+        named = {"tasks": "latency", "widths": "1", **fill_in(typed), **typed}
+        named.setdefault("output_dir", str(Path("results") / folder_name(named.get("model", MODEL), ("latency",))))
+        return sweep_config(**named)
+    from hyperscale.results.manifest import read_manifest
+
+    place = to_place(results)
+    # The switch of a sweep's end says nothing here, and may stand in the environment.
+    typed = {key: value for key, value in typed.items() if key != "latency"}
+    if others := sorted(typed.keys() - set(HOW)):
+        raise ValueError(
+            f"--{others[0].replace('_', '-')}: {place} says it; with RESULTS give only --{', --'.join(_HOW)}"
+        )
+    manifest = read_manifest(place)
+    if manifest is None:
+        raise ValueError(f"no results folder at {place}: name the --output-dir of a sweep, or give --model")
+    return make_config(**{**manifest["config"], **read_flags(SweepConfig, typed), "output_dir": place})
 
 
 def folder_name(model: str, tasks: tuple[str, ...]) -> str:

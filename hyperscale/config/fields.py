@@ -154,6 +154,14 @@ class SweepFields(BaseModel, frozen=True, extra="forbid"):
     ] = None
     request_concurrency: Annotated[_Count, Flag("Engine", "openai: most requests at a time.")] = 64
 
+    latency: Annotated[
+        bool,
+        Flag("Latency", "At a sweep's end, measure seconds of a decode step: throughput.", off="--no-latency"),
+    ] = True
+    latency_seconds: Annotated[
+        float, Flag("Latency", "Time for that, of each backend and budget; more, more batches and contexts.")
+    ] = Field(default=2.0, gt=0, allow_inf_nan=False)
+
     executor: Annotated[Literal["local", "ray"], Flag("Executor", "local (this process) or ray (a cluster).")] = "local"
     ray_address: Annotated[
         str | None,

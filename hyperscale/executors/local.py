@@ -16,8 +16,12 @@ from hyperscale.plan.runs import Run
 from hyperscale.tasks.task import Problem
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerBase
 
+    from hyperscale.engines.torch.engine import TorchEngine
+    from hyperscale.engines.torch.fill import HeldRows
+    from hyperscale.engines.torch.latency import Probe
     from hyperscale.model.load import Model
 
 _THINK = "<think>"
@@ -74,6 +78,32 @@ class LocalExecutor(InProcess):
 
     def engine(self, run: Run) -> Engine:
         """Make the run's torch engine, its batch sized to --memory-budget for the run's largest cap."""
+        return self._engine(run, self._memory_budget())
+
+    def probe(self, run: Run, memory_budget: int, held: HeldRows | None) -> Probe:
+        """Make what times steps of the run's engine, with `memory_budget` bytes of KV cache; see its own contract."""
+        from hyperscale.engines.torch.latency import Probe
+
+        return Probe(self._engine(run, memory_budget), held)
+
+    def cache_bytes(self) -> int:
+        """Return the bytes of KV cache of an engine that is made now: --memory-budget, else of the free memory."""
+        from hyperscale.hardware.memory import free_bytes
+
+        budget = self._memory_budget()
+        return free_bytes(self.device) if budget is None else budget
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the model."""
+        return self._model.decoder.embed.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the number type of the model."""
+        return self._model.decoder.embed.dtype
+
+    def _engine(self, run: Run, memory_budget: int | None) -> TorchEngine:
         from hyperscale.engines.torch.engine import TorchEngine
 
         return TorchEngine(
@@ -82,7 +112,7 @@ class LocalExecutor(InProcess):
             settings=run.settings,
             cache_budget=run.cache_budget,
             sampling=self._config.sampling(),
-            memory_budget=self._memory_budget(),
+            memory_budget=memory_budget,
             max_batch=self._config.max_batch,
             batch_invariant=self._config.batch_invariant,
             length_cap=run.length_cap,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from hyperscale.hardware.jit import bits
 from hyperscale.kvcache.block_pool import BLOCK_SIZE, BlockPool, blocks_for, release, take_run, zeros
-from hyperscale.kvcache.claim import NEVER, OWN, TableState, claim, empty_claim, put
+from hyperscale.kvcache.claim import NEVER, OWN, TableState, claim, empty_claim, occupy, put
 
 _RAN_DRY = "the pool ran dry: the scheduler must reserve every block that a sequence can need"
 
@@ -173,6 +173,17 @@ class BlockTable:
             padded = values_td.new_zeros(count * BLOCK_SIZE, self.head_dim)
             padded[:tokens] = values_td
             pool_btd[taken] = padded.view(count, BLOCK_SIZE, self.head_dim)
+
+    def occupy(self, seqs: NDArray[np.int64], lengths_lk: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Give every row of these sequences, which are empty, `lengths_lk[layer, head]` tokens in blocks of its own.
+
+        For measurements: the tokens are what the blocks held before. Returns the blocks.
+        """
+        assert not self.lengths[:, seqs].any()
+        assert len(seqs) * int((-(-lengths_lk // BLOCK_SIZE)).sum()) <= self.pool.free, _RAN_DRY
+        for lengths_k, state in zip(lengths_lk, self._state, strict=True):
+            occupy(seqs, lengths_k, state, self.pool.state)
+        return np.concatenate([self._held_blocks(seq) for seq in seqs.tolist()]).astype(np.int64)
 
     def gather_all(self, layer: int, seq: int) -> tuple[Tensor, Tensor]:
         """Read keys and values of all rows that a sequence has in `layer`, equally long: k_tkd, v_tkd."""

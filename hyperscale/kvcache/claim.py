@@ -81,6 +81,19 @@ def claim(seqs, places_nk, table, pool, claimed):  # type: ignore[no-untyped-def
 
 
 @compiled()
+def occupy(seqs, lengths_k, table, pool):  # type: ignore[no-untyped-def]
+    """Give the rows of empty sequences `lengths_k` tokens each, in blocks of their own; what these hold stays."""
+    for s in seqs:
+        for k in range(table.block_table.shape[1]):
+            row_b, count = table.block_table[s, k], -(-lengths_k[k] // BLOCK_SIZE)
+            for b in range(count):
+                row_b[b] = take(row_b, b, b, pool)
+                table.cow_step[s, k, b] = OWN
+            table.own[s] += count
+            table.lengths[s, k] = lengths_k[k]
+
+
+@compiled()
 def put(k_nkd, v_nkd, k_btd, v_btd, seqs, places_nk, *state):  # type: ignore[no-untyped-def]
     """Claim and write in one call, which at a batch of one costs more than the work.
 

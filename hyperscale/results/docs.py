@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from hyperscale.results.schema import (
     GRADE_KEY,
+    LATENCY_KEY,
     OUTCOME_KEY,
     POINT_KEY,
     SAMPLE_KEY,
@@ -32,10 +33,12 @@ results/<name>/
   points.parquet      one row a task and (backend, CR, W, L): the mean over problems
   frontiers.parquet   the points that no other point beats, on each cost axis
   gains.parquet       the average gain of one frontier over another
+  latency.parquet     seconds of a decode step of each run, by batch and context
 ```
 
 `samples/` and `grades/` grow by parts, each written whole or not at all, so a killed sweep loses at most the
-threads that were still running. The other tables are computed from these two and can be made anew at any time.
+threads that were still running. `latency.parquet` is measured on one device (`hyperscale latency`), beside the samples.
+The other tables are computed from these three and can be made anew at any time.
 While a sweep runs, or after it was killed, a key may stand in several rows: of a sample the greatest
 `length_cap` counts, then the latest; of a grade the latest whose `chain` is the one its sample holds. A finished
 sweep has removed the others, and `pd.read_parquet("results/<name>/samples")` is right as it stands.
@@ -49,6 +52,15 @@ whose `length_cap` is at least L. Threads of a smaller cap that stopped early wo
 and not their cut-off neighbours would favour short chains. W is read off afterwards too: costs are exact
 expectations over the W-subsets of the pool; votes are averaged over all subsets, or over 1000 where there are
 more. A prompt that leaves L no room counts as truncated: accuracy 0, no reads, the prompt as the peak.
+
+**Throughput** is problems per minute at the largest batch of threads that the memory budget holds at this W and L
+(`max_threads`): not of the run, which covers many points at once, but of the point. A problem of prompt P takes
+
+    seconds = prefill(P) + W · mean over the pool's threads of Σ latency(max_threads, t) / max_threads
+
+the sum over the thread's steps t = P + 1, ..., P + G, cut at L. Between measured cells latency is linear in the batch
+and linear in the context; a batch above the largest measured goes on as the last two. Starting threads, decoding text
+and grading are left out. Engines other than torch have no latency table: their throughput is as run, and says so.
 
 Intervals are 95 % and resample problems, not threads (BCa; percentiles where BCa is undefined). Where every
 problem has the same accuracy a bootstrap has no width; Clopper and Pearson's exact binomial interval stands there.
@@ -65,6 +77,7 @@ _TABLES = {
     "points": ("`points.parquet`", POINT_KEY),
     "frontiers": ("`frontiers.parquet`", (*POINT_KEY, "axis")),
     "gains": ("`gains.parquet`", ("model", "task", "backend", "baseline", "axis", "scale")),
+    "latency": ("`latency.parquet`", LATENCY_KEY),
 }
 
 

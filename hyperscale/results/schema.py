@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Folders of another version are refused."""
 
 
@@ -40,7 +40,7 @@ _STEPS = [
     Column("step_reads", pa.list_(pa.int64()), "tokens", "KV tokens attended at each decode step, summed over layers and KV heads."),
     Column("step_live", pa.list_(pa.int64()), "tokens", "KV tokens held after each decode step, summed over layers and KV heads, prompt included."),
     Column("step_pages", pa.list_(pa.int64()), "pages", "Pages held after each decode step by this thread alone, all layers and KV heads."),
-    Column("step_micros", pa.list_(pa.int64()), "microseconds", "Wall-clock time of each decode step divided by the threads that ran in it. The first also bears the time lost where the thread was preempted: gates kept more than was expected, and the memory ran out."),
+    Column("step_micros", pa.list_(pa.int64()), "microseconds", "Wall-clock time of each decode step divided by the threads that ran in it, as it ran: other work on the machine is in it. No step compiled anything (`torch`, `vllm`): the engine had run one before that is not recorded. The first also bears the time lost where the thread was preempted: gates kept more than was expected, and the memory ran out."),
 ]
 STEP_COLUMNS = _names(_STEPS)
 STEP_THREADS = "step_threads"
@@ -126,13 +126,16 @@ OUTCOMES = [
     Column("kv_reads", pa.float64(), "tokens", "KV tokens attended, summed over decode steps and the W threads, mean over layers and KV heads; prefill not counted. Expected over W-subsets."),
     Column("peak_tokens", pa.float64(), "tokens", "Most KV tokens that a thread held after a step (prompt counted), mean over layers and KV heads, summed over the W threads. Expected over W-subsets. 0 where the prompt leaves L no room and nothing is run."),
     Column("peak_bytes", pa.float64(), "bytes", "Bytes of pages in use at the end of the W threads, where they are most, all layers and KV heads: each thread's own, and once every page of the prompt that at least one of them still shares. Expected over W-subsets; 0 where the prompt leaves L no room."),
-    Column("seconds", pa.float64(), "seconds", "Machine time of the problem: its prefill and, for each of W threads, its share of every step that it ran in."),
+    Column("seconds", pa.float64(), "seconds", "Machine time of the problem at the largest batch that the memory budget holds at this L (`max_threads`): its prefill and, for each of W threads, latency(`max_threads`, context) / `max_threads` summed over its steps at contexts P+1, ..., P+G; both from the `latency` table of the run, mean over the pool. Where `timing` is `as_run`, `as_run_seconds`. Null where no latency was measured."),
+    Column("max_threads", pa.int32(), "threads", "Threads that the scheduler lets run together at this L where every problem is this one with W threads: those whose blocks `--memory-budget` holds, at most `--max-batch`. Null as `seconds`, and where `timing` is `as_run`."),
+    Column("timing", pa.string(), "", "Where `seconds` comes from: `latency`, the latency table; `as_run`, the run itself, after a warm-up, at the batches that it happened to have (engines other than torch). Null where no latency was measured: `hyperscale latency RESULTS` measures it."),
+    Column("as_run_seconds", pa.float64(), "seconds", "Machine time of the problem as it ran: its prefill and, for each of W threads, its share of every step that it ran in (`step_micros`). A chain cut at L ran in the batches of the run's largest L, beside whatever else the machine did."),
     Column("mean_length", pa.float64(), "tokens", "Sequence length reached (prompt and generated), mean over threads."),
     Column("truncated_share", pa.float64(), "0..1", "Share of threads that L cut off."),
     Column("realised_ratio", pa.float64(), "", "Tokens seen / tokens live after the last step, mean over threads: the compression reached; null where the prompt leaves L no room."),
     Column("batch_threads", pa.float64(), "threads", "Threads that ran together, mean over the pool."),
     Column("pool", pa.int32(), "threads", "Threads the subsets were drawn from."),
-    Column("roofline_seconds", pa.float64(), "seconds", "The least that `seconds` could be on the devices, as if all threads of a batch were alike: the paper's Appendix I, for the prompt and every step at the reads and the batch that it had (`step_threads`; where that is null, their mean batch). A sum of each thread's greater of arithmetic and traffic, it can exceed the greater of their sums where threads differ. What a bound backend feeds of its prompt one by one counts as steps of one thread; of vLLM's prefill, which is within its steps, counts W / pool, as in `seconds`. Quest's page bounds are left out, unless its `count_metadata_reads` counts them (`hyperscale plan` has them). Null where the roofline is not known."),
+    Column("roofline_seconds", pa.float64(), "seconds", "The least that `seconds` could be on the devices, as if all threads of a batch were alike: the paper's Appendix I. Where `timing` is `latency`: that of the latency table's cells, joined and summed as `seconds` are, at the same batch and contexts. Else of the run: for the prompt and every step at the reads and the batch that it had (`step_threads`; where that is null, their mean batch). A sum of each thread's greater of arithmetic and traffic, it can exceed the greater of their sums where threads differ. What a bound backend feeds of its prompt one by one counts as steps of one thread; of vLLM's prefill, which is within its steps, counts W / pool, as in `seconds`. Quest's page bounds are left out, unless its `count_metadata_reads` counts them (`hyperscale plan` has them). Null where the roofline is not known."),
     Column("device_bytes", pa.float64(), "bytes", "Most over the pool; see samples."),
     Column("engine", pa.string(), "", "See samples."),
     Column("accounting", pa.string(), "", "See samples; the least exact of the pool's."),
@@ -148,7 +151,10 @@ POINTS = [
     Column("kv_reads", pa.float64(), "tokens", "Mean over problems; see outcomes."),
     Column("peak_tokens", pa.float64(), "tokens", "Mean over problems; see outcomes."),
     Column("peak_bytes", pa.float64(), "bytes", "Mean over problems; see outcomes."),
-    Column("throughput", pa.float64(), "problems/min", "60 / mean over problems of `seconds` (null where no time was taken), measured at the batch that the memory budget held (`batch_threads`)."),
+    Column("throughput", pa.float64(), "problems/min", "60 / mean over problems of `seconds`: at the largest batch of threads that the memory budget holds at this L (`max_threads`), by the latency table, which compilation and other work do not enter. Null where no time was taken or measured."),
+    Column("max_threads", pa.float64(), "threads", "Mean over problems; see outcomes."),
+    Column("timing", pa.string(), "", "`latency` or `as_run` where that is so of all problems, else null; see outcomes."),
+    Column("as_run_seconds", pa.float64(), "seconds", "Mean over problems; see outcomes."),
     Column("roofline_share", pa.float64(), "", "The throughput over the roofline's: mean of `roofline_seconds` over mean of `seconds`. Null where the roofline is not known, or no time was taken."),
     Column("mean_length", pa.float64(), "tokens", "Sequence length reached, mean over problems and threads."),
     Column("truncated_share", pa.float64(), "0..1", "Share of threads that L cut off."),
@@ -185,6 +191,33 @@ GAINS = [
     Column("budget_high", pa.float64(), "as its axis", "Where they end."),
 ]
 
+LATENCY = [
+    Column("model", pa.string(), "", "Model as given to --model."),
+    Column("backend", pa.string(), "", "KV-cache backend."),
+    Column("compression_ratio", pa.float64(), "", "Nominal CR; 1 for vanilla; null where a budget B is given."),
+    Column("cache_budget", pa.int64(), "tokens", "KV budget B of a budget-bound backend, a KV head and layer; null where a backend has none."),
+    Column("kind", pa.string(), "", "`decode`: one step of `batch` threads; `prefill`: one prompt, alone."),
+    Column("batch", pa.int32(), "threads", "Threads that run together, each in blocks of its own."),
+    Column("context", pa.int64(), "tokens", "Tokens of each thread after the step, the new one included; of a prefill, of the prompt."),
+    Column("row_tokens", pa.float64(), "tokens", "KV tokens held after the step, mean over threads, layers and KV heads: by layer and head what the samples' rows held at this context; without samples B, or the window and 1 / CR of the rest. Null for a prefill."),
+    Column("row_reads", pa.float64(), "tokens", "KV tokens attended in the step, mean likewise. Null for a prefill."),
+    Column("seconds", pa.float64(), "seconds", "Wall-clock time of the engine's own step (model, policy, attention, counting, sampling) or prefill, median over rounds. Of each round, the median of its steps, after one that is not timed. Everything is compiled before."),
+    Column("seconds_low", pa.float64(), "seconds", "Lower quartile over rounds."),
+    Column("seconds_high", pa.float64(), "seconds", "Upper quartile over rounds."),
+    Column("rounds", pa.int32(), "", "Rounds; in each the backends whose caches fit into memory together take turns."),
+    Column("steps", pa.int32(), "", "Steps timed in each round."),
+    Column("disturbed", pa.bool_(), "", "The quartiles differ by more than 20 % of the median: other work ran beside it."),
+    Column("roofline_seconds", pa.float64(), "seconds", "The least that `seconds` could be on the device (paper, Appendix I), at `row_reads`."),
+    Column("device", pa.string(), "", "Device: GPU, or CPU and the threads that torch computes with."),
+    Column("dtype", pa.string(), "", "Number type of weights and cache."),
+    Column("memory_budget", pa.int64(), "bytes", "KV cache of the running threads together: `--memory-budget`, else what was free then."),
+    Column("max_batch", pa.int32(), "threads", "`--max-batch`."),
+    Column("load_average", pa.float64(), "processes", "Load average of the machine over the last minute, at the end; the measurement is part of it. Null where the system has none."),
+    Column("clock_mhz", pa.float64(), "MHz", "Clock of the device at the end; null where it is not known."),
+    Column("measured", pa.string(), "", "UTC time of the end, ISO 8601."),
+]
+LATENCY_KEY = ("model", "backend", "compression_ratio", "cache_budget", "kind", "batch", "context")
+
 TABLES: dict[str, list[Column]] = {
     "samples": SAMPLES,
     "grades": GRADES,
@@ -192,6 +225,7 @@ TABLES: dict[str, list[Column]] = {
     "points": POINTS,
     "frontiers": FRONTIERS,
     "gains": GAINS,
+    "latency": LATENCY,
 }
 # fmt: on
 

@@ -1,4 +1,4 @@
-"""Run a sweep: plan -> problems -> samples -> grades -> outcomes -> tables. Resumes after a kill anywhere."""
+"""Run a sweep: plan -> problems -> samples -> grades -> outcomes, latency -> tables. Resumes after a kill anywhere."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from hyperscale.results.store import Store
 from hyperscale.sandbox import open_sandbox
 from hyperscale.sweep.folder import open_folder
 from hyperscale.sweep.judge import Judge
+from hyperscale.sweep.latency import measure_latency
 from hyperscale.sweep.progress import Progress
 from hyperscale.sweep.resume import set_aside
 from hyperscale.sweep.session import Load, Report, Session
@@ -56,6 +57,7 @@ def sweep(plan: Plan, load: Load, progress: Progress, command: Sequence[str] = (
         pending = [work.prepare(loaded, run) for loaded in tasks for run in plan.runs_from(loaded.task.min_length)]
         work.check_prompts(pending)
         work.generate(pending)
+        measure_latency(work)
         return work.finish()
 
 

@@ -15,6 +15,7 @@ from hyperscale.plan.runs import Run
 from hyperscale.process.interrupt import Interrupt
 from hyperscale.results.rows import Row, records
 from hyperscale.sweep import manifest
+from hyperscale.sweep.disturbance import RunWatch
 from hyperscale.sweep.folder import OpenFolder
 from hyperscale.sweep.judge import JUDGE_COLUMNS, Judge, ProblemSamples
 from hyperscale.sweep.progress import Board, Progress
@@ -104,7 +105,7 @@ class Session:
             for pending in pending_runs:
                 self.progress.start(pending.board)
             return
-        executor = self._loaded()
+        executor = self.loaded()
         for group in [pending_runs] if executor.concurrent else [[pending] for pending in pending_runs]:
             self._generate(executor, group)
         lacking = sum(len(caps) for pending in pending_runs for caps in pending.lacking.values())
@@ -128,6 +129,9 @@ class Session:
         assignments = [self._assignment(pending) for pending in lacking.values()]
         for pending in lacking.values():
             pending.board.restart()
+        # Ray's workers are elsewhere, and so may a server be.
+        alone = not executor.concurrent and self.config.engine in ("torch", "vllm")
+        watch = RunWatch(next(iter(lacking.values())).board.title) if alone else None
         shown: PendingRun | None = None if executor.concurrent else next(iter(lacking.values()))
         try:
             for delivery in self.interrupt.take(executor.generate(assignments)):
@@ -135,12 +139,18 @@ class Session:
                 if pending is not shown:
                     self.progress.start(pending.board)
                     shown = pending
-                self._keep(delivery, lacking)
+                for row in self._keep(delivery, lacking):
+                    if watch is not None:
+                        watch.take(row)
         finally:
             self.writer.flush()
             self._count(self.writer.stored_samples(), lacking)
-        self._harvest()
+        self.harvest()
         self.progress.update()
+        if watch is not None:
+            self.folder.record.setdefault("runs", []).append(watch.record())
+            if warning := watch.warning():
+                self.progress.say(warning)
 
     def _assignment(self, pending: PendingRun) -> Assignment:
         columns = {
@@ -159,7 +169,7 @@ class Session:
 
     def finish(self) -> Report:
         """Wait for the last verdicts, write the tables and end the session's record."""
-        self._harvest(wait=True)
+        self.harvest(wait=True)
         self.writer.close()
         self.folder.tables.write(self.folder.manifest["tasks"])
         self.store.compact()
@@ -184,18 +194,21 @@ class Session:
                 getattr(found[row["problem_id"]], table).append(row)
         return found
 
-    def _keep(self, delivery: Delivery, lacking: Mapping[str, PendingRun]) -> None:
-        """Pass a delivery on to be stored, then count the samples that are on disk by now."""
+    def _keep(self, delivery: Delivery, lacking: Mapping[str, PendingRun]) -> list[Row]:
+        """Pass a delivery on to be stored, then count the samples that are on disk by now. Returns the delivery's."""
+        if delivery.stored is None:
+            rows = delivery.rows()
+            self.writer.add("samples", rows)
         with self.writer.alone():
             if delivery.closed:
                 self.store.adopt(delivery.closed)
             if delivery.stored is not None:
-                self._count(records(self.store.read_incoming(delivery.stored, JUDGE_COLUMNS)), lacking)
-        if delivery.stored is None:
-            self.writer.add("samples", delivery.rows())
+                rows = records(self.store.read_incoming(delivery.stored, JUDGE_COLUMNS))
+                self._count(rows, lacking)
         self._count(self.writer.stored_samples(), lacking)
-        self._harvest()
+        self.harvest()
         self.progress.update()
+        return rows
 
     def _count(self, rows: Sequence[Row], lacking: Mapping[str, PendingRun]) -> None:
         """Count samples that are on disk; submit the problems that they complete."""
@@ -208,7 +221,8 @@ class Session:
             if (finished := pending.take(row)) is not None:
                 self._submit(finished)
 
-    def _loaded(self) -> Executor:
+    def loaded(self) -> Executor:
+        """Load the model, once, and enter its identity into the manifest."""
         if self._executor is None:
             self.progress.say(f"loading {self.config.model}")
             with self.interrupt.breakable():
@@ -223,7 +237,7 @@ class Session:
     def _prompt(self, problem: Problem) -> tuple[int, ...]:
         key = problem.task, problem.id
         if key not in self._prompts:
-            self._prompts[key] = self._loaded().prompt_tokens(problem)
+            self._prompts[key] = self.loaded().prompt_tokens(problem)
         return self._prompts[key]
 
     def _pinned(self) -> Plan:
@@ -234,7 +248,8 @@ class Session:
     def _submit(self, finished: ProblemSamples) -> None:
         self.judge.submit(finished, self.folder.manifest["identity"]["model"].get("answer_prefix", ""))
 
-    def _harvest(self, *, wait: bool = False) -> None:
+    def harvest(self, *, wait: bool = False) -> None:
+        """Store the verdicts that are there, or with `wait` all; write the tables if that is due."""
         for judged in self.judge.done(wait=wait):
             if self.interrupt.requested and any(row["flag"] == "error" for row in judged.grades):
                 continue  # The signal may have ended the grading processes, too: left to the next session.

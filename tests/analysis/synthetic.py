@@ -51,6 +51,9 @@ def outcomes_table(
                                     "peak_tokens": peak,
                                     "peak_bytes": peak * 23040,
                                     "seconds": 0.002 * width * used * (0.4 + 0.6 / ratio),
+                                    "max_threads": 16,
+                                    "timing": "latency",
+                                    "as_run_seconds": 0.003 * width * used,
                                     "mean_length": used,
                                     "truncated_share": float(rng.random() * 0.5),
                                     "realised_ratio": ratio,
@@ -91,6 +94,7 @@ def points_table(
         samples=problems * max(widths),
         complete=True,
         engine="torch",
+        timing="latency",
         accounting="measured",
     )
     return means[[column.name for column in POINTS]]

@@ -94,7 +94,7 @@ def outcome_rows(count: int = 4, **changes: Any) -> pd.DataFrame:
         row: dict[str, Any] = {column.name: 1.0 + problem for column in OUTCOMES}
         row |= {"model": "m", "task": "t", "backend": "vanilla", "compression_ratio": 1.0, "width": 2, "length": 64}
         row |= {"problem_id": f"p{problem}", "accuracy": problem / count, "tied": 0.25, "pool": 8}
-        row |= {"engine": "torch", "accounting": "measured"}
+        row |= {"engine": "torch", "accounting": "measured", "timing": "latency"}
         rows.append(row | changes)
     return pd.DataFrame(rows)
 

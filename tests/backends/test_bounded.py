@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperscale.attention import prompt
-from hyperscale.backends.bounded import Protection, least
+from hyperscale.backends.bounded import Protection
 from hyperscale.backends.h2o import H2OSettings
+from hyperscale.backends.least import least
 from hyperscale.testing.bench import Bench
 from hyperscale.testing.subject import Shape, random_inputs
 from tests.backends.subjects import subject

@@ -17,7 +17,7 @@ from hyperscale.tasks.load import task_names
 from tests.fakes import FakeExecutor, Interrupted, write_task
 from tests.gated_models import write_gated_model
 
-COMMANDS = ("sweep", "plan", "retrofit", "figures", "tasks", "backends", "models", "unlock")
+COMMANDS = ("sweep", "plan", "latency", "retrofit", "figures", "tasks", "backends", "models", "unlock")
 
 
 @pytest.fixture

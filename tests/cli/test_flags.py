@@ -30,11 +30,13 @@ SWEEP = {
     "Sampling": "--temperature --top-p --top-k --min-p --seed",
     "Engine": "--max-batch --batch-invariant --no-batch-invariant --engine --tensor-parallel-size "
     "--pipeline-parallel-size --gpu-memory-utilization --base-url --served-model-name --request-concurrency",
+    "Latency": "--latency --no-latency --latency-seconds",
     "Executor": "--executor --ray-address --shard-problems --gpus-per-shard --cpus-per-shard",
     "Output": "--config --output-dir -o",
 }
 PANELS = {
     "sweep": SWEEP | {"Output": f"{SWEEP['Output']} --dry-run --force"},
+    "latency": SWEEP,
     "plan": SWEEP | {"Plan": "--accelerator --gpus --prompt-tokens --reach"},
     "retrofit": {
         "Model": "--model --revision --device",
@@ -53,7 +55,7 @@ PANELS = {
 def test_the_help_shows_the_flags_in_their_panels(command: str) -> None:
     shown: dict[str, list[str]] = {}
     for parameter in typer.main.get_command(app).commands[command].params:  # type: ignore[attr-defined]
-        if parameter.name != "help":
+        if parameter.name not in ("help", "results"):
             of = shown.setdefault(parameter.rich_help_panel, [])
             of += [*parameter.opts, *parameter.secondary_opts]
     assert {panel: " ".join(flags) for panel, flags in shown.items()} == PANELS[command]

@@ -106,7 +106,7 @@ def thread_outcome(sample: dict[str, Any], length: int) -> dict[str, float]:
         "kv_reads": reads / rows,
         "peak_tokens": peak / rows,
         "pages": pages,
-        "seconds": micros / 1e6,
+        "as_run_seconds": micros / 1e6,
         "mean_length": sample["prompt_tokens"] + steps,
         "truncated_share": 0.0 if whole else 1.0,
         "realised_ratio": ratio,
@@ -138,6 +138,6 @@ def subset_outcome(
         "kv_reads": sum(thread["kv_reads"] for thread in threads),
         "peak_tokens": sum(thread["peak_tokens"] for thread in threads),
         "peak_bytes": (len(shared) + sum(thread["pages"] for thread in threads)) * subset[0]["page_bytes"],
-        "seconds": prefill + sum(thread["seconds"] for thread in threads),
+        "as_run_seconds": prefill + sum(thread["as_run_seconds"] for thread in threads),
         "roofline_seconds": whole + sum(roofline(sample, length)[1] for sample in subset),
     }

@@ -36,7 +36,10 @@ def swept(folder: Path, model: Path, task: Path, widths: str, lengths: str) -> P
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory, model: Path, task: Path) -> Path:
-    return swept(tmp_path_factory.mktemp("grid") / "out", model, task, "1,2,4", "64,96,128")
+    grid = "--widths", "1,2,4", "--lengths", "64,96,128"
+    return sweep_tiny(
+        tmp_path_factory.mktemp("grid") / "out", model, task, *grid, "--latency", "--latency-seconds", "0.01"
+    )
 
 
 def of_threads(folder: Path, width: int) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """`--engine openai`: chains from a server that speaks OpenAI's protocol, such as vLLM's, SGLang's or llama.cpp's.
 
-A request a thread, of the very prompt tokens that the torch engine would prefill. The server's cache is hidden: reads
-and peaks follow from lengths, by the meter's own formula.
+The probe that finds out what the server can do, before the first chain, also warms it up. A request a thread, of the
+very prompt tokens that the torch engine would prefill. The server's cache is hidden: reads and peaks follow from
+lengths, by the meter's own formula.
 """
 
 from __future__ import annotations

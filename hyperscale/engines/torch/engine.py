@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable
+from collections.abc import Sequence as Tokens
 from dataclasses import replace
 from typing import Any
 
@@ -22,22 +23,19 @@ from hyperscale.backends.memory import block_bounds_for, cache_shape, pool_block
 from hyperscale.backends.vanilla import Vanilla
 from hyperscale.config import Sampling
 from hyperscale.engines.base import Chain, Job
-from hyperscale.engines.torch.forward import DecodeStep
+from hyperscale.engines.torch.fill import Filler
+from hyperscale.engines.torch.forward import DecodeStep, PrefillPass
 from hyperscale.engines.torch.sampling import Uniforms, draw, sequence_key
 from hyperscale.engines.torch.scheduler import Pending, Queue, Scheduler
 from hyperscale.engines.torch.sequence import Prompt, Sequence
 from hyperscale.hardware.devices import device_at
 from hyperscale.hardware.memory import HeldBytes, free_bytes
 from hyperscale.hardware.roofline import Ceiling, ceiling
-from hyperscale.kvcache.block_pool import BLOCK_SIZE
 from hyperscale.kvcache.block_table import BlockTable
 from hyperscale.kvcache.meter import Meter
 from hyperscale.kvcache.shape import CacheShape
 from hyperscale.model.layers import pack
 from hyperscale.model.load import Model
-
-PREFILL_CHUNK = 128 * BLOCK_SIZE
-"""Prompt tokens prefilled in one go. A multiple of the block size, as `BlockTable.extend` asks."""
 
 
 class TorchEngine:
@@ -85,6 +83,9 @@ class TorchEngine:
         context = PolicyContext(self._table, self._meter, attention, cache_budget, model.spec.gates)
         self._backend = policy(context, settings)
         self._decode = DecodeStep(model.decoder, self._backend, batch_invariant)
+        self._feed = PrefillPass(model.decoder, self._backend, self._decode, self._meter)
+        self.filler = Filler(self._table, self._backend, self._feed, model.spec.vocab)
+        self._warm = False
         self._scheduler = Scheduler(self._table, bounds)
 
     @property
@@ -114,6 +115,8 @@ class TorchEngine:
         queue, prompt = Queue(jobs), None
         running: list[Sequence] = []
         try:
+            if first := queue.peek():
+                self.warm_up(first.job.prompt_tokens)
             while running or prompt or queue.peek():
                 prompt = self._admit(queue, prompt, running)
                 runnable = self._scheduler.runnable(running)
@@ -130,6 +133,16 @@ class TorchEngine:
                 self._table.close(seq)
             self._meter.clear()
             self._scheduler.clear()
+
+    @torch.inference_mode()
+    def warm_up(self, prompt: Tokens[int]) -> None:
+        """Compile and load, once, what a prefill and a step run, on sequences thrown away: no chain's time has it."""
+        if not self._warm:
+            self._warm = True
+            for seqs, tokens in self.filler.scratch(prompt, self._length_cap - 1):
+                logits_1v = self._decode(seqs, *(torch.tensor([x], device=self._device) for x in (0, tokens)))
+                self._meter.take(seqs)
+                draw(logits_1v, self._sampling, np.zeros(1))
 
     def _admit(self, queue: Queue, prompt: Prompt | None, running: list[Sequence]) -> Prompt | None:
         """Start as many threads as there is room for. Returns the prompt that still has some waiting, if any."""
@@ -170,22 +183,7 @@ class TorchEngine:
         assert all(len(job.prompt_tokens) < cap <= self._length_cap for cap in job.length_caps.values())
         start, seq = time.perf_counter(), self._table.open()
         self._backend.begin(seq, sequence_key(self._sampling.seed, job.task, job.problem_id, None))
-        tokens_t = torch.tensor(job.prompt_tokens, device=self._device)
-        positions_t = torch.arange(len(tokens_t), device=self._device)
-        dense = self._backend.dense_prompt(len(tokens_t))
-        size = max(dense, 1) if self._backend.whole_prompt else PREFILL_CHUNK
-        for chunk in zip(torch.split(tokens_t[:dense], size), torch.split(positions_t[:dense], size), strict=True):
-            x_td = self._decoder.hidden(
-                *chunk, lambda layer, *qkv: self._backend.prefill(layer, seq, *qkv), self._backend.gated
-            )
-        logits_1v = self._decoder.logits(x_td[-1:])
-        seqs = np.array([seq], np.int64)
-        for t in range(dense, len(tokens_t)):
-            logits_1v = self._decode(seqs, tokens_t[t : t + 1], positions_t[t : t + 1])
-            # Reads of a prompt are not counted: paper, section 5.1 counts generation steps.
-            self._meter.take(seqs)
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        logits_1v = self._feed(seq, job.prompt_tokens)
         prompt = Prompt(job, seq, logits_1v, time.perf_counter() - start)
         if pending.prefill_seconds is not None:
             # Recomputed after preemption: its first thread bears the time.

@@ -46,6 +46,7 @@ class VllmEngine:
             )
         self._config, self._spec, self._eos_ids = config, text.spec, sorted(text.eos_ids)
         self._arguments, self._cpu, self._names = arguments, installed_for_cpu(), count()
+        self._warm: VllmProcess | None = None
         found = text.source
         self._source = found if found.hub_id is None else find(found.hub_id, found.revision, weights=True)
 
@@ -103,6 +104,7 @@ class VllmEngine:
         vLLM is given twice as many threads as it runs at a time, so that its queue never runs empty.
         """
         vllm, flight = self._vllm, InFlight(self.cache_shape, self._vllm.block_tokens)
+        self._warm_up(vllm)
         waiting = requests(jobs, self._most_children)
         try:
             while True:
@@ -118,7 +120,17 @@ class VllmEngine:
         """End vLLM's processes, if any."""
         if "_vllm" in self.__dict__:
             self._vllm.close()
+            self._warm = None
             del self._vllm
+
+    def _warm_up(self, vllm: VllmProcess) -> None:
+        """Generate two tokens that no chain has, once a start: what vLLM compiles is in no chain's time."""
+        if self._warm is not vllm:
+            self._warm = vllm
+            request = Request(Job("warm-up", "", (0,), {0: min(3, max(self._config.lengths))}), 0, 1)
+            vllm.add("warm-up", request.job.prompt_tokens, request.parameters(self._config.sampling(), self._eos_ids))
+            while vllm.unfinished:
+                vllm.step()
 
     def _admit(self, waiting: Iterator[Request], flight: InFlight) -> None:
         while len(flight) < 2 * self._config.max_batch:
