@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from hyperscale.analysis.curves import SCALES, Scale, pair_gains
-from hyperscale.analysis.pareto import AXES, MAXIMISED, Floats, require_columns
+from hyperscale.analysis.pareto import AXES, MAXIMISED, Floats, fitting, require_columns
 from hyperscale.results.schema import GAINS, OUTCOME_KEY, POINT_KEY
 
 MOST_UNDEFINED = 0.5
@@ -69,13 +69,15 @@ def gains(
     problems, without a gain, and where over half of the resamples have no common budget. Raises ValueError
     on an unknown axis or backend.
     """
-    require_columns(outcomes, [*OUTCOME_KEY, "accuracy", *map(_column, AXES)], "outcomes")
+    require_columns(outcomes, [*OUTCOME_KEY, "accuracy", "prompt_fits", *map(_column, AXES)], "outcomes")
     unknown = [axis for axis in axes if axis not in AXES]
     if unknown:
         raise ValueError(f"unknown cost axis {unknown[0]!r}: choose from {', '.join(AXES)}")
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
     _check_pairs(pairs, set(outcomes["backend"]))
+    fit = outcomes.groupby(list(POINT_KEY))["prompt_fits"].transform("mean")
+    outcomes = fitting(outcomes.assign(prompts_fit=fit))
     rows: list[dict[str, Any]] = []
     for (model, task), of_task in outcomes.groupby(["model", "task"], sort=True):
         tables = {str(name): _backend(frame, str(name), str(task)) for name, frame in of_task.groupby("backend")}
@@ -105,9 +107,6 @@ def _gains(a: _Backend, b: _Backend, axes: Sequence[str], resamples: int, seed: 
     for axis in axes:
         side_a, side_b = ((_cost(means, axis), means["accuracy"]) for means in (means_a, means_b))
         for scale in SCALES:
-            if scale == "log2":
-                # A point without reads (no prompt fits its L) has no place on a logarithmic axis.
-                side_a, side_b = ((np.where(cost > 0, cost, np.nan), accuracy) for cost, accuracy in (side_a, side_b))
             found = pair_gains(*side_a, *side_b, scale, axis in MAXIMISED)
             low, high = _interval(found.value_r)
             yield {

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import comb, inf
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hyperscale.analysis.peaks import POOL_KEY, expected_union, peaks_of, subset_seed
 from hyperscale.grading.registry import load_aggregate
 from hyperscale.hardware.roofline import Ceiling, prompt_seconds, roofline_micros
+from hyperscale.kvcache.block_pool import blocks_for
 from hyperscale.results.rows import frame_to_arrow
 from hyperscale.results.schema import (
     ACCOUNTINGS,
@@ -34,8 +35,6 @@ _CHAIN = ["page_shared", "length_cap", "prompt_tokens", "generated_tokens", "fin
 SAMPLE_COLUMNS = [*SAMPLE_KEY, *_THREAD, *_COSTS, *ROOFLINE_COLUMNS, *_CHAIN, *STEP_COLUMNS, STEP_THREADS]
 """Columns of samples that `outcomes` needs; tokens and texts are not among them."""
 
-_POOL = ["run_id", "task", "problem_id", "length"]
-
 
 class Cut(NamedTuple):
     """One thread cut at L. Token counts are means over layers and KV heads."""
@@ -44,10 +43,11 @@ class Cut(NamedTuple):
     length: int
     generated: int
     kv_reads: float
-    peak_tokens: float
+    peak_tokens_sum: float
     pages: int
+    """Most pages of its own."""
     shared: NDArray[np.bool_]
-    """Per page of the prompt: whether the thread still shares it."""
+    """Per page of the prompt: whether the thread shared it after its first step, when it shares most."""
     decode_seconds: float
     roofline_prefill: float
     roofline_decode: float
@@ -68,16 +68,18 @@ def outcomes(
 
     The pool at L is the threads with `length_cap` >= L: a thread with a smaller cap that stopped early would fit too,
     but taking it without its truncated neighbours would favour short chains (`Store.raise_caps`). A chain longer than
-    L is cut to its first L - P tokens. Where P >= L nothing runs: it costs nothing, and has no answer. Costs are exact
-    expectations over W-subsets of the pool: sums over threads are W times the pool's mean; a shared page counts once
-    if any of the W threads shares it. `classes(task, [(answer, normal), ...])` gives each answer of a pool its
-    equivalence class, -1 where it is missing. ValueError: a task without an aggregate, or two runs with one outcome.
+    L is cut to its first L - P tokens. Where P >= L nothing runs: no answer, no reads, and the prompt as the peak.
+    Sums over threads are exact expectations over W-subsets of the pool: W times its mean. Peaks in lockstep and votes
+    are averaged over the same subsets (`vote.subsets`). `classes(task, [(answer, normal), ...])` gives each answer of a
+    pool its equivalence class, -1 where it is missing.
+    ValueError: a task without an aggregate, or two runs with one outcome.
     """
     unnamed = set(samples["task"]) - aggregates.keys()
     if unnamed:
         raise ValueError(f"no aggregate for the sampled task {', '.join(sorted(unnamed))}")
     pools = _pools(samples, grades, sorted({length for _, length in grid}))
     costs = _costs(pools, pd.DataFrame(grid, columns=["width", "length"], dtype=np.int64).drop_duplicates())
+    costs = costs.join(peaks_of(samples, pools, costs, seed))
     scores = list(_scores(pools, costs, aggregates, classes, seed))
     costs["accuracy"] = [accuracy for accuracy, _ in scores]
     costs["tied"] = [tied for _, tied in scores]
@@ -93,7 +95,7 @@ def outcomes(
 def _pools(samples: pd.DataFrame, grades: pd.DataFrame, lengths: list[int]) -> pd.DataFrame:
     """Make one row for each thread and L whose pool it belongs to: the thread cut at L, with its grade."""
     cuts = pd.DataFrame(_cuts(samples, np.array(lengths, dtype=np.int64)), columns=list(Cut._fields))
-    threads = samples[[*SAMPLE_KEY, *_THREAD, *_COSTS]].reset_index(drop=True)
+    threads = samples[[*SAMPLE_KEY, *_THREAD, *_COSTS, "layers", "kv_heads"]].reset_index(drop=True)
     pools = threads.merge(cuts.astype({"sample": np.int64, "length": np.int64}), left_index=True, right_on="sample")
     bound = pools["cache_budget"].notna()
     budget = pools["cache_budget"].astype(float)
@@ -110,7 +112,7 @@ def _pools(samples: pd.DataFrame, grades: pd.DataFrame, lengths: list[int]) -> p
         normal=pools["normal"].astype(object).mask(empty | pools["normal"].isna(), None),
         correct=pools["correct"].eq(True) & ~empty,
         **{name: pools[name].mask(empty, 0.0) for name in ("prefill_seconds", "batch_threads")},
-    ).sort_values([*_POOL, "thread"], ignore_index=True)
+    ).sort_values([*POOL_KEY, "thread"], ignore_index=True)
 
 
 def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
@@ -134,13 +136,13 @@ def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
                 length=length,
                 generated=generated,
                 kv_reads=reads[last] / rows if ran else 0.0,
-                peak_tokens=peaks[last] / rows if ran else 0.0,
+                peak_tokens_sum=peaks[last] / rows if ran else prompt,
                 pages=int(pages[last]) if ran else 0,
-                shared=np.asarray(sample["page_shared"]) >= generated if ran else np.zeros(0, np.bool_),
+                shared=np.asarray(sample["page_shared"]) > 0 if ran else np.ones(blocks_for(prompt) * rows, np.bool_),
                 decode_seconds=micros[last] * 1e-6 if ran else 0.0,
                 roofline_prefill=roofline_prefill if ran else 0.0,
                 roofline_decode=roofline[last] if ran else 0.0,
-                mean_length=prompt + generated,
+                mean_length=min(prompt + generated, length),
                 truncated_share=prompt + total > length or sample["finish_reason"] == "length",
                 realised_ratio=(prompt + generated) * rows / live[last] if ran else np.nan,
             )
@@ -166,8 +168,8 @@ def _roofline(sample: Mapping[Any, Any], rows: int) -> tuple[float, NDArray[np.f
 
 def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
     """Make one row for each pool and W: sums over W threads are W times the pool's mean."""
-    first = ["model", "backend", "compression_ratio", "page_bytes", "engine"]
-    mean = ["kv_reads", "peak_tokens", "pages", "decode_seconds", "prefill_seconds"]
+    first = ["model", "backend", "compression_ratio", "page_bytes", "engine", "layers", "kv_heads", "generated"]
+    mean = ["kv_reads", "peak_tokens_sum", "pages", "decode_seconds", "prefill_seconds"]
     mean += ["roofline_prefill", "roofline_decode"]
     mean += ["mean_length", "truncated_share", "realised_ratio", "batch_threads"]
     spread: dict[str, Any] = dict.fromkeys(first, "first") | dict.fromkeys(mean, "mean")
@@ -175,50 +177,38 @@ def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
     # A mean over only the threads with a known ceiling would be compared with the seconds of all: none then.
     inexact = pools["accounting"].map({kind: rank for rank, kind in enumerate(ACCOUNTINGS)})
     pools = pools.assign(inexact=inexact.astype(int), unknown=pools["roofline_decode"].isna())
-    groups = pools.astype({**dict.fromkeys(mean, float), "device_bytes": float}).groupby(_POOL, as_index=False)
+    groups = pools.astype({**dict.fromkeys(mean, float), "device_bytes": float}).groupby(POOL_KEY, as_index=False)
     costs = groups.agg(spread).assign(sharers=[np.sum(group["shared"].tolist(), axis=0) for _, group in groups])
-    costs = costs.merge(groups.size().rename(columns={"size": "pool"}), on=_POOL)
+    costs = costs.merge(groups.size().rename(columns={"size": "pool"}), on=POOL_KEY)
     costs = costs.merge(grid, on="length").query("width <= pool").reset_index(drop=True)
     width = costs["width"]
-    shared = [_union(*row) for row in zip(costs["sharers"], costs["pool"], width, strict=True)]
+    shared = [expected_union(*row) for row in zip(costs["sharers"], costs["pool"], width, strict=True)]
     # vLLM's prefill is part of its steps: `seconds` of W threads holds their share of it.
     prefill = costs["roofline_prefill"] * (width / costs["pool"]).where(costs["engine"] == "vllm", 1.0)
     return costs.assign(
         kv_reads=width * costs["kv_reads"],
-        peak_tokens=width * costs["peak_tokens"],
-        peak_bytes=(np.array(shared) + width * costs["pages"]) * costs["page_bytes"],
+        prompt_fits=costs["generated"] > 0,
+        peak_tokens_sum=width * costs["peak_tokens_sum"],
+        peak_bytes_sum=(np.array(shared) + width * costs["pages"]) * costs["page_bytes"],
         seconds=costs["prefill_seconds"] + width * costs["decode_seconds"],
         roofline_seconds=(prefill + width * costs["roofline_decode"]).mask(costs["unknown"] > 0),
         accounting=[ACCOUNTINGS[rank] for rank in costs["inexact"]],
     )
 
 
-def _union(sharers: NDArray[np.int64], pool: int, width: int) -> float:
-    """Expect, over W-subsets, the pages that one or more of W threads share; `sharers[page]` of the pool share it."""
-    counts = np.bincount(sharers, minlength=pool + 1)
-    return sum(int(counts[n]) * (1 - comb(pool - n, width) / comb(pool, width)) for n in range(1, pool + 1))
-
-
 def _scores(
     pools: pd.DataFrame, costs: pd.DataFrame, aggregates: Mapping[str, str], classes: Classes, seed: int
 ) -> Iterator[tuple[float, float]]:
     """Score each row of `costs`: (expected accuracy, share of tied votes; NaN without a vote)."""
-    members = pools.groupby(_POOL).indices
+    members = pools.groupby(POOL_KEY).indices
     answers = list(zip(pools["answer"], pools["normal"], strict=True))
     correct = pools["correct"].to_numpy(dtype=bool)
     voted: dict[tuple[Any, ...], list[int]] = {}
-    for *key, width in costs[[*_POOL, "width"]].itertuples(index=False, name=None):
+    for *key, width in costs[[*POOL_KEY, "width"]].itertuples(index=False, name=None):
         pool = tuple(key)
-        _, task, problem_id, length = pool
+        _, task, problem_id, _ = pool
         threads = members[pool]
         aggregate = load_aggregate(aggregates[task])
         if pool not in voted:
             voted[pool] = classes(task, [answers[thread] for thread in threads]) if aggregate.votes else []
-        subsets = _seed(seed, task, problem_id, length)
-        yield aggregate.score(voted[pool], correct[threads].tolist(), width, seed=subsets)
-
-
-def _seed(seed: int, task: str, problem_id: str, length: int) -> int:
-    """Derive the seed of a problem's random subsets: the same for every backend, so that their votes stay paired."""
-    name = f"{seed}\0{task}\0{problem_id}\0{length}".encode()
-    return int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "big")
+        yield aggregate.score(voted[pool], correct[threads].tolist(), width, seed=subset_seed(seed, task, problem_id))

@@ -9,10 +9,20 @@ import numpy as np
 import pandas as pd
 
 from hyperscale.analysis.intervals import mean_interval
+from hyperscale.grading.vote import subset_count
 from hyperscale.results.rows import frame_to_arrow
 from hyperscale.results.schema import ACCOUNTINGS, POINT_KEY, POINTS
 
-_MEANS = ["kv_reads", "peak_tokens", "peak_bytes", "mean_length", "truncated_share", "realised_ratio"]
+_MEANS = [
+    "kv_reads",
+    "peak_tokens",
+    "peak_tokens_sum",
+    "peak_bytes",
+    "peak_bytes_sum",
+    "mean_length",
+    "truncated_share",
+    "realised_ratio",
+]
 _MEANS += ["batch_threads"]
 
 
@@ -28,19 +38,16 @@ class TaskPlan(NamedTuple):
     """True if --limit or --problem-id leave problems out."""
 
 
-def points(
-    outcomes: pd.DataFrame, tasks: Mapping[str, TaskPlan], pools: Mapping[int, int], seed: int = 0
-) -> pd.DataFrame:
+def points(outcomes: pd.DataFrame, tasks: Mapping[str, TaskPlan], pools: Mapping[int, int]) -> pd.DataFrame:
     """Compute POINTS of `outcomes`; `pools[L]` is the number of threads planned for a problem at L.
 
-    A point is complete when it covers all problems of the whole task, each with a full pool. All intervals
-    draw with one seed, so that points over the same problems resample the same problems.
+    A point is complete when it covers all problems of the whole task, each with a full pool.
     """
     rows: list[dict[str, Any]] = []
     for key, group in outcomes.groupby(list(POINT_KEY)):
         values: dict[str, Any] = dict(zip(POINT_KEY, key, strict=True))
         plan = tasks[values["task"]]
-        accuracy = mean_interval(group["accuracy"], seed=seed)
+        accuracy = mean_interval(group["accuracy"])
         seconds = float(group["seconds"].mean())
         full = len(group) == plan.problems and group["pool"].min() >= pools[values["length"]]
         values |= {name: group[name].mean() for name in _MEANS}
@@ -54,9 +61,12 @@ def points(
             "accuracy": accuracy.mean,
             "accuracy_low": accuracy.low,
             "accuracy_high": accuracy.high,
+            "standard_error": accuracy.standard_error,
             "throughput": 60 / seconds if seconds > 0 else np.nan,
             "tied_share": group["tied"].mean(),
             "chance": plan.chance,
+            "prompts_fit": group["prompt_fits"].mean(),
+            "draws": min(subset_count(pool, values["width"]) for pool in group["pool"].unique()),
             "problems": len(group),
             "samples": group["pool"].sum(),
             "complete": bool(full and not plan.partial),

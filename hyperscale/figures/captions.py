@@ -108,4 +108,6 @@ def notes(data: FigureData, *, bare: bool) -> list[str]:
     ]
     if left_out:
         lines.append(f"Left out, as their numbers are not finite: {'; '.join(left_out)}.")
+    if data.left_out:
+        lines.append(data.left_out)
     return lines

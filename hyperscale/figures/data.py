@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from hyperscale.analysis.pareto import require_columns
+from hyperscale.analysis.pareto import fitting, require_columns
 from hyperscale.grading.registry import load_aggregate
 from hyperscale.results.manifest import read_manifest
 from hyperscale.results.schema import POINTS
 from hyperscale.storage.files import read
 from hyperscale.storage.remote import is_local
 
-INTERVAL_NOTE = "bootstrap over problems; Clopper–Pearson where all problems score the same"
+INTERVAL_NOTE = "Agresti–Coull over problems"
 
 
 class FigureData(NamedTuple):
@@ -28,6 +28,8 @@ class FigureData(NamedTuple):
     """Title of each task."""
     sampling: str
     """Sampling settings in words; empty where no manifest holds them."""
+    left_out: str = ""
+    """Points that no figure shows, in a sentence; empty where there are none."""
 
     def of_task(self, task: str) -> pd.DataFrame:
         """Select the points of one task."""
@@ -59,10 +61,24 @@ def load(results: Path) -> list[FigureData]:
     tasks = manifest.get("tasks", {})
     titles = {task: tasks.get(task, {}).get("title", task) for task in points["task"].unique()}
     sampling = describe_sampling(manifest.get("config", {}))
+    shown = fitting(points)
+    if shown.empty:
+        raise ValueError(f"{path} holds no point at which every prompt fits L: sweep a larger L")
     return [
-        FigureData(str(model), of_model.reset_index(drop=True), titles, sampling)
-        for model, of_model in points.groupby("model", sort=True)
+        FigureData(str(model), of_model.reset_index(drop=True), titles, sampling, _left_out(points, of_model, titles))
+        for model, of_model in shown.groupby("model", sort=True)
     ]
+
+
+def _left_out(points: pd.DataFrame, shown: pd.DataFrame, titles: dict[str, str]) -> str:
+    """Say which points of a model are not shown, as prompts of their problems fill L."""
+    of_model = points[points["model"] == shown["model"].iloc[0]]
+    unfit = of_model[~of_model.index.isin(shown.index)]
+    lengths = [
+        f"L = {', '.join(f'{length:,}' for length in sorted(of_task['length'].unique()))} of {titles[str(task)]}"
+        for task, of_task in unfit.groupby("task")
+    ]
+    return f"Left out, as prompts fill L: {'; '.join(lengths)}." if lengths else ""
 
 
 def describe_sampling(config: dict[str, Any]) -> str:

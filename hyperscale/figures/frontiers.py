@@ -79,5 +79,6 @@ def _note(data: FigureData) -> str:
         "Pareto frontiers over all W (parallel threads), L (tokens a thread) and compression ratios (CR) of a backend; "
         f"cost axes are logarithmic. Thin lines: 95 % intervals ({INTERVAL_NOTE})."
         + (f" Sampling: {data.sampling}." if data.sampling else "")
+        + (f" {data.left_out}" if data.left_out else "")
         + partial
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hyperscale.config import SweepConfig
@@ -10,6 +11,7 @@ from hyperscale.grading.registry import load_grader, pinned
 from hyperscale.tasks.load import LoadedProblems, load_problems, load_task
 from hyperscale.tasks.options import check_task_options
 from hyperscale.tasks.task import Task
+from hyperscale.text import format_tokens
 
 PARTIAL = (
     "PARTIAL RUN: --limit or --problem-id leaves problems out. These are not the benchmarks' numbers; "
@@ -43,6 +45,15 @@ def load_tasks(config: SweepConfig) -> list[LoadedTask]:
             except ValueError as error:
                 raise ValueError(f"task {problem.task}, problem {problem.id}: {error}") from None
     return found
+
+
+def no_prompt_fits(task: str, prompts: Sequence[int], longest: int) -> str:
+    """Say that all `prompts` (tokens) of a task fill the `longest` L, and the L that would do."""
+    least = min(prompts)
+    return (
+        f"{task}: no prompt leaves room at any L: the shortest of {len(prompts):,} takes {least:,} tokens, the largest "
+        f"L is {format_tokens(longest)}; raise --lengths (or --budget) to an L of at least {least + 1:,}"
+    )
 
 
 def load(task: Task, config: SweepConfig) -> LoadedProblems:

@@ -46,14 +46,16 @@ only reads the folder refuses it by name.
 
 L is read off afterwards: a chain longer than L is cut to its first L - P tokens. The pool at L is the threads
 whose `length_cap` is at least L. Threads of a smaller cap that stopped early would fit as well, but taking them
-and not their cut-off neighbours would favour short chains. W is read off afterwards too: costs are exact
-expectations over the W-subsets of the pool; votes are averaged over all subsets, or over 1000 where there are
-more. A prompt that leaves L no room counts as truncated: accuracy 0, no reads, the prompt as the peak.
+and not their cut-off neighbours would favour short chains. W is read off afterwards too: sums over threads are
+exact expectations over the W-subsets of the pool; votes and lockstep peaks are averaged over all subsets, or over
+the same 1000 where there are more (`draws`).
 
-Intervals are 95 % and resample problems, not threads (BCa; percentiles where BCa is undefined). Where every
-problem has the same accuracy a bootstrap has no width; Clopper and Pearson's exact binomial interval stands there.
-A single problem has the interval [0, 1]. The exact interval is wider than the bootstrap's beside it: the upper end for
-0 of 40 problems can exceed that for a few of 40.
+A prompt that fills L leaves nothing to generate. The problem counts as wrong and truncated (`prompt_fits` is false):
+accuracy 0, no reads, no seconds, the prompt as the peak. A point where this befalls any problem (`prompts_fit` below 1)
+stands in outcomes and points, and on no frontier, gain or figure: its costs are not those of an answer.
+
+Intervals of accuracy are 95 %, over problems, not threads: Agresti and Coull's, extended to fractional accuracies
+([analysis](analysis.md#intervals-of-accuracy)). A single problem has the interval [0, 1].
 
 Schema version {SCHEMA_VERSION}. A folder of another version is refused.
 """

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Folders of another version are refused."""
 
 
@@ -124,10 +124,13 @@ OUTCOMES = [
     Column("accuracy", pa.float64(), "0..1", "maj@W (expected over ties) or pass@W of the problem, mean over W-subsets of its pool of threads."),
     Column("tied", pa.float64(), "0..1", "Share of the W-subsets whose vote was tied; null where nothing is voted."),
     Column("kv_reads", pa.float64(), "tokens", "KV tokens attended, summed over decode steps and the W threads, mean over layers and KV heads; prefill not counted. Expected over W-subsets."),
-    Column("peak_tokens", pa.float64(), "tokens", "Most KV tokens that a thread held after a step (prompt counted), mean over layers and KV heads, summed over the W threads. Expected over W-subsets. 0 where the prompt leaves L no room and nothing is run."),
-    Column("peak_bytes", pa.float64(), "bytes", "Bytes of pages in use at the end of the W threads, where they are most, all layers and KV heads: each thread's own, and once every page of the prompt that at least one of them still shares. Expected over W-subsets; 0 where the prompt leaves L no room."),
+    Column("peak_tokens", pa.float64(), "tokens", "Most KV tokens that W threads held together after a step (prompt counted in each), mean over layers and KV heads. The threads start together and step together; one that has ended holds nothing. Mean over W-subsets, as votes are. Where the prompt fills L: W times the prompt."),
+    Column("peak_tokens_sum", pa.float64(), "tokens", "Sum over W threads of the most that each held, whenever that was: an upper bound of `peak_tokens`. Expected over W-subsets, exactly."),
+    Column("peak_bytes", pa.float64(), "bytes", "Most bytes of pages that W threads had in use together after a step, all layers and KV heads, in lockstep as in `peak_tokens`: pages of each thread's own, and once every page of the prompt that at least one running thread still shares. Mean over W-subsets, as votes are. Where the prompt fills L: its pages, once, as nothing evicts them."),
+    Column("peak_bytes_sum", pa.float64(), "bytes", "Sum over W threads of each one's most pages of its own, and once every page of the prompt that at least one of them shared after its first step: an upper bound of `peak_bytes`. Expected over W-subsets, exactly."),
     Column("seconds", pa.float64(), "seconds", "Machine time of the problem: its prefill and, for each of W threads, its share of every step that it ran in."),
-    Column("mean_length", pa.float64(), "tokens", "Sequence length reached (prompt and generated), mean over threads."),
+    Column("prompt_fits", pa.bool_(), "", "The prompt is shorter than L, so that something could be generated. If not, nothing was: accuracy 0, no reads, the prompt as the peak."),
+    Column("mean_length", pa.float64(), "tokens", "Sequence length reached (prompt and generated, at most L), mean over threads."),
     Column("truncated_share", pa.float64(), "0..1", "Share of threads that L cut off."),
     Column("realised_ratio", pa.float64(), "", "Tokens seen / tokens live after the last step, mean over threads: the compression reached; null where the prompt leaves L no room."),
     Column("batch_threads", pa.float64(), "threads", "Threads that ran together, mean over the pool."),
@@ -143,19 +146,24 @@ POINTS = [
     *_POINT_KEYS,
     Column("aggregate", pa.string(), "", "`majority`, `pass` or `mean`: how W answers become one verdict."),
     Column("accuracy", pa.float64(), "0..1", "Mean over problems of the outcome's accuracy."),
-    Column("accuracy_low", pa.float64(), "0..1", "Lower end of its 95 % interval (BCa bootstrap over problems; exact binomial where all problems agree)."),
+    Column("accuracy_low", pa.float64(), "0..1", "Lower end of its 95 % interval over problems: Agresti and Coull's, extended to fractional accuracies (docs/analysis.md)."),
     Column("accuracy_high", pa.float64(), "0..1", "Upper end."),
+    Column("standard_error", pa.float64(), "0..1", "Standard error of `accuracy`: standard deviation over problems (n - 1) over the root of n; null for one problem. 0 where all problems agree, which the interval does not believe."),
     Column("kv_reads", pa.float64(), "tokens", "Mean over problems; see outcomes."),
     Column("peak_tokens", pa.float64(), "tokens", "Mean over problems; see outcomes."),
+    Column("peak_tokens_sum", pa.float64(), "tokens", "Mean over problems; see outcomes."),
     Column("peak_bytes", pa.float64(), "bytes", "Mean over problems; see outcomes."),
+    Column("peak_bytes_sum", pa.float64(), "bytes", "Mean over problems; see outcomes."),
     Column("throughput", pa.float64(), "problems/min", "60 / mean over problems of `seconds` (null where no time was taken), measured at the batch that the memory budget held (`batch_threads`)."),
     Column("roofline_share", pa.float64(), "", "The throughput over the roofline's: mean of `roofline_seconds` over mean of `seconds`. Null where the roofline is not known, or no time was taken."),
-    Column("mean_length", pa.float64(), "tokens", "Sequence length reached, mean over problems and threads."),
+    Column("mean_length", pa.float64(), "tokens", "Sequence length reached (at most L), mean over problems and threads."),
     Column("truncated_share", pa.float64(), "0..1", "Share of threads that L cut off."),
     Column("tied_share", pa.float64(), "0..1", "Share of votes that were tied; null where nothing is voted."),
     Column("realised_ratio", pa.float64(), "", "Compression reached, mean over problems."),
     Column("batch_threads", pa.float64(), "threads", "Threads that ran together, mean."),
     Column("chance", pa.float64(), "0..1", "Accuracy of guessing (1/4 for four choices); 0 where guessing is hopeless."),
+    Column("prompts_fit", pa.float64(), "0..1", "Share of the problems whose prompts are shorter than L (`prompt_fits`). A point below 1 stands here and on no frontier, gain or figure."),
+    Column("draws", pa.int32(), "", "W-subsets of a pool that its vote and its lockstep peaks are averaged over, the least of all problems: every one, or 1000 drawn ones where there are more. 1: a single vote, as noisy as one run. pass@W and sums are exact expectations, whatever stands here."),
     Column("problems", pa.int32(), "", "Problems the point is a mean of."),
     Column("samples", pa.int32(), "", "Threads in their pools, all problems."),
     Column("complete", pa.bool_(), "", "False where problems of the grid still miss threads, or --limit / --problem-id cut the task."),

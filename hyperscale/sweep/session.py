@@ -17,7 +17,7 @@ from hyperscale.results.sample import records
 from hyperscale.sweep import manifest
 from hyperscale.sweep.folder import OpenFolder
 from hyperscale.sweep.judge import JUDGE_COLUMNS, Judge, ProblemSamples
-from hyperscale.sweep.pending import PendingRun, no_room_warning
+from hyperscale.sweep.pending import PendingRun, check_room, no_room_warning
 from hyperscale.sweep.progress import Board, Progress
 from hyperscale.sweep.resume import keep_what_all_have, missing
 from hyperscale.tasks.task import Problem
@@ -82,7 +82,11 @@ class Session:
         return PendingRun(run, run_id, problems, todo.generate, unjudged, board)
 
     def check_prompts(self, pending_runs: Sequence[PendingRun]) -> None:
-        """Raise ValueError, before anything is generated, if a backend does not support a prompt still to run."""
+        """Raise ValueError, before anything is generated, where a prompt still to run cannot be.
+
+        No prompt of a task fits any L, or a backend does not support one.
+        """
+        check_room(pending_runs, lambda problem: len(self._prompt(problem)), self.interrupt)
         for pending in pending_runs:
             run = pending.run
             for problem_id, caps in pending.lacking.items():

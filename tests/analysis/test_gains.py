@@ -120,6 +120,14 @@ def test_only_problems_of_every_point_of_both_enter_a_pair() -> None:
     assert apart[["gain", "gain_low", "gain_high", "budget_low"]].isna().all(axis=None)
 
 
+def test_points_that_some_prompt_does_not_fit_enter_no_gain() -> None:
+    outcomes = outcomes_table({"vanilla": [1.0], "dms": [4.0]}, tasks=("gsm8k",), problems=8)
+    filled = (outcomes["length"] == 128) & (outcomes["problem_id"] == "p003")
+    unfit = outcomes.assign(prompt_fits=~filled, kv_reads=outcomes["kv_reads"].where(~filled, 0))
+    kept = outcomes[outcomes["length"] > 128]
+    pd.testing.assert_frame_equal(gains(unfit, resamples=20), gains(kept, resamples=20))
+
+
 def test_intervals_that_cannot_be_known_are_missing() -> None:
     single = outcomes_table({"vanilla": [1.0], "dms": [2.0]}, problems=1, tasks=("t",))
     single["accuracy"] = np.log2(single["width"] * single["length"]) / 20

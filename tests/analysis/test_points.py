@@ -17,7 +17,7 @@ def outcome_rows(count: int = 4, **changes: Any) -> pd.DataFrame:
         row: dict[str, Any] = {column.name: 1.0 + problem for column in OUTCOMES}
         row |= {"model": "m", "task": "t", "backend": "vanilla", "compression_ratio": 1.0, "width": 2, "length": 64}
         row |= {"problem_id": f"p{problem}", "accuracy": problem / count, "tied": 0.25, "pool": 8}
-        row |= {"engine": "torch", "accounting": "measured"}
+        row |= {"engine": "torch", "accounting": "measured", "prompt_fits": True}
         rows.append(row | changes)
     return pd.DataFrame(rows)
 
@@ -30,10 +30,13 @@ def test_a_point_is_the_mean_over_problems() -> None:
     frame = points(outcome_rows(), plans(), {64: 8})
     [point] = frame.to_dict("records")
     assert list(frame.columns) == arrow_schema("points").names
-    for name in ("kv_reads", "peak_tokens", "peak_bytes", "mean_length", "realised_ratio", "batch_threads"):
+    peaks = ("peak_tokens", "peak_tokens_sum", "peak_bytes", "peak_bytes_sum")
+    for name in ("kv_reads", *peaks, "mean_length", "realised_ratio", "batch_threads"):
         assert point[name] == 2.5, name
     assert (point["accuracy"], point["tied_share"], point["chance"]) == (0.375, 0.25, 0.25)
-    assert (point["accuracy_low"], point["accuracy_high"]) == mean_interval([0, 0.25, 0.5, 0.75])[1:]
+    interval = [point[name] for name in ("accuracy_low", "accuracy_high", "standard_error")]
+    assert interval == list(mean_interval([0, 0.25, 0.5, 0.75])[1:])
+    assert (point["prompts_fit"], point["draws"]) == (1, 28)
     assert point["throughput"] == 60 / 2.5
     assert point["roofline_share"] == 1.0
     assert (point["device_bytes"], point["engine"], point["accounting"]) == (4.0, "torch", "measured")
@@ -91,6 +94,22 @@ def test_what_was_not_measured_is_null() -> None:
     assert np.isnan(point["throughput"])
     assert np.isnan(point["tied_share"])
     assert point["realised_ratio"] == 3.0
+
+
+def test_a_point_says_which_share_of_prompts_fits_its_length() -> None:
+    rows = outcome_rows().assign(prompt_fits=[True, False, True, True])
+    assert points(rows, plans(), {64: 8})["prompts_fit"].tolist() == [0.75]
+
+
+def test_a_point_says_how_many_subsets_its_votes_average() -> None:
+    def draws(width: int, *pools: int) -> int:
+        rows = outcome_rows(len(pools), width=width).assign(pool=pools)
+        [found] = points(rows, plans(problems=len(pools)), {64: 8})["draws"]
+        return int(found)
+
+    assert [draws(width, 8, 8) for width in (1, 2, 8)] == [8, 28, 1]
+    assert draws(8, 16, 16) == 1000
+    assert draws(4, 16, 5) == 5
 
 
 def test_no_outcomes_no_points() -> None:
