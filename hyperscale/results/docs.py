@@ -66,7 +66,7 @@ _TABLES = {
     "outcomes": ("`outcomes.parquet`", OUTCOME_KEY),
     "points": ("`points.parquet`", POINT_KEY),
     "frontiers": ("`frontiers.parquet`", (*POINT_KEY, "axis")),
-    "gains": ("`gains.parquet`", ("model", "task", "backend", "baseline", "axis", "scale")),
+    "gains": ("`gains.parquet`", ("model", "task", "backend", "baseline", "axis", "interpolation", "scale")),
 }
 
 
