@@ -13,11 +13,14 @@ from numpy.typing import ArrayLike
 from hyperscale.analysis.curves import (
     INTERPOLATIONS,
     READINGS,
+    THE_READING,
+    Curves,
     Interpolation,
     PairGains,
     Reading,
     Scale,
-    pair_gains,
+    curve_gains,
+    frontier_curves,
 )
 from hyperscale.analysis.null import shuffled_points
 from hyperscale.analysis.pareto import AXES, MAXIMISED, Floats, fitting, require_columns
@@ -50,8 +53,8 @@ def gain(
     a: tuple[ArrayLike, ArrayLike],
     b: tuple[ArrayLike, ArrayLike],
     *,
-    scale: Scale = "log2",
-    interpolation: Interpolation = "step",
+    scale: Scale = THE_READING.scale,
+    interpolation: Interpolation = THE_READING.interpolation,
     maximise_cost: bool = False,
 ) -> Gain:
     """Compute the average absolute gain of method `a` over `b`, each (costs, accuracies) of all its points.
@@ -67,7 +70,10 @@ def gain(
     (costs_a, accuracies_a), (costs_b, accuracies_b) = (
         (np.asarray(costs, np.float64)[None], np.asarray(accuracies, np.float64)[None]) for costs, accuracies in (a, b)
     )
-    found = pair_gains(costs_a, accuracies_a, costs_b, accuracies_b, Reading(interpolation, scale), maximise_cost)
+    curves_a, curves_b = (
+        frontier_curves(*side, maximise_cost) for side in ((costs_a, accuracies_a), (costs_b, accuracies_b))
+    )
+    found = curve_gains(curves_a, curves_b, Reading(interpolation, scale), maximise_cost)
     return Gain(*(float(column[0]) for column in found[:3]))
 
 
@@ -123,12 +129,14 @@ def _gains(
     if n == 0:
         yield from ({"axis": axis, **reading._asdict()} for axis in axes for reading in READINGS)
         return
+    # Each problem once: the estimate.
+    whole = [_curves(_means(side, problems, np.ones((1, n))), axes) for side in (a, b)]
     counts_rn = resample_counts(n, resamples, seed)
-    whole = tuple(_means(side, problems, np.ones((1, n))) for side in (a, b))
-    resampled = tuple(_means(side, problems, counts_rn) for side in (a, b))
+    resampled = [_curves(_means(side, problems, counts_rn), axes) for side in (a, b)]
     columns = ["accuracy", *dict.fromkeys(map(_column, axes))]
     mine, theirs = (side.outcomes[side.outcomes["problem_id"].isin(problems)] for side in (a, b))
-    equals = shuffled_points(mine, theirs, columns, permutations, seed)
+    shuffled = shuffled_points(mine, theirs, columns, permutations, seed)
+    equals = None if shuffled is None else [_curves(means, axes) for means in shuffled]
     for axis in axes:
         for reading in READINGS:
             found = _pair_gains(whole, axis, reading)
@@ -152,11 +160,16 @@ def _gains(
             }
 
 
+def _curves(means: dict[str, Floats], axes: Sequence[str]) -> dict[str, Curves]:
+    """Find the frontiers of mean outcomes (sets x points) on each axis."""
+    return {axis: frontier_curves(_cost(means, axis), means["accuracy"], axis in MAXIMISED) for axis in axes}
+
+
 def _pair_gains(
-    sides: tuple[dict[str, Floats], ...], axis: str, reading: Reading, within: tuple[float, float] | None = None
+    sides: Sequence[dict[str, Curves]], axis: str, reading: Reading, within: tuple[float, float] | None = None
 ) -> PairGains:
-    (cost_a, accuracy_a), (cost_b, accuracy_b) = ((_cost(means, axis), means["accuracy"]) for means in sides)
-    return pair_gains(cost_a, accuracy_a, cost_b, accuracy_b, reading, axis in MAXIMISED, within)
+    a, b = (side[axis] for side in sides)
+    return curve_gains(a, b, reading, axis in MAXIMISED, within)
 
 
 def _interval(resampled: PairGains, span: float) -> tuple[float, float, float]:

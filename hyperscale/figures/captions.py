@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from hyperscale.analysis.pareto import MAXIMISED
 from hyperscale.figures import style
 from hyperscale.figures.data import INTERVAL_NOTE, FigureData
 from hyperscale.figures.markers import BASE, SMALL
@@ -21,6 +22,11 @@ class CostAxis(NamedTuple):
     name: str
     label: str
     tick: Callable[[float], str]
+
+    @property
+    def stairs(self) -> str:
+        """Return matplotlib's drawstyle of a frontier: at each budget the best point within it."""
+        return "steps-pre" if self.column in MAXIMISED else "steps-post"
 
 
 COSTS = (
@@ -89,7 +95,7 @@ def notes(data: FigureData, *, bare: bool) -> list[str]:
     lines = [
         "A label reads W–L: W parallel threads a problem, each capped at L tokens, prompt included (K = 1024). "
         + ("CR: compression ratio. " if several else "")
-        + "Lines are Pareto frontiers"
+        + "Staircases are Pareto frontiers: at each budget the best point within it"
         + (", one a backend over all its CRs" if several else "")
         + "; cost axes are logarithmic. "
         + "Only frontier points have their 95 % intervals drawn"

@@ -12,11 +12,13 @@ import pandas as pd
 from hyperscale.analysis.pareto import fitting, require_columns
 from hyperscale.grading.registry import load_aggregate
 from hyperscale.results.manifest import read_manifest
-from hyperscale.results.schema import POINTS
+from hyperscale.results.schema import GAINS, POINTS, Column
 from hyperscale.storage.files import read
 from hyperscale.storage.remote import is_local
 
 INTERVAL_NOTE = "Agresti–Coull over problems"
+
+NO_GAINS = pd.DataFrame(columns=[column.name for column in GAINS])
 
 
 class FigureData(NamedTuple):
@@ -30,6 +32,8 @@ class FigureData(NamedTuple):
     """Sampling settings in words; empty where no manifest holds them."""
     left_out: str = ""
     """Points that no figure shows, in a sentence; empty where there are none."""
+    gains: pd.DataFrame = NO_GAINS
+    """GAINS of the model; empty where there are none."""
 
     def of_task(self, task: str) -> pd.DataFrame:
         """Select the points of one task."""
@@ -44,20 +48,14 @@ def load(results: Path) -> list[FigureData]:
     path = results / "points.parquet"
     if is_local(results) and not results.is_dir():
         raise ValueError(f"no results folder at {results}: name the --output-dir of a sweep")
-    try:
-        content = read(path)
-    except FileNotFoundError:
-        raise ValueError(f"{results} holds no points.parquet: finish a sweep there first") from None
-    manifest = read_manifest(results) or {}
-    try:
-        points = pd.read_parquet(BytesIO(content))
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{path} cannot be read as parquet ({' '.join(str(error).split())}): run the sweep again"
-        ) from error
-    require_columns(points, [column.name for column in POINTS], "points")
+    points = _table(path, POINTS, "points")
+    if points is None:
+        raise ValueError(f"{results} holds no points.parquet: finish a sweep there first")
     if points.empty:
         raise ValueError(f"{path} holds no points: let the sweep finish at least one problem")
+    gains = _table(results / "gains.parquet", GAINS, "gains")
+    gains = NO_GAINS if gains is None else gains
+    manifest = read_manifest(results) or {}
     tasks = manifest.get("tasks", {})
     titles = {task: tasks.get(task, {}).get("title", task) for task in points["task"].unique()}
     sampling = describe_sampling(manifest.get("config", {}))
@@ -65,9 +63,32 @@ def load(results: Path) -> list[FigureData]:
     if shown.empty:
         raise ValueError(f"{path} holds no point at which every prompt fits L: sweep a larger L")
     return [
-        FigureData(str(model), of_model.reset_index(drop=True), titles, sampling, _left_out(points, of_model, titles))
+        FigureData(
+            str(model),
+            of_model.reset_index(drop=True),
+            titles,
+            sampling,
+            _left_out(points, of_model, titles),
+            gains[gains["model"] == model].reset_index(drop=True),
+        )
         for model, of_model in shown.groupby("model", sort=True)
     ]
+
+
+def _table(path: Path, columns: list[Column], table: str) -> pd.DataFrame | None:
+    """Read a table; None where there is none, ValueError where it is unreadable or lacks columns."""
+    try:
+        content = read(path)
+    except FileNotFoundError:
+        return None
+    try:
+        frame: pd.DataFrame = pd.read_parquet(BytesIO(content))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} cannot be read as parquet ({' '.join(str(error).split())}): run the sweep again"
+        ) from error
+    require_columns(frame, [column.name for column in columns], table)
+    return frame
 
 
 def _left_out(points: pd.DataFrame, shown: pd.DataFrame, titles: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperscale.analysis.curves import INTERPOLATIONS, READINGS, Interpolation, Reading, pair_gains
+from hyperscale.analysis.curves import INTERPOLATIONS, READINGS, Interpolation, Reading, curve_gains, frontier_curves
 from hyperscale.analysis.gain import gain, gains
 from tests.analysis.synthetic import outcomes_table
 from tests.reference import frontier as reference
@@ -76,8 +76,9 @@ def test_gain_on_any_costs_is_near_a_sampled_integral(reading: Reading, a: Point
 @settings(max_examples=40, deadline=None)
 @given(sets_of(INTEGER), sets_of(INTEGER), st.integers(1, 20), st.integers(1, 30))
 def test_over_given_budgets_curves_go_on_level(reading: Reading, a: Points, b: Points, low: int, size: int) -> None:
-    (cost_a, accuracy_a), (cost_b, accuracy_b) = ([np.array([column]) for column in columns(side)] for side in (a, b))
-    found = pair_gains(cost_a, accuracy_a, cost_b, accuracy_b, reading, False, (low, low + size))
+    sides = [[np.array([column]) for column in columns(side)] for side in (a, b)]
+    curves = [frontier_curves(costs, accuracies, False) for costs, accuracies in sides]
+    found = curve_gains(curves[0], curves[1], reading, False, (low, low + size))
     scale = math.log2 if reading.scale == "log2" else float
     given_budgets = scale(low), scale(low + size)
     expected = reference.gain(a, b, scale, steps=4000, value=VALUE[reading.interpolation], within=given_budgets)
