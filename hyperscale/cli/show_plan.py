@@ -163,7 +163,11 @@ def _prompts(config: SweepConfig) -> Iterator[str]:
     from hyperscale.model.chat import encode_prompt
     from hyperscale.model.load import load_text
 
-    tokenizer = load_text(model, config.revision).tokenizer
+    try:
+        tokenizer = load_text(model, config.revision).tokenizer
+    except ValueError as error:  # A folder may hold a config alone: enough for all but this.
+        yield f"prompts: unknown ({error})"
+        return
     for task in (load_task(name) for name in config.tasks):
         if config.data is None and task.hub_id is not None:
             continue
