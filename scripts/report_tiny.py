@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from hyperscale.analysis.curves import READINGS, Reading
 from hyperscale.analysis.gain import gains
 
 NAMES = {
@@ -18,6 +19,7 @@ NAMES = {
     "random": "random", "immediate": "immediate DMS",
 }  # fmt: skip
 TASKS = ("countdown", "trace")
+KEY = ["task", "backend", "baseline", "axis"]
 
 
 def main(results: Path, ablation: Path) -> None:
@@ -25,15 +27,17 @@ def main(results: Path, ablation: Path) -> None:
     for folder in (results, ablation):
         print(f"\n{folder.name}: W = 1, L = 512\n")
         print_full_length(pd.read_parquet(folder / "points.parquet"))
-    print("\nGains in points of accuracy over a log2 budget\n")
-    print("| task | pair | axis | gain | 95 % |\n|---|---|---|---|---|")
-    for row in pd.read_parquet(results / "gains.parquet").to_dict("records"):
-        if row["backend"] == "dms" or row["baseline"] in ("vanilla", "dms"):
-            print_gain(row)
+    print("\nGains in points of accuracy; null: the gain of equals\n")
+    print(f"| task | pair | axis | {' | '.join(_name(reading) for reading in READINGS)} |")
+    print(f"|---|---|---|{'---|' * len(READINGS)}")
+    found = pd.read_parquet(results / "gains.parquet")
+    found = found[(found["backend"] == "dms") | found["baseline"].isin(["vanilla", "dms"])]
     delayed, immediate = (pd.read_parquet(folder / "outcomes.parquet") for folder in (results, ablation))
     both = [delayed[delayed["backend"] == "dms"], immediate.assign(model="tiny", backend="immediate")]
-    for row in gains(pd.concat(both), [("dms", "immediate")]).to_dict("records"):
-        print_gain(row)
+    found = pd.concat([found, gains(pd.concat(both), [("dms", "immediate")])])
+    disagree = [line for _, pair in found.groupby(KEY, sort=False) if (line := print_gains(pair))]
+    print("\nReadings that disagree in sign\n")
+    print("\n".join(f"* {line}" for line in disagree) or "none")
 
 
 def print_full_length(points: pd.DataFrame) -> None:
@@ -53,12 +57,30 @@ def print_full_length(points: pd.DataFrame) -> None:
         print(f"| {NAMES[backend]} CR {ratio:g} | {' | '.join(cells)} |")
 
 
-def print_gain(row: dict[Any, Any]) -> None:
-    """Print the gain of a pair on an axis, if the two share a budget."""
-    if row["scale"] == "log2" and pd.notna(row["gain"]):
-        value, low, high = (100 * row[name] for name in ("gain", "gain_low", "gain_high"))
-        pair = f"{NAMES[row['backend']]} over {NAMES[row['baseline']]}"
-        print(f"| {row['task']} | {pair} | {row['axis']} | {value:+.1f} | {low:+.1f} to {high:+.1f} |")
+def print_gains(pair: pd.DataFrame) -> str | None:
+    """Print the readings of a pair's gain on an axis, if the two share a budget; name it where their signs differ."""
+    rows = {(row["interpolation"], row["scale"]): row for row in pair.to_dict("records")}
+    known = {reading: rows[reading] for reading in READINGS if pd.notna(rows[reading]["gain"])}
+    if not known:
+        return None
+    first = next(iter(known.values()))
+    name = f"{first['task']} | {NAMES[first['backend']]} over {NAMES[first['baseline']]} | {first['axis']}"
+    print(f"| {name} | {' | '.join(_cell(rows[reading]) for reading in READINGS)} |")
+    if len({row["gain"] > 0 for row in known.values()}) == 1:
+        return None
+    return f"{name}: " + ", ".join(f"{_name(reading)} {100 * row['gain']:+.1f}" for reading, row in known.items())
+
+
+def _cell(row: dict[Any, Any]) -> str:
+    """Write a gain, its interval and its null: `+18.3 (12.4…23.5; null +1.0)`."""
+    value, low, high, null = (100 * row[name] for name in ("gain", "gain_low", "gain_high", "gain_null"))
+    interval = f"{low:.1f}…{high:.1f}" if pd.notna(low) else "no interval"
+    return f"{value:+.1f} ({interval}; null {null:+.1f})" if pd.notna(value) else "NA"
+
+
+def _name(reading: Reading) -> str:
+    paper = ", the paper's" if reading == Reading("linear", "linear") else ""
+    return f"{reading.interpolation} × {reading.scale}{paper}"
 
 
 def _rank(run: tuple[float, str]) -> tuple[float, int]:

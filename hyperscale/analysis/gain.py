@@ -1,4 +1,4 @@
-"""Compute the average absolute gain of one frontier over another (paper, Appendix G), with a paired bootstrap."""
+"""Compute the average absolute gain of one frontier over another (paper, Appendix G), its interval and its null."""
 
 from __future__ import annotations
 
@@ -10,12 +10,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from hyperscale.analysis.curves import SCALES, Scale, pair_gains
-from hyperscale.analysis.pareto import AXES, MAXIMISED, Floats, require_columns
+from hyperscale.analysis.curves import (
+    INTERPOLATIONS,
+    READINGS,
+    THE_READING,
+    Curves,
+    Interpolation,
+    PairGains,
+    Reading,
+    Scale,
+    curve_gains,
+    frontier_curves,
+)
+from hyperscale.analysis.null import shuffled_points
+from hyperscale.analysis.pareto import AXES, MAXIMISED, Floats, fitting, require_columns
 from hyperscale.results.schema import GAINS, OUTCOME_KEY, POINT_KEY
 
-MOST_UNDEFINED = 0.5
-"""Largest share of resamples without a common budget; beyond it an interval would describe a rare case."""
+LEAST_SPAN = 0.8
+"""Share of the estimate's budgets that a resample must cover: a narrower one tells of other budgets."""
+LEAST_KEPT = 0.9
+"""Share of resamples that must count; below it they would describe a rare case."""
+PERMUTATIONS = 200
 
 
 class Gain(NamedTuple):
@@ -31,26 +46,35 @@ class _Backend(NamedTuple):
 
     problems: pd.Index
     values: dict[str, Floats]
+    outcomes: pd.DataFrame
 
 
 def gain(
     a: tuple[ArrayLike, ArrayLike],
     b: tuple[ArrayLike, ArrayLike],
     *,
-    scale: Scale = "linear",
+    scale: Scale = THE_READING.scale,
+    interpolation: Interpolation = THE_READING.interpolation,
     maximise_cost: bool = False,
 ) -> Gain:
     """Compute the average absolute gain of method `a` over `b`, each (costs, accuracies) of all its points.
 
-    (1/|I|) * integral over I of A(x) - B(x): A and B are the Pareto frontiers joined by straight lines and I
-    the budgets that both cover. With `log2`, lines and integral are in log2(cost). Exact, not sampled.
-    `maximise_cost`: more of the cost is better (throughput). Raises ValueError on a cost <= 0 with `log2`.
+    (1/|I|) * integral over I of A(x) - B(x): A and B are the Pareto frontiers and I the budgets that both cover.
+    `step`: A(x) is the accuracy of the best point that costs at most x (throughput: yields at least x), one that was
+    attained. `linear` joins points by straight lines, as the paper does. With `log2`, lines and integral are in
+    log2(cost). Exact, not sampled. `maximise_cost`: more of the cost is better (throughput). Raises ValueError on a
+    cost <= 0 with `log2`, and on an unknown scale or interpolation.
     """
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f"unknown interpolation {interpolation!r}: choose from {', '.join(INTERPOLATIONS)}")
     (costs_a, accuracies_a), (costs_b, accuracies_b) = (
         (np.asarray(costs, np.float64)[None], np.asarray(accuracies, np.float64)[None]) for costs, accuracies in (a, b)
     )
-    found = pair_gains(costs_a, accuracies_a, costs_b, accuracies_b, scale, maximise_cost)
-    return Gain(*(float(column[0]) for column in found))
+    curves_a, curves_b = (
+        frontier_curves(*side, maximise_cost) for side in ((costs_a, accuracies_a), (costs_b, accuracies_b))
+    )
+    found = curve_gains(curves_a, curves_b, Reading(interpolation, scale), maximise_cost)
+    return Gain(*(float(column[0]) for column in found[:3]))
 
 
 def gains(
@@ -59,30 +83,34 @@ def gains(
     *,
     axes: Sequence[str] = AXES,
     resamples: int = 2000,
+    permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Compute GAINS of an OUTCOMES table with 95 % percentile intervals of a paired bootstrap over problems.
+    """Compute GAINS of an OUTCOMES table, with intervals by a paired bootstrap over problems and a gain of equals.
 
     `pairs` are (backend, baseline); by default every two backends of a model and task, with vanilla as the baseline
     where it is one of them, else the later in the alphabet. A pair is computed on the problems that every point
-    of both backends has, in each resample the same ones for both. The interval is NaN for fewer than two
-    problems, without a gain, and where over half of the resamples have no common budget. Raises ValueError
-    on an unknown axis or backend.
+    of both backends has, in each resample the same ones for both; every resample on the estimate's budgets. The
+    interval is 95 %, of percentiles; NaN for fewer than two problems, without a gain, and where too few resamples cover
+    the estimate's budgets. `gain_null`: `shuffled_points`. Raises ValueError on an unknown axis or backend.
     """
-    require_columns(outcomes, [*OUTCOME_KEY, "accuracy", *map(_column, AXES)], "outcomes")
+    require_columns(outcomes, [*OUTCOME_KEY, "accuracy", "prompt_fits", *map(_column, AXES)], "outcomes")
     unknown = [axis for axis in axes if axis not in AXES]
     if unknown:
         raise ValueError(f"unknown cost axis {unknown[0]!r}: choose from {', '.join(AXES)}")
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    for name, count in (("resamples", resamples), ("permutations", permutations)):
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
     _check_pairs(pairs, set(outcomes["backend"]))
+    fit = outcomes.groupby(list(POINT_KEY))["prompt_fits"].transform("mean")
+    outcomes = fitting(outcomes.assign(prompts_fit=fit))
     rows: list[dict[str, Any]] = []
     for (model, task), of_task in outcomes.groupby(["model", "task"], sort=True):
         tables = {str(name): _backend(frame, str(name), str(task)) for name, frame in of_task.groupby("backend")}
         for backend, baseline in _default_pairs(tables) if pairs is None else pairs:
             if backend in tables and baseline in tables:
                 pair = {"model": model, "task": task, "backend": backend, "baseline": baseline}
-                found = _gains(tables[backend], tables[baseline], axes, resamples, seed)
+                found = _gains(tables[backend], tables[baseline], axes, resamples, permutations, seed)
                 rows.extend({**pair, **row} for row in found)
     return pd.DataFrame(rows, columns=[column.name for column in GAINS])
 
@@ -93,42 +121,71 @@ def resample_counts(problems: int, resamples: int, seed: int) -> Floats:
     return rng.multinomial(problems, np.full(problems, 1 / problems), size=resamples).astype(np.float64)
 
 
-def _gains(a: _Backend, b: _Backend, axes: Sequence[str], resamples: int, seed: int) -> Iterator[dict[str, Any]]:
+def _gains(
+    a: _Backend, b: _Backend, axes: Sequence[str], resamples: int, permutations: int, seed: int
+) -> Iterator[dict[str, Any]]:
     problems = a.problems.intersection(b.problems).sort_values()
     n = len(problems)
     if n == 0:
-        yield from ({"axis": axis, "scale": scale} for axis in axes for scale in SCALES)
+        yield from ({"axis": axis, **reading._asdict()} for axis in axes for reading in READINGS)
         return
-    # Row 0 counts every problem once: the estimate. It shares all code with the resamples below it.
-    counts_rn = np.vstack([np.ones((1, n)), resample_counts(n, resamples, seed)])
-    means_a, means_b = (_means(side, problems, counts_rn) for side in (a, b))
+    # Each problem once: the estimate.
+    whole = [_curves(_means(side, problems, np.ones((1, n))), axes) for side in (a, b)]
+    counts_rn = resample_counts(n, resamples, seed)
+    resampled = [_curves(_means(side, problems, counts_rn), axes) for side in (a, b)]
+    columns = ["accuracy", *dict.fromkeys(map(_column, axes))]
+    mine, theirs = (side.outcomes[side.outcomes["problem_id"].isin(problems)] for side in (a, b))
+    shuffled = shuffled_points(mine, theirs, columns, permutations, seed)
+    equals = None if shuffled is None else [_curves(means, axes) for means in shuffled]
     for axis in axes:
-        side_a, side_b = ((_cost(means, axis), means["accuracy"]) for means in (means_a, means_b))
-        for scale in SCALES:
-            if scale == "log2":
-                # A point without reads (no prompt fits its L) has no place on a logarithmic axis.
-                side_a, side_b = ((np.where(cost > 0, cost, np.nan), accuracy) for cost, accuracy in (side_a, side_b))
-            found = pair_gains(*side_a, *side_b, scale, axis in MAXIMISED)
-            low, high = _interval(found.value_r)
+        for reading in READINGS:
+            found = _pair_gains(whole, axis, reading)
+            row = Gain(*(float(column[0]) for column in found[:3]))
+            low, high, kept, null = np.nan, np.nan, np.nan, np.nan
+            if equals is not None and np.isfinite(row.value):
+                null = _mean_defined(_pair_gains(equals, axis, reading).value_r)
+            if n > 1 and np.isfinite(row.value):
+                again = _pair_gains(resampled, axis, reading, within=(row.low, row.high))
+                low, high, kept = _interval(again, float(found.span_r[0]))
             yield {
                 "axis": axis,
-                "scale": scale,
-                "gain": found.value_r[0],
-                "gain_low": low if n > 1 else np.nan,
-                "gain_high": high if n > 1 else np.nan,
-                "budget_low": found.low_r[0],
-                "budget_high": found.high_r[0],
+                **reading._asdict(),
+                "gain": row.value,
+                "gain_low": low,
+                "gain_high": high,
+                "resamples_kept": kept,
+                "gain_null": null,
+                "budget_low": row.low,
+                "budget_high": row.high,
             }
 
 
-def _interval(value_r: Floats) -> tuple[float, float]:
-    """Compute the 95 % percentile interval of an estimate (entry 0) from its resamples (the others)."""
-    resampled_r = value_r[1:]
-    defined_r = resampled_r[np.isfinite(resampled_r)]
-    if np.isnan(value_r[0]) or len(defined_r) < len(resampled_r) * (1 - MOST_UNDEFINED):
-        return np.nan, np.nan
-    low, high = np.percentile(defined_r, [2.5, 97.5])
-    return float(low), float(high)
+def _curves(means: dict[str, Floats], axes: Sequence[str]) -> dict[str, Curves]:
+    """Find the frontiers of mean outcomes (sets x points) on each axis."""
+    return {axis: frontier_curves(_cost(means, axis), means["accuracy"], axis in MAXIMISED) for axis in axes}
+
+
+def _pair_gains(
+    sides: Sequence[dict[str, Curves]], axis: str, reading: Reading, within: tuple[float, float] | None = None
+) -> PairGains:
+    a, b = (side[axis] for side in sides)
+    return curve_gains(a, b, reading, axis in MAXIMISED, within)
+
+
+def _interval(resampled: PairGains, span: float) -> tuple[float, float, float]:
+    """Compute the 95 % percentile interval, and the share of resamples that cover enough of the estimate's `span`."""
+    kept_r = resampled.span_r >= LEAST_SPAN * span
+    kept = float(kept_r.mean())
+    if kept < LEAST_KEPT:
+        return np.nan, np.nan, kept
+    low, high = np.percentile(resampled.value_r[kept_r], [2.5, 97.5])
+    return float(low), float(high), kept
+
+
+def _mean_defined(value_r: Floats) -> float:
+    """Average gains, of which at least half must be defined."""
+    defined_r = value_r[np.isfinite(value_r)]
+    return float(defined_r.mean()) if 2 * len(defined_r) >= len(value_r) else np.nan
 
 
 def _column(axis: str) -> str:
@@ -153,7 +210,7 @@ def _backend(frame: pd.DataFrame, backend: str, task: str) -> _Backend:
         column: frame.pivot(index="problem_id", columns="point", values=column).loc[problems].to_numpy(np.float64)
         for column in ["accuracy", *map(_column, AXES)]
     }
-    return _Backend(problems, values)
+    return _Backend(problems, values, frame[frame["problem_id"].isin(problems)])
 
 
 def _means(side: _Backend, problems: pd.Index, counts_rn: Floats) -> dict[str, Floats]:

@@ -2,64 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import comb, inf
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from hyperscale.analysis.cuts import CUT_COLUMNS, Cut, CuttableThread
+from hyperscale.analysis.peaks import expected_union, lockstep_peaks, subset_seed
 from hyperscale.analysis.throughput import untimed
+from hyperscale.grading.aggregate import subsets
 from hyperscale.grading.registry import load_aggregate
-from hyperscale.hardware.roofline import Ceiling, prompt_seconds, roofline_micros
-from hyperscale.results.rows import frame_to_arrow
-from hyperscale.results.schema import (
-    ACCOUNTINGS,
-    OUTCOME_KEY,
-    OUTCOMES,
-    ROOFLINE_COLUMNS,
-    SAMPLE_KEY,
-    STEP_COLUMNS,
-    STEP_THREADS,
-)
+from hyperscale.results.rows import Row, frame_to_arrow, records
+from hyperscale.results.schema import ACCOUNTINGS, OUTCOME_KEY, OUTCOMES, SAMPLE_KEY
 
 Answers = Sequence[tuple[str | None, str | None]]
 Classes = Callable[[str, Answers], list[int]]
 
-_THREAD = ["model", "backend", "compression_ratio", "cache_budget", "chain", "engine", "accounting", "device_bytes"]
-_COSTS = ["prefill_seconds", "batch_threads", "token_bytes", "page_bytes"]
-_CHAIN = ["page_shared", "length_cap", "prompt_tokens", "generated_tokens", "finish_reason", "layers", "kv_heads"]
-
-SAMPLE_COLUMNS = [*SAMPLE_KEY, *_THREAD, *_COSTS, *ROOFLINE_COLUMNS, *_CHAIN, *STEP_COLUMNS, STEP_THREADS]
+_THREAD = ["model", "compression_ratio", "chain", "engine", "accounting", "device_bytes"]
+SAMPLE_COLUMNS = list(dict.fromkeys([*SAMPLE_KEY, *_THREAD, "prefill_seconds", "page_bytes", *CUT_COLUMNS]))
 """Columns of samples that `outcomes` needs; tokens and texts are not among them."""
 
-_POOL = ["run_id", "task", "problem_id", "length"]
+_COLUMNS = [column.name for column in OUTCOMES]
 
 
-class Cut(NamedTuple):
-    """One thread cut at L. Token counts are means over layers and KV heads."""
+class _Member(NamedTuple):
+    """A thread of a pool: its place among the problem's, cut at L, with its grade."""
 
-    sample: int
-    length: int
-    generated: int
-    kv_reads: float
-    peak_tokens: float
-    pages: int
-    shared: NDArray[np.bool_]
-    """Per page of the prompt: whether the thread still shares it."""
-    decode_seconds: float
-    roofline_prefill: float
-    roofline_decode: float
-    mean_length: int
-    truncated_share: bool
-    realised_ratio: float
+    place: int
+    cut: Cut
+    answer: tuple[str | None, str | None]
+    correct: bool
 
 
 def outcomes(
-    samples: pd.DataFrame,
-    grades: pd.DataFrame,
+    samples: pd.DataFrame | Sequence[Row],
+    grades: pd.DataFrame | Sequence[Row],
     grid: Sequence[tuple[int, int]],
     aggregates: Mapping[str, str],
     classes: Classes,
@@ -69,158 +47,156 @@ def outcomes(
 
     The pool at L is the threads with `length_cap` >= L: a thread with a smaller cap that stopped early would fit too,
     but taking it without its truncated neighbours would favour short chains (`Store.raise_caps`). A chain longer than
-    L is cut to its first L - P tokens. Where P >= L nothing runs: it costs nothing, and has no answer. Costs are exact
-    expectations over W-subsets of the pool: sums over threads are W times the pool's mean; a shared page counts once
-    if any of the W threads shares it. `classes(task, [(answer, normal), ...])` gives each answer of a pool its
-    equivalence class, -1 where it is missing. ValueError: a task without an aggregate, or two runs with one outcome.
+    L is cut to its first L - P tokens. Where P >= L nothing runs: no answer, no reads, and the prompt as the peak.
+    Sums over threads are exact expectations over W-subsets of the pool: W times its mean. Peaks in lockstep and votes
+    are averaged over the same subsets (`aggregate.subsets`). `classes(task, [(answer, normal), ...])` gives each answer
+    of a pool its equivalence class, -1 where it is missing. ValueError: a task without an aggregate, or two runs with
+    one outcome.
     """
-    unnamed = set(samples["task"]) - aggregates.keys()
-    if unnamed:
+    problems: dict[tuple[str, ...], list[Row]] = {}
+    for row in _rows(samples):
+        problems.setdefault((row["run_id"], row["task"], row["problem_id"]), []).append(row)
+    if unnamed := {task for _, task, _ in problems} - aggregates.keys():
         raise ValueError(f"no aggregate for the sampled task {', '.join(sorted(unnamed))}")
-    pools = _pools(samples, grades, sorted({length for _, length in grid}))
-    costs = _costs(pools, pd.DataFrame(grid, columns=["width", "length"], dtype=np.int64).drop_duplicates())
-    costs = untimed(costs)
-    scores = list(_scores(pools, costs, aggregates, classes, seed))
-    costs["accuracy"] = [accuracy for accuracy, _ in scores]
-    costs["tied"] = [tied for _, tied in scores]
-    key = list(OUTCOME_KEY)
-    if costs.duplicated(key).any():
-        twice = costs.loc[costs.duplicated(key), key].iloc[0].to_dict()
-        raise ValueError(f"two runs give the same outcome, {twice}: keep them in two results folders")
-    frame = costs[[column.name for column in OUTCOMES]].sort_values(key)
+    verdicts = {tuple(row[name] for name in (*SAMPLE_KEY, "length", "chain")): row for row in _rows(grades)}
+    rows = [
+        row
+        for threads in problems.values()
+        for row in _of_problem(threads, verdicts, sorted(set(grid)), aggregates, classes, seed)
+    ]
+    seen = set()
+    for row in rows:
+        key = tuple(row[name] for name in OUTCOME_KEY)
+        if key in seen:
+            named = dict(zip(OUTCOME_KEY, key, strict=True))
+            raise ValueError(f"two runs give the same outcome, {named}: keep them in two results folders")
+        seen.add(key)
+    rows.sort(key=lambda row: tuple(row[name] for name in OUTCOME_KEY))
+    frame = untimed(pd.DataFrame(rows, columns=_COLUMNS))
     table: pd.DataFrame = frame_to_arrow("outcomes", frame).to_pandas()
     return table
 
 
-def _pools(samples: pd.DataFrame, grades: pd.DataFrame, lengths: list[int]) -> pd.DataFrame:
-    """Make one row for each thread and L whose pool it belongs to: the thread cut at L, with its grade."""
-    cuts = pd.DataFrame(_cuts(samples, np.array(lengths, dtype=np.int64)), columns=list(Cut._fields))
-    threads = samples[[*SAMPLE_KEY, *_THREAD, *_COSTS]].reset_index(drop=True)
-    pools = threads.merge(cuts.astype({"sample": np.int64, "length": np.int64}), left_index=True, right_on="sample")
-    bound = pools["cache_budget"].notna()
-    budget = pools["cache_budget"].astype(float)
-    pools["compression_ratio"] = pools["compression_ratio"].where(~bound, pools["length"] / budget)
-    key = [*SAMPLE_KEY, "length", "chain"]
-    verdicts = grades[[*key, "answer", "normal", "correct"]]
-    pools = pools.merge(verdicts, on=key, how="left", validate="one_to_one")
-    # A budget that L does not exceed compresses nothing: it makes no point of a budget-bound backend.
-    point = ~bound | (pools["compression_ratio"] >= 1)
-    pools = pools[point & (pools["correct"].notna() | (pools["generated"] == 0))]
-    empty = pools["generated"] == 0
-    return pools.assign(
-        answer=pools["answer"].astype(object).mask(empty | pools["answer"].isna(), None),
-        normal=pools["normal"].astype(object).mask(empty | pools["normal"].isna(), None),
-        correct=pools["correct"].eq(True) & ~empty,
-        **{name: pools[name].mask(empty, 0.0) for name in ("prefill_seconds", "batch_threads")},
-    ).sort_values([*_POOL, "thread"], ignore_index=True)
+def _rows(table: pd.DataFrame | Sequence[Row]) -> Sequence[Row]:
+    return records(table) if isinstance(table, pd.DataFrame) else table
 
 
-def _cuts(samples: pd.DataFrame, lengths: NDArray[np.int64]) -> Iterator[Cut]:
-    """Cut every sample at every L up to its cap. Prefix sums and maxima make each further L free."""
-    others = ["backend", "cache_budget", "batch_threads", "token_bytes", STEP_THREADS]
-    columns = [*_CHAIN, *ROOFLINE_COLUMNS, *others, *STEP_COLUMNS]
-    for index, sample in enumerate(samples[columns].to_dict("records")):
-        prompt, total = sample["prompt_tokens"], sample["generated_tokens"]
-        rows = sample["layers"] * sample["kv_heads"]
-        reads = np.cumsum(sample["step_reads"])
-        live = sample["step_live"]
-        peaks = np.maximum.accumulate(live)
-        pages = np.maximum.accumulate(sample["step_pages"])
-        micros = np.cumsum(sample["step_micros"])
-        roofline_prefill, roofline = _roofline(sample, rows)
-        for length in lengths[lengths <= sample["length_cap"]].tolist():
-            generated = min(max(length - prompt, 0), total)
-            last, ran = generated - 1, generated > 0
-            yield Cut(
-                sample=index,
-                length=length,
-                generated=generated,
-                kv_reads=reads[last] / rows if ran else 0.0,
-                peak_tokens=peaks[last] / rows if ran else 0.0,
-                pages=int(pages[last]) if ran else 0,
-                shared=np.asarray(sample["page_shared"]) >= generated if ran else np.zeros(0, np.bool_),
-                decode_seconds=micros[last] * 1e-6 if ran else 0.0,
-                roofline_prefill=roofline_prefill if ran else 0.0,
-                roofline_decode=roofline[last] if ran else 0.0,
-                mean_length=prompt + generated,
-                truncated_share=prompt + total > length or sample["finish_reason"] == "length",
-                realised_ratio=(prompt + generated) * rows / live[last] if ran else np.nan,
-            )
+def _of_problem(
+    samples: Sequence[Row], verdicts: Mapping[tuple[Any, ...], Row], grid: Sequence[tuple[int, int]],
+    aggregates: Mapping[str, str], classes: Classes, seed: int,
+) -> Iterator[Row]:  # fmt: skip
+    """Compute the outcomes of one problem in one run."""
+    threads = [CuttableThread(sample) for sample in sorted(samples, key=lambda sample: int(sample["thread"]))]
+    task, draws = samples[0]["task"], subset_seed(seed, samples[0]["task"], samples[0]["problem_id"])
+    aggregate = load_aggregate(aggregates[task])
+    pools = {length: _pool(threads, verdicts, length) for length in sorted({length for _, length in grid})}
+    peaks = _peaks(threads, pools, grid, draws)
+    for length, pool in pools.items():
+        widths = [width for width, at in grid if at == length and width <= len(pool)]
+        if not widths:
+            continue
+        voted = classes(task, [member.answer for member in pool]) if aggregate.votes else []
+        correct = [member.correct for member in pool]
+        costs = _PoolCosts(threads, pool, length)
+        for width in widths:
+            accuracy, tied = aggregate.score(voted, correct, width, seed=draws)
+            row = costs.of(width) | {"accuracy": accuracy, "tied": tied}
+            if (width, length) in peaks:
+                row["peak_tokens"], row["peak_bytes"] = peaks[width, length]
+            yield row
 
 
-def _roofline(sample: Mapping[Any, Any], rows: int) -> tuple[float, NDArray[np.float64]]:
-    """Bound a thread's seconds of prefill, and of decode up to each step, from below; NaN without a known ceiling.
-
-    `rows` counts KV rows: layers times KV heads. A sample without STEP_THREADS has only their mean.
-    """
-    if not sample["generated_tokens"] or pd.isna(sample["peak_flops"]):
-        return np.nan, np.full(sample["generated_tokens"], np.nan)
-    ceiling = Ceiling(**{name: sample[name] for name in ROOFLINE_COLUMNS})
-    budget = None if pd.isna(sample["cache_budget"]) else int(sample["cache_budget"])
-    threads = sample[STEP_THREADS] if isinstance(sample[STEP_THREADS], np.ndarray) else sample["batch_threads"]
-    reads, size, most = np.asarray(sample["step_reads"]), sample["token_bytes"], inf if budget is None else budget
-    micros = roofline_micros(reads, threads, size, rows, ceiling, most)
-    # A row that held no more than B after its first step was prefilled up to B; Quest's hold the whole prompt.
-    evicts = budget is not None and sample["step_live"][0] <= budget * rows
-    dense = min(sample["prompt_tokens"], budget) if evicts else sample["prompt_tokens"]
-    return prompt_seconds(sample["prompt_tokens"], dense, size, rows, ceiling), np.cumsum(micros) * 1e-6
-
-
-def _costs(pools: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
-    """Make one row for each pool and W: sums over W threads are W times the pool's mean."""
-    first = ["model", "backend", "compression_ratio", "page_bytes", "engine"]
-    mean = ["kv_reads", "peak_tokens", "pages", "decode_seconds", "prefill_seconds"]
-    mean += ["roofline_prefill", "roofline_decode"]
-    mean += ["mean_length", "truncated_share", "realised_ratio", "batch_threads"]
-    spread: dict[str, Any] = dict.fromkeys(first, "first") | dict.fromkeys(mean, "mean")
-    spread |= {"device_bytes": "max", "inexact": "max", "unknown": "sum"}
-    # A mean over only the threads with a known ceiling would be compared with the seconds of all: none then.
-    inexact = pools["accounting"].map({kind: rank for rank, kind in enumerate(ACCOUNTINGS)})
-    pools = pools.assign(inexact=inexact.astype(int), unknown=pools["roofline_decode"].isna())
-    groups = pools.astype({**dict.fromkeys(mean, float), "device_bytes": float}).groupby(_POOL, as_index=False)
-    costs = groups.agg(spread).assign(sharers=[np.sum(group["shared"].tolist(), axis=0) for _, group in groups])
-    costs = costs.merge(groups.size().rename(columns={"size": "pool"}), on=_POOL)
-    costs = costs.merge(grid, on="length").query("width <= pool").reset_index(drop=True)
-    width = costs["width"]
-    shared = [_union(*row) for row in zip(costs["sharers"], costs["pool"], width, strict=True)]
-    # vLLM's prefill is part of its steps: `seconds` of W threads holds their share of it.
-    prefill = costs["roofline_prefill"] * (width / costs["pool"]).where(costs["engine"] == "vllm", 1.0)
-    return costs.assign(
-        kv_reads=width * costs["kv_reads"],
-        peak_tokens=width * costs["peak_tokens"],
-        peak_bytes=(np.array(shared) + width * costs["pages"]) * costs["page_bytes"],
-        as_run_seconds=costs["prefill_seconds"] + width * costs["decode_seconds"],
-        roofline_seconds=(prefill + width * costs["roofline_decode"]).mask(costs["unknown"] > 0),
-        accounting=[ACCOUNTINGS[rank] for rank in costs["inexact"]],
-    )
+def _pool(threads: Sequence[CuttableThread], verdicts: Mapping[tuple[Any, ...], Row], length: int) -> list[_Member]:
+    """Select the threads of the pool at L: those whose cap reaches it and, unless the prompt fills L, with a grade."""
+    pool = []
+    for place, thread in enumerate(threads):
+        # A budget that L does not exceed compresses nothing: it makes no point of a budget-bound backend.
+        if thread.cap < length or (thread.budget is not None and length < thread.budget):
+            continue
+        key = (*(thread.sample[name] for name in SAMPLE_KEY), length, thread.sample["chain"])
+        verdict = verdicts.get(key)
+        if not thread.generated(length):
+            pool.append(_Member(place, thread.cut(length), (None, None), False))
+        elif verdict is not None and not pd.isna(verdict["correct"]):
+            answer, normal = (None if pd.isna(verdict[name]) else verdict[name] for name in ("answer", "normal"))
+            pool.append(_Member(place, thread.cut(length), (answer, normal), bool(verdict["correct"])))
+    return pool
 
 
-def _union(sharers: NDArray[np.int64], pool: int, width: int) -> float:
-    """Expect, over W-subsets, the pages that one or more of W threads share; `sharers[page]` of the pool share it."""
-    counts = np.bincount(sharers, minlength=pool + 1)
-    return sum(int(counts[n]) * (1 - comb(pool - n, width) / comb(pool, width)) for n in range(1, pool + 1))
+def _peaks(
+    threads: Sequence[CuttableThread], pools: Mapping[int, list[_Member]], grid: Sequence[tuple[int, int]], draws: int
+) -> dict[tuple[int, int], tuple[float, float]]:
+    """Compute (peak_tokens, peak_bytes) in lockstep of every (W, L) that runs."""
+    # One pass over the steps serves every L at which the same threads are the pool.
+    passes: dict[tuple[tuple[int, ...], int], list[int]] = {}
+    for width, length in grid:
+        pool = pools[length]
+        if width <= len(pool) and pool[0].cut.generated:
+            passes.setdefault((tuple(member.place for member in pool), width), []).append(length)
+    found = {}
+    for (members, width), lengths in passes.items():
+        first, chosen = threads[members[0]], subsets(len(members), width, draws)
+        cuts = [length - first.prompt for length in lengths]
+        peaks = lockstep_peaks([threads[member].trace for member in members], chosen, cuts)
+        page_bytes = first.sample["page_bytes"]
+        for length, tokens, pages in zip(lengths, peaks.tokens_e, peaks.pages_e, strict=True):
+            found[width, length] = float(tokens) / first.rows, float(pages) * page_bytes
+    return found
 
 
-def _scores(
-    pools: pd.DataFrame, costs: pd.DataFrame, aggregates: Mapping[str, str], classes: Classes, seed: int
-) -> Iterator[tuple[float, float]]:
-    """Score each row of `costs`: (expected accuracy, share of tied votes; NaN without a vote)."""
-    members = pools.groupby(_POOL).indices
-    answers = list(zip(pools["answer"], pools["normal"], strict=True))
-    correct = pools["correct"].to_numpy(dtype=bool)
-    voted: dict[tuple[Any, ...], list[int]] = {}
-    for *key, width in costs[[*_POOL, "width"]].itertuples(index=False, name=None):
-        pool = tuple(key)
-        _, task, problem_id, length = pool
-        threads = members[pool]
-        aggregate = load_aggregate(aggregates[task])
-        if pool not in voted:
-            voted[pool] = classes(task, [answers[thread] for thread in threads]) if aggregate.votes else []
-        subsets = _seed(seed, task, problem_id, length)
-        yield aggregate.score(voted[pool], correct[threads].tolist(), width, seed=subsets)
+class _PoolCosts:
+    """Costs of a pool at one L: sums over W threads are W times the pool's mean."""
+
+    def __init__(self, threads: Sequence[CuttableThread], pool: Sequence[_Member], length: int) -> None:
+        members = [threads[member.place] for member in pool]
+        first, samples = members[0], [thread.sample for thread in members]
+        self._pool, self._page_bytes, self._vllm = len(pool), first.sample["page_bytes"], samples[0]["engine"] == "vllm"
+        cuts = np.array([member.cut for member in pool], np.float64)
+        means = dict(zip(Cut._fields, cuts.mean(axis=0).tolist(), strict=True))
+        self._fits = pool[0].cut.generated > 0
+        # A mean over only the threads with a known ceiling would be compared with the seconds of all: none then.
+        self._means = means
+        self._sharers = np.sum([thread.shared(length) for thread in members], axis=0)
+        self._prefill, self._batch = (
+            _mean([sample[name] for sample in samples]) if self._fits else 0.0
+            for name in ("prefill_seconds", "batch_threads")
+        )
+        held = [sample["device_bytes"] for sample in samples if not pd.isna(sample["device_bytes"])]
+        ratio = first.sample["compression_ratio"] if first.budget is None else length / first.budget
+        self._same = {
+            **{name: first.sample[name] for name in ("model", "task", "backend", "problem_id", "engine")},
+            "compression_ratio": float(ratio),
+            "length": length,
+            "pool": len(pool),
+            "prompt_fits": self._fits,
+            "device_bytes": float(max(held)) if held else None,
+            "accounting": max((sample["accounting"] for sample in samples), key=ACCOUNTINGS.index),
+            "batch_threads": self._batch,
+            **{name: means[name] for name in ("mean_length", "truncated_share", "realised_ratio")},
+        }
+
+    def of(self, width: int) -> Row:
+        """Return the columns of OUTCOMES but the score; the peaks are those of threads that do not run in lockstep."""
+        means = self._means
+        # vLLM's prefill is part of its steps: `seconds` of W threads holds their share of it.
+        share = width / self._pool if self._vllm else 1.0
+        tokens = width * means["peak_tokens_sum"]
+        shared = expected_union(self._sharers, self._pool, width)
+        pages = (shared + width * means["pages"]) * self._page_bytes
+        return {
+            **self._same,
+            "width": width,
+            "kv_reads": width * means["kv_reads"],
+            "peak_tokens": tokens,
+            "peak_tokens_sum": tokens,
+            "peak_bytes": pages,
+            "peak_bytes_sum": pages,
+            "as_run_seconds": self._prefill + width * means["decode_seconds"],
+            "roofline_seconds": share * means["roofline_prefill"] + width * means["roofline_decode"],
+        }
 
 
-def _seed(seed: int, task: str, problem_id: str, length: int) -> int:
-    """Derive the seed of a problem's random subsets: the same for every backend, so that their votes stay paired."""
-    name = f"{seed}\0{task}\0{problem_id}\0{length}".encode()
-    return int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "big")
+def _mean(values: Sequence[float]) -> float:
+    """Average the known values; NaN without one."""
+    known = [float(value) for value in values if not pd.isna(value)]
+    return sum(known) / len(known) if known else float("nan")

@@ -59,12 +59,22 @@ def quarantined(costs: ArrayLike, accuracies: ArrayLike) -> list[int]:
     return np.flatnonzero(~(np.isfinite(cost_p) & np.isfinite(accuracy_p))).tolist()
 
 
+def fitting(points: pd.DataFrame) -> pd.DataFrame:
+    """Select the points of a table with `prompts_fit` at which every problem could be answered.
+
+    The others charge for prompts that were never run, and grade answers that could not be given: they are on no
+    frontier, gain or figure.
+    """
+    return points[points["prompts_fit"] >= 1]
+
+
 def frontiers(points: pd.DataFrame) -> pd.DataFrame:
-    """Compute FRONTIERS of a POINTS table: per model, task, backend and axis, over all its W, L and CR.
+    """Compute FRONTIERS of a POINTS table: per model, task, backend and axis, over all W, L and CR of `fitting`.
 
     Warns of quarantined points. Raises ValueError where a column is missing.
     """
-    require_columns(points, [*POINT_KEY, "accuracy", *AXES], "points")
+    require_columns(points, [*POINT_KEY, "accuracy", "prompts_fit", *AXES], "points")
+    points = fitting(points)
     tables = []
     for (model, task, backend), group in points.groupby(["model", "task", "backend"], sort=True):
         for axis in AXES:

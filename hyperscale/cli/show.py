@@ -45,7 +45,8 @@ def print_report(report: Report) -> None:
         console.print("Stopped before the end: everything finished is saved. The same command completes it.")
     elif len(report.points) and not report.points["complete"].all():
         console.print("Some points are not complete: a task is cut by --limit or --problem-id, or lacks threads.")
-    for line in [*_unreached(report), *(f"not covered: {line}" for line in report.plan.left_out)]:
+    not_covered = (f"not covered: {line}" for line in report.plan.left_out)
+    for line in (*_unfit(report), *_unreached(report), *not_covered):
         console.print(line, soft_wrap=True)
     console.print(f"{report.generated_samples:,} samples, {report.generated_tokens:,} tokens generated in this session")
     console.print(
@@ -56,6 +57,19 @@ def print_report(report: Report) -> None:
 
 REACHED = 0.9
 """Share of a nominal CR below which the report says what was reached."""
+
+
+def _unfit(report: Report) -> Iterator[str]:
+    """Say which L are on no frontier, as prompts of some problems fill them."""
+    if not len(report.points):
+        return
+    unfit = report.points[report.points["prompts_fit"] < 1].sort_values("prompts_fit")
+    for row in records(unfit.drop_duplicates(["task", "length"]).sort_values(["task", "length"])):
+        share = f"{100 * (1 - row['prompts_fit']):.3g} %"
+        yield (
+            f"{row['task']}: at L = {format_tokens(row['length'])} the prompts of {share} of problems leave no room: "
+            "these points are in points.parquet, and on no frontier, gain or figure"
+        )
 
 
 def _unreached(report: Report) -> Iterator[str]:

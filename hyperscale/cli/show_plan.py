@@ -13,7 +13,7 @@ from hyperscale.hardware.devices import number_bytes
 from hyperscale.kvcache.block_pool import blocks_for
 from hyperscale.plan.cost import Assumptions, planned_dtype
 from hyperscale.plan.estimate import estimate, estimate_lines, estimate_table
-from hyperscale.plan.preflight import load
+from hyperscale.plan.preflight import load, no_prompt_fits
 from hyperscale.plan.resolve import Plan
 from hyperscale.plan.runs import Run
 from hyperscale.tasks.checks import check_task_options, chosen_for
@@ -65,7 +65,8 @@ def print_plan(plan: Plan, problems: dict[str, int | None], assumed: Assumptions
     console = Console(highlight=False, markup=False, emoji=False)
     for table in (_points(config), *(_run(config, run, cost) for run in runs)):
         console.print(table)
-    for line in (*(f"left out: {line}" for line in plan.left_out), *_tasks(plan, problems), cost.note, _batch(config)):
+    left_out = (f"left out: {line}" for line in plan.left_out)
+    for line in (*left_out, *_tasks(plan, problems), *_prompts(config), cost.note, _batch(config)):
         console.print(line, soft_wrap=True)
     if found is not None:
         # A terminal may fold lines; a truncated table would mislead.
@@ -151,6 +152,40 @@ def _tasks(plan: Plan, problems: dict[str, int | None]) -> Iterator[str]:
             yield f"{task}{part}: number of problems unknown; at most {a_problem:,} tokens each"
         else:
             yield f"{task}{part}: {count:,} problems, at most {count * a_problem:,} tokens in all"
+
+
+def _prompts(config: SweepConfig) -> Iterator[str]:
+    """Say which L leave prompts no room, of tasks whose rows and tokenizer are at hand; no hub is asked for either."""
+    from hyperscale.model.source import family_of, local_path
+
+    family = family_of(config.model)
+    model = config.model if family is None else family.original
+    if not local_path(model).exists():
+        return
+    from hyperscale.model.chat import encode_prompt
+    from hyperscale.model.load import load_text
+
+    try:
+        tokenizer = load_text(model, config.revision).tokenizer
+    except ValueError as error:  # A folder may hold a config alone: enough for all but this.
+        yield f"prompts: unknown ({error})"
+        return
+    for task in (load_task(name) for name in config.tasks):
+        if config.data is None and task.hub_id is not None:
+            continue
+        problems = load(task, config).problems
+        prompts = [len(encode_prompt(tokenizer, problem.prompt, problem.system)) for problem in problems]
+        yield f"{task.name}: prompts of {min(prompts):,} to {max(prompts):,} tokens"
+        if min(prompts) >= max(config.lengths):
+            yield f"error: {no_prompt_fits(task.name, prompts, max(config.lengths))}"
+            continue
+        for length in config.lengths:
+            fit = sum(prompt < length for prompt in prompts)
+            if fit < len(prompts):
+                yield (
+                    f"{task.name}: at L = {format_tokens(length)} {fit:,} of {len(prompts):,} prompts leave room: its "
+                    "points will be on no frontier"
+                )
 
 
 def _batch(config: SweepConfig) -> str:

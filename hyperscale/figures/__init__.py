@@ -36,6 +36,7 @@ FIGURES: Registry[Drawing] = Registry(
         "frontiers": "hyperscale.figures.frontiers:draw",
         "pareto": "hyperscale.figures.pareto:draw",
         "grid": "hyperscale.figures.grid:draw",
+        "gains": "hyperscale.figures.gains:draw",
     },
     group="hyperscale.figures",
     accept=_accept,

@@ -110,7 +110,7 @@ def label_points(
         bounds=Box(*axes.bbox.extents),
         markers=solid,
         faint=faint,
-        lines=_lines(axes, drawn, column, chance, intervals=not strict),
+        lines=_lines(axes, drawn, column, chance, rising=rising, intervals=not strict),
         taken=[chance_box] if chance_box else [],
         gap=GAP_POINTS * pixel,
         lean=135 if rising else 45,
@@ -181,7 +181,7 @@ def _label_chance(axes: Axes, chance: float, markers: list[Box]) -> Box:
     return box
 
 
-def _lines(axes: Axes, drawn: Drawn, column: str, chance: float, *, intervals: bool) -> list[Segment]:
+def _lines(axes: Axes, drawn: Drawn, column: str, chance: float, *, rising: bool, intervals: bool) -> list[Segment]:
     """List the lines that a label should not cross: frontiers, `intervals` on them, the chance level."""
 
     def pixels(x: float, y: float) -> tuple[float, float]:
@@ -192,7 +192,9 @@ def _lines(axes: Axes, drawn: Drawn, column: str, chance: float, *, intervals: b
     for _, pool in drawn[drawn["best"]].groupby("backend"):
         line = pool.sort_values(column)
         corners = [pixels(x, y) for x, y in zip(line[column], line["percent"], strict=True)]
-        segments += [(*start, *end) for start, end in pairwise(corners)]
+        for (x0, y0), (x1, y1) in pairwise(corners):
+            level, rise = (y0, x1) if rising else (y1, x0)
+            segments += [(x0, level, x1, level), (rise, y0, rise, y1)]
         known = line.dropna(subset=["accuracy_low", "accuracy_high"]) if intervals else line.iloc[:0]
         whiskers = zip(known[column], known["accuracy_low"], known["accuracy_high"], strict=True)
         segments += [(*pixels(x, 100 * low), *pixels(x, 100 * high)) for x, low, high in whiskers]

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from hyperscale.analysis.pareto import MAXIMISED
 from hyperscale.figures import style
 from hyperscale.figures.annotate import BASE, SMALL
 from hyperscale.figures.data import INTERVAL_NOTE, FigureData
@@ -28,6 +29,11 @@ class CostAxis(NamedTuple):
     name: str
     label: str
     tick: Callable[[float], str]
+
+    @property
+    def stairs(self) -> str:
+        """Return matplotlib's drawstyle of a frontier: at each budget the best point within it."""
+        return "steps-pre" if self.column in MAXIMISED else "steps-post"
 
 
 COSTS = (
@@ -96,7 +102,7 @@ def notes(data: FigureData, *, bare: bool) -> list[str]:
     lines = [
         "A label reads W–L: W parallel threads a problem, each capped at L tokens, prompt included (K = 1024). "
         + ("CR: compression ratio. " if several else "")
-        + "Lines are Pareto frontiers"
+        + "Staircases are Pareto frontiers: at each budget the best point within it"
         + (", one a backend over all its CRs" if several else "")
         + "; cost axes are logarithmic. "
         + "Only frontier points have their 95 % intervals drawn"
@@ -115,6 +121,8 @@ def notes(data: FigureData, *, bare: bool) -> list[str]:
     ]
     if left_out:
         lines.append(f"Left out, as their numbers are not finite: {'; '.join(left_out)}.")
+    if data.left_out:
+        lines.append(data.left_out)
     return lines
 
 

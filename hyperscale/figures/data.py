@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from hyperscale.analysis.pareto import require_columns
+from hyperscale.analysis.pareto import fitting, require_columns
 from hyperscale.grading.registry import load_aggregate
 from hyperscale.results.manifest import read_manifest
-from hyperscale.results.schema import POINTS
+from hyperscale.results.schema import GAINS, POINTS, Column
 from hyperscale.storage.files import read
 from hyperscale.storage.remote import is_local
 
-INTERVAL_NOTE = "bootstrap over problems; Clopper–Pearson where all problems score the same"
+INTERVAL_NOTE = "Agresti–Coull over problems"
+
+NO_GAINS = pd.DataFrame(columns=[column.name for column in GAINS])
 
 
 class FigureData(NamedTuple):
@@ -28,6 +30,10 @@ class FigureData(NamedTuple):
     """Title of each task."""
     sampling: str
     """Sampling settings in words; empty where no manifest holds them."""
+    left_out: str = ""
+    """Points that no figure shows, in a sentence; empty where there are none."""
+    gains: pd.DataFrame = NO_GAINS
+    """GAINS of the model; empty where there are none."""
 
     def of_task(self, task: str) -> pd.DataFrame:
         """Select the points of one task."""
@@ -42,27 +48,58 @@ def load(results: Path) -> list[FigureData]:
     path = results / "points.parquet"
     if is_local(results) and not results.is_dir():
         raise ValueError(f"no results folder at {results}: name the --output-dir of a sweep")
+    points = _table(path, POINTS, "points")
+    if points is None:
+        raise ValueError(f"{results} holds no points.parquet: finish a sweep there first")
+    if points.empty:
+        raise ValueError(f"{path} holds no points: let the sweep finish at least one problem")
+    gains = _table(results / "gains.parquet", GAINS, "gains")
+    gains = NO_GAINS if gains is None else gains
+    manifest = read_manifest(results) or {}
+    tasks = manifest.get("tasks", {})
+    titles = {task: tasks.get(task, {}).get("title", task) for task in points["task"].unique()}
+    sampling = describe_sampling(manifest.get("config", {}))
+    shown = fitting(points)
+    if shown.empty:
+        raise ValueError(f"{path} holds no point at which every prompt fits L: sweep a larger L")
+    return [
+        FigureData(
+            str(model),
+            of_model.reset_index(drop=True),
+            titles,
+            sampling,
+            _left_out(points, of_model, titles),
+            gains[gains["model"] == model].reset_index(drop=True),
+        )
+        for model, of_model in shown.groupby("model", sort=True)
+    ]
+
+
+def _table(path: Path, columns: list[Column], table: str) -> pd.DataFrame | None:
+    """Read a table; None where there is none, ValueError where it is unreadable or lacks columns."""
     try:
         content = read(path)
     except FileNotFoundError:
-        raise ValueError(f"{results} holds no points.parquet: finish a sweep there first") from None
-    manifest = read_manifest(results) or {}
+        return None
     try:
-        points = pd.read_parquet(BytesIO(content))
+        frame: pd.DataFrame = pd.read_parquet(BytesIO(content))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} cannot be read as parquet ({' '.join(str(error).split())}): run the sweep again"
         ) from error
-    require_columns(points, [column.name for column in POINTS], "points")
-    if points.empty:
-        raise ValueError(f"{path} holds no points: let the sweep finish at least one problem")
-    tasks = manifest.get("tasks", {})
-    titles = {task: tasks.get(task, {}).get("title", task) for task in points["task"].unique()}
-    sampling = describe_sampling(manifest.get("config", {}))
-    return [
-        FigureData(str(model), of_model.reset_index(drop=True), titles, sampling)
-        for model, of_model in points.groupby("model", sort=True)
+    require_columns(frame, [column.name for column in columns], table)
+    return frame
+
+
+def _left_out(points: pd.DataFrame, shown: pd.DataFrame, titles: dict[str, str]) -> str:
+    """Say which points of a model are not shown, as prompts of their problems fill L."""
+    of_model = points[points["model"] == shown["model"].iloc[0]]
+    unfit = of_model[~of_model.index.isin(shown.index)]
+    lengths = [
+        f"L = {', '.join(f'{length:,}' for length in sorted(of_task['length'].unique()))} of {titles[str(task)]}"
+        for task, of_task in unfit.groupby("task")
     ]
+    return f"Left out, as prompts fill L: {'; '.join(lengths)}." if lengths else ""
 
 
 def describe_sampling(config: dict[str, Any]) -> str:

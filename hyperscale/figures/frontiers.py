@@ -64,6 +64,7 @@ def _draw_panel(axes: Axes, of_task: pd.DataFrame, cost: CostAxis, looks: dict[s
         )  # fmt: skip
         axes.plot(
             line[cost.column], percent["accuracy"], color=look.colour, linewidth=1.3, linestyle=look.dash,
+            drawstyle=cost.stairs,
             zorder=2 + 0.1 * order, gid="frontier",
         )  # fmt: skip
         axes.plot(
@@ -75,8 +76,10 @@ def _draw_panel(axes: Axes, of_task: pd.DataFrame, cost: CostAxis, looks: dict[s
 def _note(data: FigureData) -> str:
     partial = "" if data.points["complete"].all() else " Partial run: points may move."
     return (
-        "Pareto frontiers over all W (parallel threads), L (tokens a thread) and compression ratios (CR) of a backend; "
-        f"cost axes are logarithmic. Thin lines: 95 % intervals ({INTERVAL_NOTE})."
+        "Pareto frontiers over all W (parallel threads), L (tokens a thread) and compression ratios (CR) of a backend: "
+        "at each budget the best point within it; cost axes are logarithmic. "
+        f"Thin lines: 95 % intervals ({INTERVAL_NOTE})."
         + (f" Sampling: {data.sampling}." if data.sampling else "")
+        + (f" {data.left_out}" if data.left_out else "")
         + partial
     )

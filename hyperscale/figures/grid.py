@@ -208,6 +208,8 @@ def _notes(data: FigureData) -> list[str]:
         + (" CR: compression ratio." if data.points["compression_ratio"].nunique() > 1 else "")
         + (f" Sampling: {data.sampling}." if data.sampling else "")
     ]
+    if data.left_out:
+        notes.append(data.left_out)
     if not data.points["complete"].all():
         notes.append("* Partial run: problems or threads of the full task are missing.")
     return notes

@@ -101,6 +101,7 @@ def _draw_panel(
             color=look.colour,
             linewidth=1.1,
             linestyle=look.dash,
+            drawstyle=cost.stairs,
             zorder=2.5,
             gid="frontier",
         )

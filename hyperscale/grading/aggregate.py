@@ -11,6 +11,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+MOST_SUBSETS = 1000
+"""Subsets that are drawn where a pool has more."""
+
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
     """Estimate pass@k, unbiased: 1 - C(samples - correct, k) / C(samples, k), where `correct` of `samples` passed.
@@ -27,7 +30,7 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
 
 
 def majority(
-    classes: Sequence[int], correct: Sequence[bool], width: int, *, seed: int, max_subsets: int = 1000
+    classes: Sequence[int], correct: Sequence[bool], width: int, *, seed: int, max_subsets: int = MOST_SUBSETS
 ) -> tuple[float, float]:
     """Score one problem: (expected accuracy of maj@width, share of subsets with a tied vote).
 
@@ -45,7 +48,8 @@ def majority(
     member_tc = class_of_thread[:, None] == np.unique(class_of_thread[class_of_thread >= 0])[None, :]
     if not member_tc.shape[1]:
         return 0.0, 0.0
-    chosen_st = _subsets(pool, width, seed, max_subsets)
+    chosen_st = np.zeros((subset_count(pool, width, max_subsets), pool), dtype=np.int64)
+    np.put_along_axis(chosen_st, subsets(pool, width, seed, max_subsets), 1, axis=1)
     votes_sc = chosen_st @ member_tc.astype(np.int64)
     right_sc = chosen_st @ (member_tc & np.asarray(correct, dtype=bool)[:, None]).astype(np.int64)
     leads_sc = (votes_sc == votes_sc.max(axis=1, keepdims=True)) & (votes_sc > 0)
@@ -55,17 +59,18 @@ def majority(
     return float(accuracy_s.mean()), float((leaders_s > 1).mean())
 
 
-def _subsets(pool: int, width: int, seed: int, max_subsets: int) -> NDArray[np.int64]:
-    """Make a 0/1 matrix (subsets, threads) of every subset of `width` threads, or of `max_subsets` random ones."""
+def subset_count(pool: int, width: int, max_subsets: int = MOST_SUBSETS) -> int:
+    """Count the W-subsets that a vote is averaged over: all of them, or `max_subsets` where there are more."""
+    return min(comb(pool, width), max_subsets)
+
+
+def subsets(pool: int, width: int, seed: int, max_subsets: int = MOST_SUBSETS) -> NDArray[np.int64]:
+    """List every subset of `width` of `pool` threads, or `max_subsets` random ones: subsets x width, by index."""
     if comb(pool, width) <= max_subsets:
         members = np.fromiter(chain.from_iterable(combinations(range(pool), width)), dtype=np.int64)
-        members = members.reshape(-1, width)
-    else:
-        keys = np.random.default_rng(seed).random((max_subsets, pool))
-        members = np.argpartition(keys, width - 1, axis=1)[:, :width]
-    chosen = np.zeros((len(members), pool), dtype=np.int64)
-    np.put_along_axis(chosen, members, 1, axis=1)
-    return chosen
+        return members.reshape(-1, width)
+    keys = np.random.default_rng(seed).random((max_subsets, pool))
+    return np.argpartition(keys, width - 1, axis=1)[:, :width]
 
 
 class Aggregate(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,15 @@ def load_tasks(config: SweepConfig) -> list[LoadedTask]:
             except ValueError as error:
                 raise ValueError(f"task {problem.task}, problem {problem.id}: {error}") from None
     return found
+
+
+def no_prompt_fits(task: str, prompts: Sequence[int], longest: int) -> str:
+    """Say that all `prompts` (tokens) of a task fill the `longest` L, and the L that would do."""
+    least = min(prompts)
+    return (
+        f"{task}: no prompt leaves room at any L: the shortest of {len(prompts):,} takes {least:,} tokens, the largest "
+        f"L is {format_tokens(longest)}; raise --lengths (or --budget) to an L of at least {least + 1:,}"
+    )
 
 
 def load(task: Task, config: SweepConfig) -> LoadedProblems:

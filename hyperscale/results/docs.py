@@ -49,9 +49,9 @@ only reads the folder refuses it by name.
 
 L is read off afterwards: a chain longer than L is cut to its first L - P tokens. The pool at L is the threads
 whose `length_cap` is at least L. Threads of a smaller cap that stopped early would fit as well, but taking them
-and not their cut-off neighbours would favour short chains. W is read off afterwards too: costs are exact
-expectations over the W-subsets of the pool; votes are averaged over all subsets, or over 1000 where there are
-more. A prompt that leaves L no room counts as truncated: accuracy 0, no reads, the prompt as the peak.
+and not their cut-off neighbours would favour short chains. W is read off afterwards too: sums over threads are
+exact expectations over the W-subsets of the pool; votes and lockstep peaks are averaged over all subsets, or over
+the same 1000 where there are more (`draws`).
 
 **Throughput** is problems per minute at the largest batch of threads that the memory budget holds at this W and L
 (`max_threads`): not of the run, which covers many points at once, but of the point. A problem of prompt P takes
@@ -62,10 +62,12 @@ the sum over the thread's steps t = P + 1, ..., P + G, cut at L. Between measure
 and linear in the context; a batch above the largest measured goes on as the last two. Starting threads, decoding text
 and grading are left out. Engines other than torch have no latency table: their throughput is as run, and says so.
 
-Intervals are 95 % and resample problems, not threads (BCa; percentiles where BCa is undefined). Where every
-problem has the same accuracy a bootstrap has no width; Clopper and Pearson's exact binomial interval stands there.
-A single problem has the interval [0, 1]. The exact interval is wider than the bootstrap's beside it: the upper end for
-0 of 40 problems can exceed that for a few of 40.
+A prompt that fills L leaves nothing to generate. The problem counts as wrong and truncated (`prompt_fits` is false):
+accuracy 0, no reads, no seconds, the prompt as the peak. A point where this befalls any problem (`prompts_fit` below 1)
+stands in outcomes and points, and on no frontier, gain or figure: its costs are not those of an answer.
+
+Intervals of accuracy are 95 %, over problems, not threads: Agresti and Coull's, extended to fractional accuracies
+([analysis](analysis.md#intervals-of-accuracy)). A single problem has the interval [0, 1].
 
 Schema version {SCHEMA_VERSION}. A folder of another version is refused.
 """
@@ -76,7 +78,7 @@ _TABLES = {
     "outcomes": ("`outcomes.parquet`", OUTCOME_KEY),
     "points": ("`points.parquet`", POINT_KEY),
     "frontiers": ("`frontiers.parquet`", (*POINT_KEY, "axis")),
-    "gains": ("`gains.parquet`", ("model", "task", "backend", "baseline", "axis", "scale")),
+    "gains": ("`gains.parquet`", ("model", "task", "backend", "baseline", "axis", "interpolation", "scale")),
     "latency": ("`latency.parquet`", LATENCY_KEY),
 }
 

@@ -49,18 +49,23 @@ def check_identity(old: dict[str, Any], new: dict[str, Any]) -> None:
 
     An identity is what must not change within a folder, as nested JSON. Key order, and tuple or list, do not matter.
     """
-    before, after = _flat(json.loads(json.dumps(old))), _flat(json.loads(json.dumps(new)))
-    lines = [
-        f"  {'.'.join(key)}: {before.get(key, _ABSENT)} -> {after.get(key, _ABSENT)}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key, _ABSENT) != after.get(key, _ABSENT)
-    ]
+    lines = differences(old, new)
     if lines:
         raise ValueError(
             "the results folder holds a different experiment (old -> new):\n"
-            + "\n".join(lines)
+            + "\n".join(f"  {line}" for line in lines)
             + "\nchoose another --output-dir, or go back to the old settings"
         )
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """List the leaves in which two nested JSON objects differ: `key.key: old -> new`."""
+    before, after = _flat(json.loads(json.dumps(old))), _flat(json.loads(json.dumps(new)))
+    return [
+        f"{'.'.join(key)}: {before.get(key, _ABSENT)} -> {after.get(key, _ABSENT)}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key, _ABSENT) != after.get(key, _ABSENT)
+    ]
 
 
 def _flat(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:

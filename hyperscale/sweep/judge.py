@@ -76,8 +76,8 @@ class Judge:
         grades = self._missing_grades(problem, answer_prefix)
         task = problem.samples[0]["task"]
         found = outcomes(
-            pd.DataFrame(problem.samples),
-            pd.DataFrame([*problem.grades, *grades]),
+            problem.samples,
+            [*problem.grades, *grades],
             problem.points,
             {task: problem.aggregate},
             lambda _, answers: self._grading.classes(problem.grader, answers),

@@ -10,7 +10,9 @@ from typing import Any
 
 from hyperscale.engines.base import Job
 from hyperscale.executors.base import Assignment
+from hyperscale.plan.preflight import no_prompt_fits
 from hyperscale.plan.runs import Run
+from hyperscale.process.interrupt import Interrupt
 from hyperscale.results.rows import Row
 from hyperscale.storage import remote
 from hyperscale.storage.lock import hold
@@ -111,6 +113,29 @@ class PendingRun:
         samples[:] = [*(other for other in samples if other["thread"] != thread), kept]
         del self.lacking[problem_id][thread]
         return None if self.lacking[problem_id] else self.unjudged.pop(problem_id)
+
+
+def check_room(
+    pending_runs: Sequence[PendingRun], prompt_tokens: Callable[[Problem], int], interrupt: Interrupt
+) -> None:
+    """Raise ValueError where a task lacks samples, and every prompt of it fills the largest L that is planned."""
+    longest: dict[str, int] = {}
+    problems: dict[str, Mapping[str, Problem]] = {}
+    for pending in pending_runs:
+        task = next(iter(pending.problems.values())).task
+        longest[task] = max(longest.get(task, 0), pending.run.length_cap)
+        if pending.lacking:
+            problems[task] = pending.problems
+    for task, of_task in problems.items():
+        prompts: list[int] = []
+        for problem in of_task.values():
+            if interrupt.requested:
+                return
+            prompts.append(prompt_tokens(problem))
+            if prompts[-1] < longest[task]:
+                break
+        else:
+            raise ValueError(no_prompt_fits(task, prompts, longest[task]))
 
 
 def no_room_warning(assignment: Assignment) -> str | None:

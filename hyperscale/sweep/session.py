@@ -19,7 +19,7 @@ from hyperscale.sweep.disturbance import RunWatch
 from hyperscale.sweep.folder import OpenFolder
 from hyperscale.sweep.judge import JUDGE_COLUMNS, Judge, ProblemSamples
 from hyperscale.sweep.progress import Board, Progress
-from hyperscale.sweep.resume import PendingRun, keep_what_all_have, missing, no_room_warning
+from hyperscale.sweep.resume import PendingRun, check_room, keep_what_all_have, missing, no_room_warning
 from hyperscale.sweep.write_behind import WriteBehind
 from hyperscale.tasks.task import Problem
 
@@ -85,7 +85,11 @@ class Session:
         return PendingRun(run, run_id, problems, todo.generate, unjudged, board)
 
     def check_prompts(self, pending_runs: Sequence[PendingRun]) -> None:
-        """Raise ValueError, before anything is generated, if a backend does not support a prompt still to run."""
+        """Raise ValueError, before anything is generated, where a prompt still to run cannot be.
+
+        No prompt of a task fits any L, or a backend does not support one.
+        """
+        check_room(pending_runs, lambda problem: len(self._prompt(problem)), self.interrupt)
         for pending in pending_runs:
             run = pending.run
             for problem_id, caps in pending.lacking.items():

@@ -118,7 +118,9 @@ def test_vanilla_reads_and_peak_equal_the_closed_form(prompt: int, total: int, l
     frame = computed(samples, graded(samples, [length]), [(1, length), (3, length)])
     for row in frame.to_dict("records"):
         assert isclose(row["kv_reads"], row["width"] * sum(range(prompt + 1, reached + 1)))
+        # Threads of one length peak together.
         assert isclose(row["peak_tokens"], row["width"] * reached)
+        assert isclose(row["peak_tokens_sum"], row["width"] * reached)
         assert isclose(row["peak_bytes"], 512 * 6 * (-(-prompt // 4) + row["width"] * -(-(reached - prompt) // 4)))
         assert isclose(row["as_run_seconds"], 0.5 + row["width"] * (reached - prompt) * 1e-3)
         assert row["mean_length"] == reached
@@ -158,12 +160,17 @@ def test_early_stoppers_of_a_small_cap_stay_out_of_a_longer_pool() -> None:
 
 
 @pytest.mark.parametrize("aggregate", ["majority", "pass"])
-def test_a_prompt_that_leaves_no_room_costs_and_scores_nothing(aggregate: str) -> None:
+def test_a_prompt_that_leaves_no_room_is_wrong_and_charged_as_the_peak(aggregate: str) -> None:
     empty = [sample_row("p", t, 32, prompt_tokens=40, generated_tokens=0, finish_reason="length") for t in range(2)]
     frame = computed(empty, graded(empty, [32], correct=True), [(1, 16), (2, 32)], aggregate)
     for row in frame.to_dict("records"):
         assert (row["accuracy"], row["kv_reads"], row["truncated_share"]) == (0, 0, 1)
-        assert (row["peak_tokens"], row["peak_bytes"], row["as_run_seconds"], row["batch_threads"]) == (0, 0, 0, 0)
+        assert (row["as_run_seconds"], row["batch_threads"]) == (0, 0)
+        assert row["prompt_fits"] is False
+        # 40 tokens lie in 3 pages of each of 2 layers x 3 KV heads, which the threads share.
+        assert row["peak_tokens"] == row["peak_tokens_sum"] == row["width"] * 40
+        assert row["peak_bytes"] == row["peak_bytes_sum"] == 3 * 6 * 512
+        assert row["mean_length"] == row["length"]
         assert np.isnan(row["realised_ratio"])
 
 

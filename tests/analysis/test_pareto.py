@@ -97,6 +97,15 @@ def test_frontiers_warn_of_points_that_are_not_finite() -> None:
         frontiers(points.drop(index=0))
 
 
+def test_points_that_some_prompt_does_not_fit_are_on_no_frontier() -> None:
+    points = points_table({"vanilla": [1.0], "dms": [4.0]}, tasks=("gsm8k",))
+    # The shortest L reads nothing: it would be the cheapest point of every frontier.
+    unfit = points["length"] == 128
+    filled = points.assign(prompts_fit=np.where(unfit, 0.9, 1.0), kv_reads=points["kv_reads"].where(~unfit, 0))
+    pd.testing.assert_frame_equal(frontiers(filled), frontiers(points[~unfit]))
+    assert frontiers(points.assign(prompts_fit=0.5)).empty
+
+
 def test_frontiers_of_nothing_is_an_empty_table() -> None:
     empty = frontiers(points_table({"vanilla": [1.0]}).iloc[:0])
     assert empty.empty

@@ -5,87 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.stats import binom
 
-from hyperscale.analysis.points import TaskPlan, mean_interval, points
+from hyperscale.analysis.intervals import mean_interval
+from hyperscale.analysis.points import TaskPlan, points
 from hyperscale.results.schema import OUTCOMES, arrow_schema
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-@settings(max_examples=60, deadline=None)
-def test_the_interval_holds_the_mean_and_stays_in_range(values: list[float]) -> None:
-    interval = mean_interval(values, resamples=200)
-    assert interval.mean == pytest.approx(np.mean(values))
-    assert 0 <= interval.low <= interval.mean <= interval.high <= 1
-
-
-@pytest.mark.parametrize("rate", [0.2, 0.5, 0.8])
-def test_it_covers_the_truth_about_as_often_as_it_says(rate: float) -> None:
-    draw = np.random.default_rng(3)
-    covered = 0
-    for seed in range(300):
-        interval = mean_interval(draw.random(40) < rate, resamples=500, seed=seed)
-        covered += interval.low <= rate <= interval.high
-    assert 0.90 <= covered / 300 <= 0.99
-
-
-@pytest.mark.parametrize("count", [2, 5, 30])
-def test_where_all_problems_agree_it_is_the_exact_binomial_one(count: int) -> None:
-    none, full = mean_interval(np.zeros(count)), mean_interval(np.ones(count))
-    assert (none.low, full.high) == (0, 1)
-    assert binom.cdf(0, count, none.high) == pytest.approx(0.025)
-    assert binom.cdf(0, count, 1 - full.low) == pytest.approx(0.025)
-    half = mean_interval(np.full(2 * count, 0.5))
-    assert binom.cdf(count, 2 * count, half.high) == pytest.approx(0.025)
-    assert half.low == pytest.approx(1 - half.high)
-
-
-def test_one_problem_says_nothing() -> None:
-    assert mean_interval([1.0]) == (1.0, 0.0, 1.0)
-    assert mean_interval([0.3]) == (0.3, 0.0, 1.0)
-
-
-def test_nearly_equal_values_count_as_equal() -> None:
-    values = np.full(10, 1 / 3)
-    values[::2] += 1e-16
-    interval = mean_interval(values)
-    assert interval.high - interval.low > 0.3
-
-
-def test_it_is_seeded_and_narrows_with_more_problems() -> None:
-    values = np.random.default_rng(0).random(200)
-    assert mean_interval(values, seed=4) == mean_interval(values, seed=4)
-    assert mean_interval(values, seed=4) != mean_interval(values, seed=5)
-    wide, narrow = mean_interval(values[:20]), mean_interval(values)
-    assert narrow.high - narrow.low < wide.high - wide.low
-
-
-def test_it_is_near_the_normal_interval_where_that_holds() -> None:
-    values = np.random.default_rng(1).random(400)
-    interval = mean_interval(values, resamples=9999)
-    half = 1.96 * values.std(ddof=1) / 20
-    assert interval.low == pytest.approx(values.mean() - half, abs=0.003)
-    assert interval.high == pytest.approx(values.mean() + half, abs=0.003)
-
-
-@pytest.mark.parametrize("values", [[], [0.5, np.nan], [0.5, 1.5], [[0.5]]])
-def test_what_is_no_list_of_accuracies_is_an_assertion(values: list) -> None:
-    with pytest.raises(AssertionError):
-        mean_interval(values)
-
-
-def test_undefined_bca_gives_way_to_percentiles_that_hold_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    methods: list[str] = []
-
-    def bootstrap(values_n: np.ndarray, method: str, *settings: object) -> tuple[float, float]:
-        methods.append(method)
-        return (np.nan, np.nan) if method == "BCa" else (0.6, 0.7)
-
-    monkeypatch.setattr("hyperscale.analysis.points._bootstrap", bootstrap)
-    assert mean_interval([0.0, 1.0]) == (0.5, 0.5, 0.7)
-    assert methods == ["BCa", "percentile"]
 
 
 def outcome_rows(count: int = 4, **changes: Any) -> pd.DataFrame:
@@ -94,7 +17,7 @@ def outcome_rows(count: int = 4, **changes: Any) -> pd.DataFrame:
         row: dict[str, Any] = {column.name: 1.0 + problem for column in OUTCOMES}
         row |= {"model": "m", "task": "t", "backend": "vanilla", "compression_ratio": 1.0, "width": 2, "length": 64}
         row |= {"problem_id": f"p{problem}", "accuracy": problem / count, "tied": 0.25, "pool": 8}
-        row |= {"engine": "torch", "accounting": "measured", "timing": "latency"}
+        row |= {"engine": "torch", "accounting": "measured", "timing": "latency", "prompt_fits": True}
         rows.append(row | changes)
     return pd.DataFrame(rows)
 
@@ -107,10 +30,13 @@ def test_a_point_is_the_mean_over_problems() -> None:
     frame = points(outcome_rows(), plans(), {64: 8})
     [point] = frame.to_dict("records")
     assert list(frame.columns) == arrow_schema("points").names
-    for name in ("kv_reads", "peak_tokens", "peak_bytes", "mean_length", "realised_ratio", "batch_threads"):
+    peaks = ("peak_tokens", "peak_tokens_sum", "peak_bytes", "peak_bytes_sum")
+    for name in ("kv_reads", *peaks, "mean_length", "realised_ratio", "batch_threads"):
         assert point[name] == 2.5, name
     assert (point["accuracy"], point["tied_share"], point["chance"]) == (0.375, 0.25, 0.25)
-    assert (point["accuracy_low"], point["accuracy_high"]) == mean_interval([0, 0.25, 0.5, 0.75])[1:]
+    interval = [point[name] for name in ("accuracy_low", "accuracy_high", "standard_error")]
+    assert interval == list(mean_interval([0, 0.25, 0.5, 0.75])[1:])
+    assert (point["prompts_fit"], point["draws"]) == (1, 28)
     assert point["throughput"] == 60 / 2.5
     assert point["roofline_share"] == 1.0
     assert (point["device_bytes"], point["engine"], point["accounting"]) == (4.0, "torch", "measured")
@@ -168,6 +94,22 @@ def test_what_was_not_measured_is_null() -> None:
     assert np.isnan(point["throughput"])
     assert np.isnan(point["tied_share"])
     assert point["realised_ratio"] == 3.0
+
+
+def test_a_point_says_which_share_of_prompts_fits_its_length() -> None:
+    rows = outcome_rows().assign(prompt_fits=[True, False, True, True])
+    assert points(rows, plans(), {64: 8})["prompts_fit"].tolist() == [0.75]
+
+
+def test_a_point_says_how_many_subsets_its_votes_average() -> None:
+    def draws(width: int, *pools: int) -> int:
+        rows = outcome_rows(len(pools), width=width).assign(pool=pools)
+        [found] = points(rows, plans(problems=len(pools)), {64: 8})["draws"]
+        return int(found)
+
+    assert [draws(width, 8, 8) for width in (1, 2, 8)] == [8, 28, 1]
+    assert draws(8, 16, 16) == 1000
+    assert draws(4, 16, 5) == 5
 
 
 def test_no_outcomes_no_points() -> None:

@@ -107,6 +107,20 @@ def test_titles_name_no_paths(model: str, name: str) -> None:
     assert short_model(model) == name
 
 
+def test_points_that_some_prompt_does_not_fit_are_in_no_figure(tmp_path: Path) -> None:
+    points = points_table(SINGLE, tasks=("gsm8k",))
+    points["prompts_fit"] = (points["length"] > 128).astype(float)
+    (data,) = load(save(points, tmp_path / "results"))
+    assert set(data.points["length"]) == {512, 2048}
+    assert data.left_out == "Left out, as prompts fill L: L = 128 of gsm8k."
+    for name in FIGURES.names():
+        with matplotlib.rc_context():
+            page = FIGURES.load(name)(data)
+        assert data.left_out in " ".join(" ".join(text.get_text().split()) for text in page.texts)
+    with pytest.raises(ValueError, match="no point at which every prompt fits L: sweep a larger L"):
+        load(save(points.assign(prompts_fit=0.0), tmp_path / "none"))
+
+
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
     points = points_table(SINGLE, tasks=("gsm8k",))
     with pytest.raises(ValueError, match="no results folder at"):

@@ -34,22 +34,35 @@ def value_at(curve: Sequence[Point], x: float) -> float:
     raise AssertionError(f"{x} is not on the curve")
 
 
+def attained_at(curve: Sequence[Point], x: float) -> float:
+    """The best accuracy of the points that cost at most x."""
+    return max(y for cost, y in curve if cost <= x)
+
+
 def gain(
     a: Sequence[Point],
     b: Sequence[Point],
     scale: Callable[[float], float] = lambda x: x,
     steps: int = 4000,
+    value: Callable[[Sequence[Point], float], float] = value_at,
+    within: tuple[float, float] | None = None,
 ) -> float | None:
-    """Mean of A(x) - B(x) over `steps` midpoints of the common budgets; None where there are none."""
+    """Mean of A(x) - B(x) over `steps` midpoints of the common budgets; None where there are none.
+
+    `within` (scaled) replaces their end, and bounds their beginning: beyond its last point a curve stays level.
+    """
     curves = [[(scale(p[i][0]), p[i][1]) for i in frontier(p)] for p in (a, b)]
     if not all(curves):
         return None
     low = max(curve[0][0] for curve in curves)
     high = min(curve[-1][0] for curve in curves)
+    if within is not None:
+        low, high = max(low, within[0]), within[1]
+        curves = [[*curve, (max(high, curve[-1][0]) + 1, curve[-1][1])] for curve in curves]
     if high <= low:
         return None
     total = 0.0
     for step in range(steps):
         x = low + (high - low) * (step + 0.5) / steps
-        total += value_at(curves[0], x) - value_at(curves[1], x)
+        total += value(curves[0], x) - value(curves[1], x)
     return total / steps

@@ -88,7 +88,34 @@ def steps_run(sample: dict[str, Any], length: int) -> int:
 
 def pages_shared(sample: dict[str, Any], length: int) -> set[int]:
     steps = steps_run(sample, length)
-    return {page for page, until in enumerate(sample["page_shared"]) if until >= steps} if steps else set()
+    if not steps:
+        return set(prompt_pages(sample))
+    return {page for page, until in enumerate(sample["page_shared"]) if until >= 1}
+
+
+def prompt_pages(sample: dict[str, Any]) -> range:
+    """Pages of 16 tokens of a prompt from which nothing is evicted."""
+    pages = 0
+    while pages * 16 < sample["prompt_tokens"]:
+        pages += 1
+    return range(pages * sample["layers"] * sample["kv_heads"])
+
+
+def lockstep(subset: list[dict[str, Any]], length: int) -> tuple[float, float]:
+    """Most tokens and bytes that the threads hold together after any step, taken all at once."""
+    steps = [steps_run(sample, length) for sample in subset]
+    rows = subset[0]["layers"] * subset[0]["kv_heads"]
+    if not any(steps):
+        prompts = sum(sample["prompt_tokens"] for sample in subset)
+        return prompts, len(prompt_pages(subset[0])) * subset[0]["page_bytes"]
+    tokens, pages = 0, 0
+    for step in range(1, max(steps) + 1):
+        running = [sample for sample, last in zip(subset, steps, strict=True) if step <= last]
+        tokens = max(tokens, sum(int(sample["step_live"][step - 1]) for sample in running))
+        own = sum(int(sample["step_pages"][step - 1]) for sample in running)
+        shared = {page for sample in running for page, until in enumerate(sample["page_shared"]) if until >= step}
+        pages = max(pages, own + len(shared))
+    return tokens / rows, pages * subset[0]["page_bytes"]
 
 
 def thread_outcome(sample: dict[str, Any], length: int) -> dict[str, float]:
@@ -104,10 +131,10 @@ def thread_outcome(sample: dict[str, Any], length: int) -> dict[str, float]:
     whole = sample["finish_reason"] == "stop" and steps == sample["generated_tokens"]
     return {
         "kv_reads": reads / rows,
-        "peak_tokens": peak / rows,
+        "peak_tokens_sum": peak / rows if steps else sample["prompt_tokens"],
         "pages": pages,
         "as_run_seconds": micros / 1e6,
-        "mean_length": sample["prompt_tokens"] + steps,
+        "mean_length": min(sample["prompt_tokens"] + steps, length),
         "truncated_share": 0.0 if whole else 1.0,
         "realised_ratio": ratio,
     }
@@ -136,8 +163,11 @@ def subset_outcome(
         "accuracy": sum(leaders) / len(leaders) if leaders else 0.0,
         "tied": 1.0 if len(leaders) > 1 else 0.0,
         "kv_reads": sum(thread["kv_reads"] for thread in threads),
-        "peak_tokens": sum(thread["peak_tokens"] for thread in threads),
-        "peak_bytes": (len(shared) + sum(thread["pages"] for thread in threads)) * subset[0]["page_bytes"],
+        "peak_tokens": lockstep(subset, length)[0],
+        "peak_bytes": lockstep(subset, length)[1],
+        "prompt_fits": float(all(steps_run(sample, length) for sample in subset)),
+        "peak_tokens_sum": sum(thread["peak_tokens_sum"] for thread in threads),
+        "peak_bytes_sum": (len(shared) + sum(thread["pages"] for thread in threads)) * subset[0]["page_bytes"],
         "as_run_seconds": prefill + sum(thread["as_run_seconds"] for thread in threads),
         "roofline_seconds": whole + sum(roofline(sample, length)[1] for sample in subset),
     }

@@ -20,7 +20,17 @@ from tests.test_config import make
 from tests.tiny_models import write_tiny_model
 
 BOUND = [name for name in backend_names() if backend_class(name).knows_length]
-UNTIMED = ["accuracy", "tied", "kv_reads", "peak_tokens", "peak_bytes", "mean_length", "truncated_share", "pool"]
+UNTIMED = [
+    "accuracy",
+    "tied",
+    "kv_reads",
+    "peak_tokens",
+    "peak_bytes",
+    "prompt_fits",
+    "mean_length",
+    "truncated_share",
+    "pool",
+]
 UNTIMED += ["realised_ratio"]
 
 
@@ -71,10 +81,10 @@ def test_a_budget_that_only_floats_make_a_fraction_is_a_whole_number(ratio, leng
 
 
 def test_where_the_prompt_leaves_no_room_a_covered_point_is_the_point_generated_alone(tmp_path, model, task):
-    """Whatever the rest of the run did, a point at which nothing is run costs nothing."""
+    """Whatever the rest of the run did, a point at which nothing is run has the costs of its prompts alone."""
     backends = ["--backends", "vanilla,tova", "--cr", "4", "--widths", "2"]
     covering = sweep_tiny(tmp_path / "covering", model, task, *backends, "--lengths", "16,64")
-    alone = sweep_tiny(tmp_path / "alone", model, task, *backends, "--lengths", "16")
+    alone = sweep_tiny(tmp_path / "alone", model, task, *backends, "--lengths", "16,32")
     found = [
         pd.read_parquet(folder / "outcomes.parquet").query("length == 16").sort_values(["backend", "problem_id"])
         for folder in (covering, alone)
@@ -82,7 +92,30 @@ def test_where_the_prompt_leaves_no_room_a_covered_point_is_the_point_generated_
     left, right = (frame[[*UNTIMED, "seconds", "batch_threads"]].reset_index(drop=True) for frame in found)
     assert len(left) == 6
     pd.testing.assert_frame_equal(left, right)
-    assert (left[["kv_reads", "peak_tokens", "peak_bytes", "seconds", "batch_threads"]] == 0).all(axis=None)
+    assert (left[["accuracy", "kv_reads", "seconds", "batch_threads"]] == 0).all(axis=None)
+    assert not left["prompt_fits"].any()
+    assert (left["peak_tokens"] == 2 * 23).all()
+    assert (left["mean_length"] == 16).all()
+    for folder in (covering, alone):
+        points = pd.read_parquet(folder / "points.parquet").set_index("length")
+        assert (points["prompts_fit"] == (points.index > 16)).all()
+        assert 16 not in set(pd.read_parquet(folder / "frontiers.parquet")["length"])
+
+
+def test_a_sweep_in_which_no_prompt_fits_is_refused_before_anything_is_generated(tmp_path, model, task, capsys):
+    grid = ["--backends", "vanilla,tova", "--cr", "4", "--widths", "1"]
+    folder = sweep_tiny(tmp_path / "out", model, task, *grid, "--lengths", "16", exit_code=2)
+    told = "sums: no prompt leaves room at any L: the shortest of 3 takes 23 tokens, the largest L is 16; "
+    assert told + "raise --lengths (or --budget) to an L of at least 24" in capsys.readouterr().err
+    assert not list(folder.glob("samples/*.parquet"))
+    arguments = ["plan", "--model", str(model), "--tasks", str(task), *grid]
+    assert run([*arguments, "--lengths", "16"]) == 0
+    assert f"error: {told}" in capsys.readouterr().out
+    assert run([*arguments, "--lengths", "16,24"]) == 0
+    said = capsys.readouterr().out
+    assert "sums: prompts of 23 to 23 tokens" in said
+    assert "sums: at L = 16 0 of 3 prompts leave room: its points will be on no frontier" in said
+    assert "at L = 24" not in said
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,18 @@ from tests.sums import sweep_tiny, write_sums
 from tests.tiny_models import write_tiny_model
 
 COUNTED = ["tokens", "text", "finish_reason", "step_reads", "step_live", "step_pages", "page_shared"]
-UNTIMED = ["accuracy", "tied", "kv_reads", "peak_tokens", "peak_bytes", "mean_length", "truncated_share", "pool"]
+UNTIMED = [
+    "accuracy",
+    "tied",
+    "kv_reads",
+    "peak_tokens",
+    "peak_tokens_sum",
+    "peak_bytes",
+    "peak_bytes_sum",
+    "mean_length",
+    "truncated_share",
+    "pool",
+]
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +89,15 @@ def test_points_have_vanillas_closed_form(grid):
             own_pages.append(blocks_for(last) - prompt // BLOCK_SIZE)
         n = len(samples)
         assert point["kv_reads"] == pytest.approx(width * sum(reads) / n)
-        assert point["peak_tokens"] == pytest.approx(width * sum(peaks) / n)
+        assert point["peak_tokens_sum"] == pytest.approx(width * sum(peaks) / n)
         prompt_pages = (samples["prompt_tokens"] // BLOCK_SIZE).mean()
         token_rows = samples["layers"][0] * samples["kv_heads"][0]
         pages = token_rows * (prompt_pages + width * sum(own_pages) / n)
-        assert point["peak_bytes"] == pytest.approx(pages * samples["page_bytes"][0])
+        assert point["peak_bytes_sum"] == pytest.approx(pages * samples["page_bytes"][0])
+        for name in ("peak_tokens", "peak_bytes"):
+            assert point[name] <= point[f"{name}_sum"] * (1 + 1e-12)
+            if width == 1:
+                assert point[name] == pytest.approx(point[f"{name}_sum"])
         assert point["realised_ratio"] == pytest.approx(1)
         assert point["throughput"] > 0
 

@@ -55,7 +55,7 @@ def test_points_of_width_one_are_plain_means_over_the_pool(tmp_path: Path) -> No
             peaks.append(PROMPT + len(tokens))
     assert points.loc[(1, 32), "accuracy"] == pytest.approx(np.mean(correct))
     assert points.loc[(1, 32), "kv_reads"] == pytest.approx(np.mean(reads))
-    assert points.loc[(2, 32), "peak_tokens"] == pytest.approx(2 * np.mean(peaks))
+    assert points.loc[(2, 32), "peak_tokens_sum"] == pytest.approx(2 * np.mean(peaks))
     assert points["complete"].all()
     assert points["problems"].eq(6).all()
     assert points["samples"].to_dict() == {(1, 32): 12, (2, 32): 12, (4, 16): 24}

@@ -79,7 +79,7 @@ def test_a_sweep_from_start_to_end(tmp_path, server, model, task, capsys):
         held = [min(row["prompt_tokens"] + row["generated_tokens"], point["length"]) for row in rows(chains)]
         reads = [sum(range(row["prompt_tokens"] + 1, last + 1)) for row, last in zip(rows(chains), held, strict=True)]
         assert point["kv_reads"] == pytest.approx(point["width"] * sum(reads) / len(reads))
-        assert point["peak_tokens"] == pytest.approx(point["width"] * sum(held) / len(held))
+        assert point["peak_tokens_sum"] == pytest.approx(point["width"] * sum(held) / len(held))
     server.stop()
     try:
         assert sweep(tmp_path / "out", server, model, task) == 0, "a complete folder needs no server"
