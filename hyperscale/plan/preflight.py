@@ -45,13 +45,13 @@ def load_tasks(config: SweepConfig) -> list[LoadedTask]:
     names = [task.name for task in tasks]
     if len(set(names)) < len(names):
         raise ValueError(f"--tasks names one task twice: {', '.join(names)}; name each once")
+    check_task_options(tasks, config.task_options)
     for task in tasks:
         if max(config.lengths) < task.min_length:
             raise ValueError(
                 f"task {task.name} cannot be solved below L = {format_tokens(task.min_length)} (its min_length), and "
                 f"the largest L of the grid is {format_tokens(max(config.lengths))}: raise --lengths or --budget"
             )
-    check_task_options(tasks, config.task_options)
     found = [LoadedTask(task, load(task, config), pinned(task.grader_ref)) for task in tasks]
     for loaded in found:
         grader = load_grader(loaded.grader)

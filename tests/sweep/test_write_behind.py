@@ -92,9 +92,8 @@ def test_an_error_of_the_thread_is_raised_where_rows_are_added() -> None:
         add_more()
     store.fails = None
     writer.close()
-    assert sorted(thread for _, part in store.parts for thread in part) == list(range(thread)), (
-        "none that was taken is lost"
-    )
+    stored = sorted(thread for _, part in store.parts for thread in part)
+    assert stored in (list(range(thread)), list(range(thread + 1))), "none that was taken is lost"
 
 
 def test_nobody_writes_meanwhile() -> None:
