@@ -83,6 +83,7 @@ bench: setup $(SMOLLM2)
 	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.sweep
 	$(BIN)/python -m benchmarks.grid
+	$(BIN)/python -m benchmarks.throughput
 
 bench-attention: setup $(SMOLLM2)
 	$(BIN)/python -m benchmarks.attention

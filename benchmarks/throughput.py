@@ -28,8 +28,8 @@ from hyperscale.tasks.load import load_problems, load_task
 WIDTH, LENGTHS, MEMORY = 8, (64, 256, 512), 8 * 2**20
 BACKENDS = {"vanilla": 1.0, "tova": 8.0, "dms": 8.0}
 MOST = 256
-FULL = 6
-"""Times that the batch is filled."""
+FULL, DRAIN = 10, 3
+"""Batches' worth of threads that a run has, and how many of the last are not counted: the batch empties then."""
 
 
 def swept(folder: Path, problems: int, time: float) -> pd.DataFrame:
@@ -41,8 +41,8 @@ def swept(folder: Path, problems: int, time: float) -> pd.DataFrame:
     return pd.read_parquet(folder / "outcomes.parquet")
 
 
-def alone(backend: str, length: int, problems: int, threads: float) -> float:
-    """Run one backend at one L; return the mean seconds of the problems that ran in a full batch."""
+def alone(backend: str, length: int, problems: int, threads: float) -> tuple[float, float]:
+    """Run one backend at one L; return mean seconds and mean batch of the problems that ran in a full batch."""
     family = family_of("tiny")
     assert family is not None
     ratio, policy = BACKENDS[backend], backend_class(backend)
@@ -63,10 +63,9 @@ def alone(backend: str, length: int, problems: int, threads: float) -> float:
     by_problem: dict[str, list[Chain]] = {}
     for chain in engine.generate(jobs):
         by_problem.setdefault(chain.problem_id, []).append(chain)
-    full = [by_problem[job.problem_id] for job in jobs[: len(jobs) - round(threads / WIDTH)]] or list(
-        by_problem.values()
-    )
-    return mean(chains[0].prefill_seconds + sum(c.step_micros.sum() for c in chains) * 1e-6 for chains in full)
+    counted = [by_problem[job.problem_id] for job in jobs[: max(1, len(jobs) - round(DRAIN * threads / WIDTH))]]
+    taken = [chains[0].prefill_seconds + sum(c.step_micros.sum() for c in chains) * 1e-6 for chains in counted]
+    return mean(taken), mean(chain.batch_threads for chains in counted for chain in chains)
 
 
 def main() -> None:
@@ -85,11 +84,23 @@ def main() -> None:
         for length in LENGTHS:
             point = outcomes[(outcomes["backend"] == backend) & (outcomes["length"] == length)]
             threads = point["max_threads"].mean()
-            direct, by_table = alone(backend, length, args.problems, threads), point["seconds"].mean()
+            (direct, batch), by_table = alone(backend, length, args.problems, threads), point["seconds"].mean()
             off.append(abs(direct / by_table - 1))
             cells = [f"{60 / x:,.0f}" for x in (by_table, direct, point["as_run_seconds"].mean())]
-            rows.append([backend, str(WIDTH), str(length), f"{threads:.0f}", *cells, f"{direct / by_table:.2f}"])
-    header = ["backend", "W", "L", "threads", "by the table", "alone", "as run at 512", "table / alone"]
+            rows.append(
+                [backend, str(WIDTH), str(length), f"{threads:.0f}", f"{batch:.0f}", *cells, f"{direct / by_table:.2f}"]
+            )
+    header = [
+        "backend",
+        "W",
+        "L",
+        "max_threads",
+        "ran alone",
+        "by the table",
+        "alone",
+        "as run at 512",
+        "table / alone",
+    ]
     print_table(f"Problems per minute, {args.problems} problems of countdown", header, rows)
     noisy = f"{latency['disturbed'].sum()} of {len(latency)} cells disturbed"
     print(f"farthest off {max(off):.0%}; {noisy}; sweep {wall:.0f} s")

@@ -45,7 +45,7 @@ def decode_cells(contexts: list[int], most: Callable[[int], int]) -> tuple[list[
     of_context = {context: batches(most(context)) for context in contexts}
     of_context = {context: found for context, found in of_context.items() if found}
     order = _halving(sorted(of_context))
-    ends = [Cell(DECODE, batch, context) for context in order for batch in sorted({*of_context[context][::-1][:1], 1})]
+    ends = [Cell(DECODE, batch, context) for context in order for batch in sorted({1, of_context[context][-1]})]
     needed = [cell for cell in ends if cell.context in order[:2]]
     between = sorted({batch for found in of_context.values() for batch in found[1:-1]}, key=lambda x: (x != 32, x))
     others = [

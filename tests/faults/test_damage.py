@@ -65,13 +65,13 @@ def test_a_sweep_sets_a_damaged_part_aside_and_makes_its_rows_anew(tmp_path: Pat
     part.write_bytes(damaged)
     ended = swept(folder, task, executor(log))
     assert ended.code == 0
-    [line] = [line for line in ended.told if "damaged" in line]
+    [line] = [line for line in ended.told if "was damaged" in line]
     assert line.startswith(f"{part} was damaged: moved to damaged/")
     assert (folder / "damaged" / f"{name}-{part.name}").read_bytes() == damaged
     assert len(keys(log)) == (6 * 2 if name == "samples" else 0)
     assert_same_results(folder, tmp_path / "before")
     assert len(pd.read_parquet(folder / name)) == len(table(folder, name)), "read plainly the folder is right"
-    assert not any("damaged" in line for line in swept(folder, task).told)
+    assert not any("was damaged" in line for line in swept(folder, task).told)
 
 
 def test_of_many_parts_only_the_damaged_ones_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
