@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hyperscale.attention.base import decode_attention
@@ -22,12 +23,13 @@ from hyperscale.backends.base import Backend, PolicyContext
 from hyperscale.backends.memory import block_bounds_for, cache_shape, pool_blocks
 from hyperscale.backends.vanilla import Vanilla
 from hyperscale.config import Sampling
-from hyperscale.engines.base import Chain, Job
+from hyperscale.engines.base import Chain, FinishReason, Job
 from hyperscale.engines.torch.fill import Filler
 from hyperscale.engines.torch.forward import DecodeStep, PrefillPass
 from hyperscale.engines.torch.sampling import Uniforms, draw, sequence_key
 from hyperscale.engines.torch.scheduler import Pending, Queue, Scheduler
 from hyperscale.engines.torch.sequence import Prompt, Sequence
+from hyperscale.engines.torch.states import SequenceStates
 from hyperscale.hardware.devices import device_at
 from hyperscale.hardware.memory import HeldBytes, free_bytes
 from hyperscale.hardware.roofline import Ceiling, ceiling
@@ -60,7 +62,7 @@ class TorchEngine:
         # An embedding that is not also the unembedding is only looked up.
         pack(model.decoder, leave=[] if model.decoder.unembed is None else [model.decoder.embed])
         weight = model.decoder.embed
-        self._decoder, self._eos_ids, self._spec = model.decoder, model.eos_ids, model.spec
+        self._decoder, self.eos_ids, self._spec = model.decoder, model.eos_ids, model.spec
         self._held = HeldBytes(weight.device)
         self._sampling = sampling
         self._device, self._length_cap = weight.device, length_cap
@@ -87,6 +89,7 @@ class TorchEngine:
         self.filler = Filler(self._table, self._backend, self._feed, model.spec.vocab)
         self._warm = False
         self._scheduler = Scheduler(self._table, bounds)
+        self._states = SequenceStates(seqs, model.spec.vocab, model.eos_ids)
 
     @property
     def cache_shape(self) -> CacheShape:
@@ -131,8 +134,8 @@ class TorchEngine:
             # Wherever generation stopped: close all sequences, forget a half-counted step.
             for seq in self._table.open_seqs():
                 self._table.close(seq)
-            self._meter.clear()
-            self._scheduler.clear()
+            for kept in (self._meter, self._scheduler, self._states):
+                kept.clear()
 
     @torch.inference_mode()
     def warm_up(self, prompt: Tokens[int]) -> None:
@@ -170,9 +173,10 @@ class TorchEngine:
             return None
         assert len(running) > 1, "one thread alone must fit: its memory budget was checked"
         youngest = running.pop()
-        self._table.close(youngest.seq)
+        seconds = float(self._states.steps(youngest.seq).seconds.sum())
+        self._close(youngest.seq)
         thread, prompt = youngest.thread, youngest.prompt
-        wasted = {thread: youngest.wasted + sum(youngest.steps.seconds)}
+        wasted = {thread: youngest.wasted + seconds}
         queue.requeue(Pending(prompt.rest([thread]), prompt.prefill_seconds, wasted))
         self._scheduler.release(prompt, [thread])
         return None
@@ -196,12 +200,13 @@ class TorchEngine:
     def _fork(self, prompt: Prompt) -> Sequence:
         """Start the prompt's next thread, and draw its first token."""
         thread, job = prompt.waiting.popleft(), prompt.job
-        uniforms = Uniforms(self._sampling.seed, job.task, job.problem_id, thread)
         seq = self._table.fork(prompt.seq)
         key = sequence_key(self._sampling.seed, job.task, job.problem_id, thread)
         self._backend.fork(prompt.seq, seq, key)
-        sequence = Sequence(prompt, thread, seq, uniforms, prompt.wasted.get(thread, 0.0))
-        if broken := self._sample([sequence], prompt.logits_1v):
+        uniforms = Uniforms(self._sampling.seed, job.task, job.problem_id, thread)
+        self._states.begin(seq, len(job.prompt_tokens), job.length_caps[thread], uniforms)
+        sequence = Sequence(prompt, thread, seq, prompt.wasted.get(thread, 0.0))
+        if broken := self._sample([sequence], np.array([seq]), prompt.logits_1v):
             raise broken
         return sequence
 
@@ -212,35 +217,46 @@ class TorchEngine:
         Returns the chains that ended, and the error of logits that are not finite, if any.
         """
         start = time.perf_counter()
-        seqs = np.array([sequence.seq for sequence in runnable], np.int64)
-        logits_nv = self._decode(
-            seqs,
-            torch.tensor([sequence.tokens[-1] for sequence in runnable], device=self._device),
-            torch.tensor([sequence.length - 1 for sequence in runnable], device=self._device),
+        states, seqs = self._states, np.array([sequence.seq for sequence in runnable], np.int64)
+        tokens_n, positions_n = (
+            torch.from_numpy(x).to(self._device) for x in (states.last[seqs], states.length[seqs] - 1)
         )
-        counts = self._meter.take(seqs)
-        finished = [sequence.finish_reason(self._eos_ids) is not None for sequence in runnable]
-        alive = [sequence for sequence, done in zip(runnable, finished, strict=True) if not done]
-        ended = [sequence for sequence, done in zip(runnable, finished, strict=True) if done]
-        broken = self._sample(alive, logits_nv[~torch.tensor(finished)] if ended else logits_nv) if alive else None
-        share = (time.perf_counter() - start) / len(runnable)
-        for sequence, *step in zip(runnable, *(x.tolist() for x in counts), strict=True):
-            sequence.steps.add(*step, len(runnable), share)
-        held = self._held.most() if ended else None
-        chains = [replace(sequence.chain(self._eos_ids, self._table), device_bytes=held) for sequence in ended]
-        for sequence in ended:
-            self._table.close(sequence.seq)
-            self._scheduler.release(sequence.prompt, [sequence.thread])
+        logits_nv = self._decode(seqs, tokens_n, positions_n)
+        done_n = states.done(seqs)
+        states.record(seqs, self._meter.take(seqs))
+        alive, ended = runnable, []
+        if done_n.any():
+            logits_nv = logits_nv[torch.from_numpy(~done_n)]
+            alive = [sequence for sequence, done in zip(runnable, done_n, strict=True) if not done]
+            ended = [sequence for sequence, done in zip(runnable, done_n, strict=True) if done]
+        broken = self._sample(alive, seqs[~done_n], logits_nv) if alive else None
+        states.clock(seqs, (time.perf_counter() - start) / len(runnable))
+        chains = self._end(ended)
         # Those that could not take this step are the youngest.
         running[:] = alive + running[len(runnable) :]
         return chains, broken
 
-    def _sample(self, sequences: list[Sequence], logits_nv: Tensor) -> ValueError | None:
+    def _end(self, ended: list[Sequence]) -> list[Chain]:
+        """Close sequences that fed their last token; return their chains."""
+        held = self._held.most() if ended else None
+        chains = []
+        for sequence in ended:
+            steps = self._states.steps(sequence.seq)
+            reason: FinishReason = "stop" if int(steps.tokens[-1]) in self.eos_ids else "length"
+            chains.append(replace(sequence.chain(steps, reason, self._table), device_bytes=held))
+            self._close(sequence.seq)
+            self._scheduler.release(sequence.prompt, [sequence.thread])
+        return chains
+
+    def _close(self, seq: int) -> None:
+        self._table.close(seq)
+        self._states.end(seq)
+
+    def _sample(self, sequences: list[Sequence], seqs: NDArray[np.int64], logits_nv: Tensor) -> ValueError | None:
         """Draw each sequence's next token from its row of logits, or from the only row; an error if not finite."""
-        uniforms_n = np.array([sequence.uniforms.at(len(sequence.tokens)) for sequence in sequences])
-        drawn = draw(logits_nv, self._sampling, uniforms_n).tolist()
-        for sequence, token in zip(sequences, drawn, strict=True):
-            if token < 0:
-                return sequence.not_finite(self._table.dtype)
-            sequence.tokens.append(token)
+        tokens_n = draw(logits_nv, self._sampling, self._states.next_uniforms(seqs))
+        if (tokens_n < 0).any():
+            broken = int((tokens_n < 0).argmax())
+            return sequences[broken].not_finite(int(self._states.length[seqs[broken]]), self._table.dtype)
+        self._states.push(seqs, tokens_n)
         return None

@@ -44,8 +44,8 @@ class Probe:
 
     def __init__(self, engine: TorchEngine, held: HeldRows | None = None) -> None:
         self._engine, self._filler, self._held = engine, engine.filler, held
-        self._table, self._vocab, self._eos_ids = engine._table, engine._spec.vocab, engine._eos_ids
-        self._plain = next(token for token in range(self._vocab) if token not in self._eos_ids)
+        self._table, self._vocab, self._states = engine._table, engine._spec.vocab, engine._states
+        self._plain = next(token for token in range(self._vocab) if token not in engine.eos_ids)
         engine.warm_up([self._plain] * 2)
 
     @property
@@ -83,17 +83,17 @@ class Probe:
                 assert not ended, "no measured thread ends"
                 if broken:
                     raise broken
-                for thread in threads:
-                    if thread.tokens[-1] in self._eos_ids:
-                        thread.tokens[-1] = self._plain
+                self._states.last[seqs[self._states.stopped(seqs)]] = self._plain
             rows = self._engine.cache_shape.rows * batch
+            taken = [self._states.steps(seq) for seq in seqs.tolist()]
             return DecodeTime(
-                [batch * seconds for seconds in threads[0].steps.seconds[1:]],
-                sum(thread.steps.reads[-1] for thread in threads) / rows,
-                sum(thread.steps.live[-1] for thread in threads) / rows,
+                (batch * taken[0].seconds[1:]).tolist(),
+                float(sum(steps.reads[-1] for steps in taken)) / rows,
+                float(sum(steps.live[-1] for steps in taken)) / rows,
             )
         finally:
             self._filler.close(seqs)
+            self._states.clear()
             self._engine._meter.clear()
 
     def prefill(self, tokens: int) -> float:
@@ -106,10 +106,10 @@ class Probe:
     def _threads(self, seqs: NDArray[np.int64], begun: int) -> list[Thread]:
         """Make threads that have fed `begun` tokens and none of their own."""
         job = _job([0] * begun, 2**62)
-        return [
-            Thread(Prompt(job, seq, torch.empty(0), 0.0), 0, seq, Uniforms(0, "", str(seq), 0), tokens=[self._plain])
-            for seq in seqs.tolist()
-        ]
+        for seq in seqs.tolist():
+            self._states.begin(seq, begun, job.length_caps[0], Uniforms(0, "", str(seq), 0))
+        self._states.push(seqs, np.full(len(seqs), self._plain))
+        return [Thread(Prompt(job, seq, torch.empty(0), 0.0), 0, seq) for seq in seqs.tolist()]
 
 
 def _job(prompt: Sequence[int], cap: int) -> Job:

@@ -22,7 +22,8 @@ from torch import Tensor
 from hyperscale.config import Sampling
 from hyperscale.hardware.jit import compiled
 
-_CHUNK = 1024
+CHUNK = 1024
+"""Uniform numbers that are made at once."""
 
 
 def draw(logits_nv: Tensor, sampling: Sampling, uniforms_n: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -137,7 +138,7 @@ def sequence_key(seed: int, task: str, problem_id: str, thread: int | None) -> i
 
 
 class Uniforms:
-    """The uniform numbers in [0, 1) of one thread: `at(step)` is a pure function of the identity and the step.
+    """The uniform numbers in [0, 1) of one thread, a pure function of its identity and the step.
 
     Philox keyed by a hash of (seed, task, problem id, thread), its counter advanced to the step.
     """
@@ -145,14 +146,13 @@ class Uniforms:
     def __init__(self, seed: int, task: str, problem_id: str, thread: int) -> None:
         identity = "\x1f".join((str(seed), task, problem_id, str(thread)))
         self._key = np.frombuffer(blake2b(identity.encode(), digest_size=16).digest(), np.uint64)
-        self._number = -1
-        self._chunk: NDArray[np.float64] = np.empty(0)
+
+    def chunk(self, number: int) -> NDArray[np.float64]:
+        """Return the numbers of CHUNK steps from `number` x CHUNK on; step 0 draws the first generated token."""
+        # The counter's upper half names the chunk, so that chunks never overlap.
+        philox = np.random.Philox(key=self._key, counter=np.array([0, 0, number, 0], np.uint64))
+        return np.random.Generator(philox).random(CHUNK)
 
     def at(self, step: int) -> float:
-        """Return the number of this step (step 0 draws the first generated token)."""
-        number, offset = divmod(step, _CHUNK)
-        if number != self._number:
-            # The counter's upper half names the chunk, so that chunks never overlap.
-            philox = np.random.Philox(key=self._key, counter=np.array([0, 0, number, 0], np.uint64))
-            self._number, self._chunk = number, np.random.Generator(philox).random(_CHUNK)
-        return float(self._chunk[offset])
+        """Return the number of one step."""
+        return float(self.chunk(step // CHUNK)[step % CHUNK])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, dtype
 
 from hyperscale.engines.base import Chain, FinishReason, Job
-from hyperscale.engines.torch.sampling import Uniforms
+from hyperscale.engines.torch.states import Steps
 from hyperscale.kvcache.block_table import BlockTable
 
 
@@ -40,79 +39,47 @@ class Prompt:
         return replace(self.job, length_caps={thread: self.job.length_caps[thread] for thread in threads})
 
 
-class Steps:
-    """Counts and seconds of each decode step of one thread, in arrays: 40 bytes a step; long chains take 100,000."""
-
-    def __init__(self) -> None:
-        self.reads, self.live, self.blocks, self.threads = (array("q") for _ in range(4))
-        self.seconds = array("d")
-
-    def add(self, reads: int, live: int, blocks: int, threads: int, seconds: float) -> None:
-        """Add one step; see `engines.base.Chain`."""
-        self.reads.append(reads)
-        self.live.append(live)
-        self.blocks.append(blocks)
-        self.threads.append(threads)
-        self.seconds.append(seconds)
-
-
-@dataclass
+@dataclass(frozen=True)
 class Sequence:
-    """A running thread between two steps: all its tokens but the last have been fed."""
+    """A running thread; what a step changes of it is in `states.SequenceStates`."""
 
     prompt: Prompt
     thread: int
     """The thread's number within its problem."""
     seq: int
     """The sequence's index in the block table."""
-    uniforms: Uniforms
     wasted: float = 0.0
     """Seconds wasted on it before it was preempted."""
-    tokens: list[int] = field(default_factory=list)
-    steps: Steps = field(default_factory=Steps)
 
-    @property
-    def length(self) -> int:
-        """Count the tokens of the sequence, prompt included."""
-        return len(self.prompt.job.prompt_tokens) + len(self.tokens)
-
-    def finish_reason(self, eos_ids: frozenset[int]) -> FinishReason | None:
-        """Tell why the thread ends with its last token; None if it goes on."""
-        if self.tokens[-1] in eos_ids:
-            return "stop"
-        return "length" if self.length >= self.prompt.job.length_caps[self.thread] else None
-
-    def not_finite(self, kind: dtype) -> ValueError:
-        """Make the error for logits from which no token can be drawn."""
+    def not_finite(self, length: int, kind: dtype) -> ValueError:
+        """Make the error for logits from which token `length` of the sequence cannot be drawn."""
         job = self.prompt.job
         return ValueError(
             f"the model's logits are not finite (task {job.task}, problem {job.problem_id}, thread {self.thread}, "
-            f"token {self.length}): its weights are broken, or {kind} is too narrow for it; try --dtype float32. What "
+            f"token {length}): its weights are broken, or {kind} is too narrow for it; try --dtype float32. What "
             "had ended is saved"
         )
 
-    def chain(self, eos_ids: frozenset[int], table: BlockTable) -> Chain:
+    def chain(self, steps: Steps, reason: FinishReason, table: BlockTable) -> Chain:
         """Make the chain of a finished thread, which must still be open in the block table."""
-        reason, job = self.finish_reason(eos_ids), self.prompt.job
-        assert reason is not None
-        steps = self.steps
+        job = self.prompt.job
         return Chain(
             task=job.task,
             problem_id=job.problem_id,
             thread=self.thread,
             length_cap=job.length_caps[self.thread],
             prompt_tokens=len(job.prompt_tokens),
-            tokens=np.array(self.tokens, np.int32),
+            tokens=steps.tokens.astype(np.int32),
             finish_reason=reason,
-            step_reads=np.array(steps.reads, np.int64),
-            step_live=np.array(steps.live, np.int64),
-            step_pages=np.array(steps.blocks, np.int64),
-            step_micros=_spread(np.array([self.wasted + steps.seconds[0], *steps.seconds[1:]])),
+            step_reads=steps.reads,
+            step_live=steps.live,
+            step_pages=steps.blocks,
+            step_micros=_spread(np.concatenate([[self.wasted + steps.seconds[0]], steps.seconds[1:]])),
             row_live=table.lengths[:, self.seq].ravel().astype(np.int64),
-            page_shared=np.minimum(table.steps_shared(self.seq), len(self.tokens)),
+            page_shared=np.minimum(table.steps_shared(self.seq), len(steps.tokens)),
             prefill_seconds=self.prompt.prefill_seconds,
             batch_threads=float(np.mean(steps.threads)),
-            step_threads=np.array(steps.threads, np.int64),
+            step_threads=steps.threads,
         )
 
 

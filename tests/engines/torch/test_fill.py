@@ -92,17 +92,19 @@ def test_steps_from_there_count_what_the_rows_hold(models, policy, tokens):
         assert (now <= high).all()
         assert (now - before >= 0).all()
         assert (now - before <= 1).all()
-        for i, thread in enumerate(threads):
-            thread.tokens[-1] = probe._plain
-            assert thread.steps.live[-1] == now[:, i].sum()
-            assert thread.steps.blocks[-1] == blocks_of(now[:, i])
+        ours._states.last[seqs] = probe._plain
+        for i, seq in enumerate(seqs.tolist()):
+            steps = ours._states.steps(seq)
+            assert len(steps.tokens) == step + 1
+            assert steps.live[-1] == now[:, i].sum()
+            assert steps.blocks[-1] == blocks_of(now[:, i])
             if policy.name == "quest":
                 page, whole = 16, tokens + step + 1
                 # Both pages of a budget of 24 are one, the newest; a shorter sequence is attended whole.
                 expected = whole if whole <= page else 1 + (whole - 1) % page
-                assert thread.steps.reads[-1] == rows * expected
+                assert steps.reads[-1] == rows * expected
             else:
-                assert thread.steps.reads[-1] == thread.steps.live[-1]
+                assert steps.reads[-1] == steps.live[-1]
     ours._table.check_integrity()
 
 
