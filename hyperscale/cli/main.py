@@ -114,27 +114,23 @@ def plan(
         int | None, option("Plan", "Tokens of a prompt (default: 256, at most half of the least L).", "--prompt-tokens")
     ] = None,
     reach: Annotated[float, option("Plan", "Share of its cap that a chain reaches: 1 is the bound.", "--reach")] = 1.0,
-) -> int:
+) -> None:
     """Print points, the runs that cover them, tokens, bytes, time and memory, without loading a model."""
     from hyperscale.cli.show_plan import resolve_and_print
 
     resolve_and_print(config, accelerator=accelerator, gpus=gpus, prompt_tokens=prompt_tokens, reach=reach)
-    return 0
 
 
 @app.command(rich_help_panel="Measure")
 @takes(dict, SweepConfig, TypedOnly, defaults={"model": MODEL})
 def latency(
     typed: dict[str, Any],
-    results: Annotated[
-        str | None, typer.Argument(help="Results folder of a sweep, whose runs are measured; without it, --model.")
-    ] = None,
-) -> int:
+    results: Annotated[str | None, typer.Argument(help="Results folder of a sweep (default: of --model).")] = None,
+) -> None:
     """Measure seconds of a decode step over batches and contexts: latency.parquet, from which throughput comes."""
     from hyperscale.cli.show_latency import measure_and_print
 
     measure_and_print(results, typed)
-    return 0
 
 
 @app.command(rich_help_panel="Train")
