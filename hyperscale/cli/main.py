@@ -83,7 +83,10 @@ def sweep(
     """Generate, grade and measure every point of a W-L grid. Run again to resume; extend the grid to add to it."""
     check_names(config)
     if dry_run:
-        return _print_plan(config)
+        from hyperscale.cli.show_plan import resolve_and_print
+
+        resolve_and_print(config)
+        return 0
     from hyperscale.cli.show import print_report
     from hyperscale.executors import executor_class
     from hyperscale.plan.resolve import resolve
@@ -113,32 +116,24 @@ def plan(
         int | None, option("Plan", "Tokens of a prompt (default: 256, at most half of the least L).", "--prompt-tokens")
     ] = None,
     reach: Annotated[float, option("Plan", "Share of its cap that a chain reaches: 1 is the bound.", "--reach")] = 1.0,
-) -> int:
+) -> None:
     """Print points, the runs that cover them, tokens, bytes, time and memory, without loading a model."""
     check_names(config)
-    return _print_plan(config, accelerator=accelerator, gpus=gpus, prompt_tokens=prompt_tokens, reach=reach)
+    from hyperscale.cli.show_plan import resolve_and_print
+
+    resolve_and_print(config, accelerator=accelerator, gpus=gpus, prompt_tokens=prompt_tokens, reach=reach)
 
 
 @app.command(rich_help_panel="Measure")
 @takes(dict, SweepConfig, TypedOnly, defaults={"model": MODEL})
 def latency(
     typed: dict[str, Any],
-    results: Annotated[
-        str | None, typer.Argument(help="Results folder of a sweep, whose runs are measured; without it, --model.")
-    ] = None,
-) -> int:
+    results: Annotated[str | None, typer.Argument(help="Results folder of a sweep (default: of --model).")] = None,
+) -> None:
     """Measure seconds of a decode step over batches and contexts: latency.parquet, from which throughput comes."""
-    from hyperscale.cli.options import latency_config
-    from hyperscale.cli.show_latency import print_latency
-    from hyperscale.plan.resolve import resolve
-    from hyperscale.sweep.progress import make_progress
-    from hyperscale.sweep.remeasure import measure_folder, measure_model
+    from hyperscale.cli.show_latency import measure_and_print
 
-    config = latency_config(results, typed)
-    with make_progress() as progress:
-        found = (measure_model if results is None else measure_folder)(resolve(config), progress.say)
-    print_latency(found, config.output_dir)
-    return 0
+    measure_and_print(results, typed)
 
 
 @app.command(rich_help_panel="Train")
@@ -250,16 +245,6 @@ def _root(
 
 # click's UsageError, which typer took in at some version and does not export: BadParameter's parent in all of them.
 UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]
-
-
-def _print_plan(config: SweepConfig, **assumed: Any) -> int:
-    from hyperscale.cli.show_plan import count_problems, print_plan
-    from hyperscale.plan.cost import Assumptions
-    from hyperscale.plan.resolve import resolve
-
-    assumptions = Assumptions(**assumed)
-    print_plan(resolve(config), count_problems(config), assumptions)
-    return 0
 
 
 def _failed(message: str) -> int:

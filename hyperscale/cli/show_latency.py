@@ -1,14 +1,28 @@
-"""Print a latency table on stdout."""
+"""Measure latency as `hyperscale latency` is asked to, and print the table on stdout."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from hyperscale.cli.options import latency_config
+from hyperscale.plan.resolve import resolve
+from hyperscale.sweep.progress import make_progress
+from hyperscale.sweep.remeasure import measure_folder, measure_model
 from hyperscale.text import format_tokens
+
+
+def measure_and_print(results: str | None, typed: Mapping[str, Any]) -> None:
+    """Measure a results folder's runs, or without one those of the typed flags, and print the new rows."""
+    config = latency_config(results, typed)
+    with make_progress() as progress:
+        found = (measure_model if results is None else measure_folder)(resolve(config), progress.say)
+    print_latency(found, config.output_dir)
 
 
 def print_latency(table: pd.DataFrame, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +15,7 @@ from hyperscale.kvcache.block_pool import blocks_for
 from hyperscale.plan.cost import Assumptions, planned_dtype
 from hyperscale.plan.estimate import estimate, estimate_lines, estimate_table
 from hyperscale.plan.preflight import load, no_prompt_fits
-from hyperscale.plan.resolve import Plan
+from hyperscale.plan.resolve import Plan, resolve
 from hyperscale.plan.runs import Run
 from hyperscale.tasks.checks import check_task_options, chosen_for
 from hyperscale.tasks.load import load_task
@@ -51,6 +52,12 @@ def cache_cost(plan: Plan) -> CacheCost:
         f"{spec.head_dim} x 2 in {dtype}{assumed})",
         dtype,
     )
+
+
+def resolve_and_print(config: SweepConfig, **assumed: Any) -> None:
+    """Print the plan of a config under the assumptions that are given; ValueError where either is refused."""
+    assumptions = Assumptions(**assumed)
+    print_plan(resolve(config), count_problems(config), assumptions)
 
 
 def print_plan(plan: Plan, problems: dict[str, int | None], assumed: Assumptions | None = None) -> None:

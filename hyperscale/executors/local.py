@@ -88,10 +88,14 @@ class LocalExecutor(InProcess):
 
     def cache_bytes(self) -> int:
         """Return the bytes of KV cache of an engine that is made now: --memory-budget, else of the free memory."""
+        budget = self._memory_budget()
+        return self.free_bytes() if budget is None else budget
+
+    def free_bytes(self) -> int:
+        """Return the bytes that the device can spare for KV caches now."""
         from hyperscale.hardware.memory import free_bytes
 
-        budget = self._memory_budget()
-        return free_bytes(self.device) if budget is None else budget
+        return free_bytes(self.device)
 
     @property
     def device(self) -> torch.device:

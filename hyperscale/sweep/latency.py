@@ -75,7 +75,8 @@ def measure(
     """Measure LATENCY of runs on the executor's device; `say` gets a line on each run, and warnings."""
     budget = executor.cache_bytes()
     rows: list[dict[str, Any]] = []
-    for group in turns(list(facts), lambda run: needed_bytes(run, config, budget, executor.dtype), budget):
+    room = int(ROOM * executor.free_bytes())
+    for group in turns(list(facts), lambda run: needed_bytes(run, config, budget, executor.dtype), room):
         subjects = [
             Subject(run, executor.probe(run, budget, held[run]), facts[run].extent)
             # Runs of one checkpoint side by side: it is loaded once.
@@ -104,7 +105,7 @@ def turns(runs: Sequence[Run], bytes_of: Callable[[Run], int], room: int) -> Ite
     held = 0
     for run in runs:
         more = bytes_of(run)
-        if group and held + more > ROOM * room:
+        if group and held + more > room:
             yield group
             group, held = [], 0
         group.append(run)

@@ -81,6 +81,7 @@ def test_a_sweep_ends_with_a_table_that_covers_its_runs(measured):
         assert prompts["context"].max() == samples["prompt_tokens"].max()
         assert set(steps["batch"][steps["context"] == longest]) >= {1, 12}
     assert (rows["rounds"] == 5).all()
+    assert rows["measured"].nunique() == 1, "all took turns"
     assert (rows["seconds_low"] <= rows["seconds"]).all()
     assert (rows["seconds"] <= rows["seconds_high"]).all()
     assert (rows["disturbed"] == (rows["seconds_high"] - rows["seconds_low"] > 0.2 * rows["seconds"])).all()
@@ -221,5 +222,5 @@ def test_a_plugin_without_the_hook_is_measured_by_real_prompts(tmp_path, model, 
 
 
 def test_runs_take_turns_as_far_as_memory_holds_them_together():
-    assert list(turns([1, 2, 3, 4], lambda run: 30, 100)) == [[1, 2], [3, 4]]  # type: ignore[list-item]
-    assert list(turns([1, 2], lambda run: 500, 100)) == [[1], [2]]  # type: ignore[list-item]
+    assert list(turns([1, 2, 3, 4], lambda run: 30, 80)) == [[1, 2], [3, 4]]  # type: ignore[list-item]
+    assert list(turns([1, 2], lambda run: 500, 80)) == [[1], [2]]  # type: ignore[list-item]
