@@ -260,5 +260,6 @@ class Session:
             self.writer.add("grades", judged.grades)
             self._boards[judged.run_id].judged(judged.outcomes)
             self.folder.tables.add(judged.outcomes)
-        if self.folder.tables.write_if_due(self.folder.manifest["tasks"]):
-            self.folder.save()
+        with self.writer.alone():  # The tables are made from the samples, too.
+            if self.folder.tables.write_if_due(self.folder.manifest["tasks"]):
+                self.folder.save()

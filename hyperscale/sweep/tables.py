@@ -12,7 +12,7 @@ import pyarrow as pa
 from hyperscale.analysis.gain import gains
 from hyperscale.analysis.pareto import frontiers
 from hyperscale.analysis.points import TaskPlan, points
-from hyperscale.analysis.throughput import THREAD_COLUMNS, Latencies, timed
+from hyperscale.analysis.throughput import THREAD_COLUMNS, Latencies, timed, untimed
 from hyperscale.results.schema import OUTCOME_KEY
 from hyperscale.results.store import Store
 from hyperscale.storage.files import read
@@ -63,7 +63,10 @@ class Tables:
         if frames:
             # Intervals resample rows: their order must not depend on which run finished first.
             outcomes = pd.concat(frames, ignore_index=True).sort_values(list(OUTCOME_KEY), ignore_index=True)
-            outcomes = timed(outcomes, self._store.read("samples", THREAD_COLUMNS), self.latencies)
+            if self.latencies.surfaces:
+                outcomes = timed(outcomes, self._store.read("samples", THREAD_COLUMNS), self.latencies)
+            else:
+                outcomes = untimed(outcomes)
             self._frames = [outcomes]
             self.points = pd.concat(
                 [_points(of_task, str(task), tasks[str(task)]) for task, of_task in outcomes.groupby("task")],

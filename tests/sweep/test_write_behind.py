@@ -126,3 +126,32 @@ def test_a_sweep_stores_few_parts_on_its_way_and_counts_what_is_on_disk(
     report = run_fake(fake_config(tmp_path / "out", task), tmp_path / "log")
     assert report.generated_samples == len(keys(tmp_path / "log")) == len(table(tmp_path / "out", "samples")) == 80
     assert len(parts) < 20
+
+
+def test_tables_are_written_while_no_other_thread_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may read samples, whose parts must not change meanwhile."""
+    held: list[bool] = []
+    writers: list[WriteBehind] = []
+    begin = WriteBehind.__init__
+
+    def noted(self: WriteBehind, *arguments: Any) -> None:
+        writers.append(self)
+        begin(self, *arguments)
+
+    def looked(*_: object) -> bool:
+        def look() -> None:
+            free = writers[0]._changed.acquire(blocking=False)
+            held.append(not free)
+            if free:
+                writers[0]._changed.release()
+
+        other = threading.Thread(target=look)
+        other.start()
+        other.join()
+        return False
+
+    monkeypatch.setattr(WriteBehind, "__init__", noted)
+    monkeypatch.setattr("hyperscale.sweep.tables.Tables.write_if_due", looked)
+    run_fake(fake_config(tmp_path / "out", write_task(tmp_path)))
+    assert held
+    assert all(held)
