@@ -28,7 +28,7 @@ MODELS = (MODEL, "tiny-immediate")
 
 _EXPERIMENT: dict[str, str | int | float] = {
     "tasks": "countdown,trace",
-    "limit": 24,
+    "limit": 20,
     "widths": "1,2,4,8,16",
     "lengths": "64,128,256,512",
     "backends": "vanilla,quest,tova,h2o,random,dmc,dms",
@@ -37,7 +37,12 @@ _EXPERIMENT: dict[str, str | int | float] = {
     "top_p": 1.0,
     "max_batch": 256,
 }
-_QUICK: dict[str, str | int | float] = {"limit": 12, "widths": "1,2,4", "lengths": "128,256,512"}
+_QUICK: dict[str, str | int | float] = {
+    "limit": 8,
+    "widths": "1,2,4",
+    "lengths": "128,256",
+    "latency_seconds": 1.0,
+}
 
 _REPLACED_BY = {
     "limit": ("problem_id",),

@@ -19,7 +19,7 @@ from hyperscale.process.contention import clock_mhz, load_average
 from hyperscale.results.schema import LATENCY
 from hyperscale.sweep.held import Facts, facts_of, held_by
 from hyperscale.sweep.latency_table import covers, key_of, latencies, merged, stored
-from hyperscale.sweep.rounds import CellTime, Subject, take_turns
+from hyperscale.sweep.rounds import DISTURBED, CellTime, Subject, take_turns
 
 if TYPE_CHECKING:
     from hyperscale.engines.torch.fill import HeldRows
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 ROOM = 0.8
 """Share of the free memory that caches of runs that take turns may fill together."""
+
+NOISY = 0.25
+"""Share of disturbed cells up to which a machine counts as this measurement's own: short steps vary by themselves."""
 
 
 def measure_latency(work: Session) -> None:
@@ -96,6 +99,8 @@ def measure(
             found = subject.found()
             say(f"latency of {subject.run.name}: {described(found)}")
             rows += [{**_row(config.model, subject, time), **machine} for time in found]
+    if warning := noise_warning([row["disturbed"] for row in rows]):
+        say(warning)
     return pd.DataFrame(rows, columns=[column.name for column in LATENCY])
 
 
@@ -135,17 +140,22 @@ def device_name(device: str) -> str:
 
 
 def described(found: Sequence[CellTime]) -> str:
-    """Describe a run's cells in a line, with a warning where rounds differ."""
+    """Describe a run's cells in a line."""
     steps = [time for time in found if time.cell.kind == "decode"]
     last = max(steps, key=lambda time: (time.cell.context, time.cell.batch))
-    noisy = sum(time.disturbed for time in found)
-    warning = (
-        f"; warning: rounds of {noisy} of {len(found)} cells differ by more than 20 %, so other work ran beside them: "
-        "measure again with `hyperscale latency RESULTS`"
-    )
     return (
         f"{len(found)} cells; a step of {last.cell.batch} threads at {last.cell.context:,} tokens takes "
-        f"{last.seconds * 1e3:.3g} ms" + (warning if noisy else "")
+        f"{last.seconds * 1e3:.3g} ms"
+    )
+
+
+def noise_warning(disturbed: Sequence[bool]) -> str | None:
+    """Warn where rounds differ in more than NOISY of the cells; None elsewhere. Each cell tells it of itself."""
+    if sum(disturbed) <= NOISY * len(disturbed):
+        return None
+    return (
+        f"warning: rounds differ by more than {DISTURBED:.0%} in {sum(disturbed)} of {len(disturbed)} cells of the "
+        "latency table, so other work ran beside them: measure again with `hyperscale latency RESULTS`"
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from hyperscale.cli.main import run
 from hyperscale.sweep import latency
-from hyperscale.sweep.latency import turns
+from hyperscale.sweep.latency import noise_warning, turns
 from tests.folders import table
 from tests.sums import sweep_tiny, write_sums
 from tests.tiny_models import write_tiny_model
@@ -224,3 +224,11 @@ def test_a_plugin_without_the_hook_is_measured_by_real_prompts(tmp_path, model, 
 def test_runs_take_turns_as_far_as_memory_holds_them_together():
     assert list(turns([1, 2, 3, 4], lambda run: 30, 80)) == [[1, 2], [3, 4]]  # type: ignore[list-item]
     assert list(turns([1, 2], lambda run: 500, 80)) == [[1], [2]]  # type: ignore[list-item]
+
+
+def test_noise_is_told_once_where_it_is_more_than_short_steps_have() -> None:
+    assert noise_warning([True] * 25 + [False] * 75) is None
+    warning = noise_warning([True] * 26 + [False] * 74)
+    assert warning is not None
+    assert "differ by more than 20% in 26 of 100 cells" in warning
+    assert noise_warning([]) is None
