@@ -91,12 +91,11 @@ def sweep(
     from hyperscale.executors import executor_class
     from hyperscale.plan.resolve import resolve
 
-    plan = resolve(config)  # Its mistakes are told before the rest is imported.
+    plan, executor = resolve(config), executor_class(config)  # Mistakes are told before the rest is imported.
     from hyperscale.sweep import run as corridor
     from hyperscale.sweep.progress import make_progress
 
     with make_progress() as progress:
-        executor = executor_class(config)
         executor.check(plan, needed=force)
         report = corridor.sweep(plan, executor, progress, ["hyperscale", *sys.argv[1:]], force=force)
     print_report(report)
@@ -243,8 +242,8 @@ def _root(
     pass
 
 
-# click's UsageError, which typer took in at some version and does not export: BadParameter's parent in all of them.
 UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]
+"""click's, which typer took in at some version and does not export: BadParameter's parent in all of them."""
 
 
 def _failed(message: str) -> int:

@@ -230,13 +230,8 @@ LATENCY = [
 LATENCY_KEY = ("model", "backend", "compression_ratio", "cache_budget", "kind", "batch", "context")
 
 TABLES: dict[str, list[Column]] = {
-    "samples": SAMPLES,
-    "grades": GRADES,
-    "outcomes": OUTCOMES,
-    "points": POINTS,
-    "frontiers": FRONTIERS,
-    "gains": GAINS,
-    "latency": LATENCY,
+    "samples": SAMPLES, "grades": GRADES, "outcomes": OUTCOMES, "points": POINTS, "frontiers": FRONTIERS,
+    "gains": GAINS, "latency": LATENCY,
 }
 # fmt: on
 

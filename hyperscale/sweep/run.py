@@ -18,8 +18,9 @@ from hyperscale.sweep.folder import open_folder
 from hyperscale.sweep.judge import Judge
 from hyperscale.sweep.latency import measure_latency
 from hyperscale.sweep.progress import Progress
+from hyperscale.sweep.report import Report
 from hyperscale.sweep.resume import set_aside
-from hyperscale.sweep.session import Load, Report, Session
+from hyperscale.sweep.session import Load, Session
 from hyperscale.sweep.write_behind import WriteBehind
 
 __all__ = ["Report", "sweep"]

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-import pandas as pd
 
 from hyperscale.executors.base import Assignment, Delivery, Executor
 from hyperscale.plan.preflight import LoadedTask
@@ -19,30 +15,13 @@ from hyperscale.sweep.disturbance import RunWatch
 from hyperscale.sweep.folder import OpenFolder
 from hyperscale.sweep.judge import JUDGE_COLUMNS, Judge, ProblemSamples
 from hyperscale.sweep.progress import Board, Progress
+from hyperscale.sweep.report import Report
 from hyperscale.sweep.resume import PendingRun, check_room, keep_what_all_have, missing, no_room_warning
 from hyperscale.sweep.write_behind import WriteBehind
 from hyperscale.tasks.task import Problem
 
 Load = Callable[[Plan], Executor]
 """Loads the model of a plan."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """Result of a sweep."""
-
-    plan: Plan
-    points: pd.DataFrame
-    frontiers: pd.DataFrame
-    generated_samples: int
-    generated_tokens: int
-    """Samples and tokens of this session alone."""
-    interrupted: bool
-
-    @property
-    def folder(self) -> Path:
-        """Results folder."""
-        return self.plan.config.output_dir
 
 
 class Session:

@@ -2,7 +2,7 @@
 
 A run has chunked prompts, forks, changing batches, and ended sequences whose indices are reused, on random queries,
 keys and values. After every step of a sequence its outputs, counts and held tokens are compared with those of its
-references; after every end the block table's integrity is checked. A difference raises AssertionError.
+references, at every end the block table's integrity. A difference raises AssertionError.
 """
 
 from __future__ import annotations
@@ -240,8 +240,7 @@ def random_run(bench: Bench, rng: np.random.Generator, steps: int, extra: Extra 
         for sequence in [s for s in bench.open if s not in prompts]:
             if sequence.length == bench.shape.max_length or rng.random() < 0.02:
                 bench.finish(sequence)
-        running = [s for s in bench.open if s not in prompts]
-        if running:
+        if running := [s for s in bench.open if s not in prompts]:
             size = len(running) if rng.random() < 0.7 else int(rng.integers(1, len(running) + 1))
             bench.decode([running[i] for i in rng.permutation(len(running))[:size]])
     while bench.open:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable
 from collections.abc import Sequence as Tokens
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from hyperscale.backends.base import Backend, PolicyContext
 from hyperscale.backends.memory import block_bounds_for, cache_shape, pool_blocks
 from hyperscale.backends.vanilla import Vanilla
 from hyperscale.config import Sampling
-from hyperscale.engines.base import Chain, FinishReason, Job
+from hyperscale.engines.base import Chain, Job
 from hyperscale.engines.torch.fill import Filler
 from hyperscale.engines.torch.forward import DecodeStep, PrefillPass
 from hyperscale.engines.torch.sampling import Uniforms, draw, sequence_key
@@ -63,8 +62,7 @@ class TorchEngine:
         pack(model.decoder, leave=[] if model.decoder.unembed is None else [model.decoder.embed])
         weight = model.decoder.embed
         self._decoder, self.eos_ids, self._spec = model.decoder, model.eos_ids, model.spec
-        self._held = HeldBytes(weight.device)
-        self._sampling = sampling
+        self._held, self._sampling = HeldBytes(weight.device), sampling
         self._device, self._length_cap = weight.device, length_cap
         settings = policy.Settings() if settings is None else settings
         policy.check_gates(model.spec.gates)
@@ -72,8 +70,7 @@ class TorchEngine:
         bounds = block_bounds_for(model.spec, policy, settings, cache_budget)
         budget = free_bytes(weight.device) if memory_budget is None else memory_budget
         blocks = pool_blocks(self._shape, budget, max_batch, length_cap, bounds)
-        # Every sequence holds a block a row at least.
-        self._max_batch = min(max_batch, blocks // self._shape.rows)
+        self._max_batch = min(max_batch, blocks // self._shape.rows)  # Each holds a block a row at least.
         seqs = self._max_batch + 1  # The open prompt is one more.
         self._table = BlockTable(
             layers=model.spec.layers, kv_heads=model.spec.kv_heads, head_dim=model.spec.head_dim,
@@ -174,7 +171,8 @@ class TorchEngine:
         assert len(running) > 1, "one thread alone must fit: its memory budget was checked"
         youngest = running.pop()
         seconds = float(self._states.steps(youngest.seq).seconds.sum())
-        self._close(youngest.seq)
+        self._table.close(youngest.seq)
+        self._states.end(youngest.seq)
         thread, prompt = youngest.thread, youngest.prompt
         wasted = {thread: youngest.wasted + seconds}
         queue.requeue(Pending(prompt.rest([thread]), prompt.prefill_seconds, wasted))
@@ -188,13 +186,9 @@ class TorchEngine:
         start, seq = time.perf_counter(), self._table.open()
         self._backend.begin(seq, sequence_key(self._sampling.seed, job.task, job.problem_id, None))
         logits_1v = self._feed(seq, job.prompt_tokens)
-        prompt = Prompt(job, seq, logits_1v, time.perf_counter() - start)
-        if pending.prefill_seconds is not None:
-            # Recomputed after preemption: its first thread bears the time.
-            prompt.wasted = dict(pending.wasted)
-            prompt.wasted[prompt.waiting[0]] = prompt.wasted.get(prompt.waiting[0], 0.0) + prompt.prefill_seconds
-            prompt.prefill_seconds = pending.prefill_seconds
-        return prompt
+        return Prompt.prefilled(
+            pending.prefill_seconds, pending.wasted, job, seq, logits_1v, time.perf_counter() - start
+        )
 
     @torch.inference_mode()
     def _fork(self, prompt: Prompt) -> Sequence:
@@ -238,19 +232,13 @@ class TorchEngine:
 
     def _end(self, ended: list[Sequence]) -> list[Chain]:
         """Close sequences that fed their last token; return their chains."""
-        held = self._held.most() if ended else None
-        chains = []
+        held, chains = self._held.most() if ended else None, []
         for sequence in ended:
-            steps = self._states.steps(sequence.seq)
-            reason: FinishReason = "stop" if int(steps.tokens[-1]) in self.eos_ids else "length"
-            chains.append(replace(sequence.chain(steps, reason, self._table), device_bytes=held))
-            self._close(sequence.seq)
+            chains.append(sequence.chain(self._states.steps(sequence.seq), self.eos_ids, self._table, held))
+            self._table.close(sequence.seq)
+            self._states.end(sequence.seq)
             self._scheduler.release(sequence.prompt, [sequence.thread])
         return chains
-
-    def _close(self, seq: int) -> None:
-        self._table.close(seq)
-        self._states.end(seq)
 
     def _sample(self, sequences: list[Sequence], seqs: NDArray[np.int64], logits_nv: Tensor) -> ValueError | None:
         """Draw each sequence's next token from its row of logits, or from the only row; an error if not finite."""

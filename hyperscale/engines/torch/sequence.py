@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, dtype
 
-from hyperscale.engines.base import Chain, FinishReason, Job
+from hyperscale.engines.base import Chain, Job
 from hyperscale.engines.torch.states import Steps
 from hyperscale.kvcache.block_table import BlockTable
 
@@ -33,6 +33,18 @@ class Prompt:
         # Longest first: short threads then fill the gaps at the end.
         self.waiting = deque(sorted(self.job.length_caps, key=lambda thread: -self.job.length_caps[thread]))
         self.unfinished = len(self.waiting)
+
+    @classmethod
+    def prefilled(
+        cls, before: float | None, wasted: Mapping[int, float], job: Job, seq: int, logits_1v: Tensor, seconds: float
+    ) -> Prompt:
+        """Make the prompt of a job whose first prefill took `before` seconds, or None if this one is the first."""
+        prompt = cls(job, seq, logits_1v, seconds if before is None else before)
+        if before is not None:
+            # Recomputed after preemption: its first thread bears the time.
+            prompt.wasted = dict(wasted)
+            prompt.wasted[prompt.waiting[0]] = prompt.wasted.get(prompt.waiting[0], 0.0) + seconds
+        return prompt
 
     def rest(self, threads: Iterable[int]) -> Job:
         """Make the job of some of its threads."""
@@ -60,7 +72,7 @@ class Sequence:
             "had ended is saved"
         )
 
-    def chain(self, steps: Steps, reason: FinishReason, table: BlockTable) -> Chain:
+    def chain(self, steps: Steps, eos_ids: Collection[int], table: BlockTable, device_bytes: int | None) -> Chain:
         """Make the chain of a finished thread, which must still be open in the block table."""
         job = self.prompt.job
         return Chain(
@@ -70,7 +82,7 @@ class Sequence:
             length_cap=job.length_caps[self.thread],
             prompt_tokens=len(job.prompt_tokens),
             tokens=steps.tokens.astype(np.int32),
-            finish_reason=reason,
+            finish_reason="stop" if int(steps.tokens[-1]) in eos_ids else "length",
             step_reads=steps.reads,
             step_live=steps.live,
             step_pages=steps.blocks,
@@ -80,6 +92,7 @@ class Sequence:
             prefill_seconds=self.prompt.prefill_seconds,
             batch_threads=float(np.mean(steps.threads)),
             step_threads=steps.threads,
+            device_bytes=device_bytes,
         )
 
 
