@@ -94,6 +94,7 @@ bench-sandbox: setup
 
 docs: setup
 	$(BIN)/python -m hyperscale.results.docs > docs/results.md
+	$(BIN)/python scripts/write_docs.py $(REFERENCE) $(ABLATION) README.md docs/tiny.md
 
 clean:
 	rm -rf .venv .venv-vllm .models .pytest_cache .mypy_cache .ruff_cache
