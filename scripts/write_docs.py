@@ -42,8 +42,8 @@ class Claim:
 
 CLAIMS = (
     Claim("DMS over vanilla, reads (Fig. 1, 3)", "dms", "vanilla", "kv_reads"),
-    Claim("... peak tokens", "dms", "vanilla", "peak_tokens"),
-    Claim("... throughput", "dms", "vanilla", "throughput"),
+    Claim("DMS over vanilla, peak tokens", "dms", "vanilla", "peak_tokens"),
+    Claim("DMS over vanilla, throughput", "dms", "vanilla", "throughput"),
     Claim("DMS over TOVA, reads", "dms", "tova", "kv_reads"),
     Claim("DMS over H2O, reads", "dms", "h2o", "kv_reads"),
     Claim("Quest over vanilla, reads", "quest", "vanilla", "kv_reads"),
