@@ -36,8 +36,9 @@ results/<name>/
   latency.parquet     seconds of a decode step of each run, by batch and context
 ```
 
-`samples/` and `grades/` grow by parts, each written whole or not at all, so a killed sweep loses at most the
-threads that were still running. `latency.parquet` is measured on one device (`hyperscale latency`), beside the samples.
+`samples/` and `grades/` grow by parts, each written whole or not at all. Threads that end within a second of each
+other share a part, so a killed sweep loses the threads that were still running, and at most those that ended in its
+last second. `latency.parquet` is measured on one device (`hyperscale latency`), beside the samples.
 The other tables are computed from these three and can be made anew at any time.
 While a sweep runs, or after it was killed, a key may stand in several rows: of a sample the greatest
 `length_cap` counts, then the latest; of a grade the latest whose `chain` is the one its sample holds. A finished
