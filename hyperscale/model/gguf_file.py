@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from hyperscale.model.spec import GATES, ModelSpec, spec_from_config, supported
 from hyperscale.model.weights import Span, spans
 
 if TYPE_CHECKING:
+    from gguf import GGUFReader
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
@@ -23,17 +25,49 @@ ARCHITECTURES = ("llama", "qwen2", "qwen3")
 _ROPE_DIVISORS = "rope_freqs.weight"
 
 
+@cache
+def _reader_class() -> type[GGUFReader]:
+    import gguf
+
+    own: type[GGUFReader] = gguf.GGUFReader
+    return own
+
+
+@lru_cache(maxsize=1)
+def _parsed(path: Path, size: int, modified: int) -> GGUFReader:
+    return _reader_class()(path)
+
+
+def _opened(path: Path | str, *_: object) -> GGUFReader:
+    """Parse a file once in a process, as long as it is the same: its vocabulary takes seconds."""
+    stat = Path(path).stat()
+    return _parsed(Path(path).resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+@contextlib.contextmanager
+def _opened_once() -> Iterator[None]:
+    """Let transformers, which opens a file anew for each question, take the parsed one; hide its progress bar."""
+    import gguf
+
+    _reader_class()  # Known before it is exchanged.
+    own = gguf.GGUFReader
+    try:
+        gguf.GGUFReader = _opened
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        gguf.GGUFReader = own
+
+
 class GgufFile:
     """Reader of one file. Raises ValueError if it is damaged or the decoder does not support its model."""
 
     def __init__(self, path: Path) -> None:
-        from gguf import GGUFReader
-
         self.path = path
         if (beside := path.with_name(GATES)).exists():
             raise ValueError(f"{beside}: gates go with a checkpoint folder, not with a GGUF file; move one of them.")
         try:
-            self._reader = GGUFReader(path)
+            self._reader = _opened(path)
             self._architecture = self._field("general.architecture")
         except Exception as error:  # the reader raises many types on bytes that are no GGUF
             raise ValueError(f"{path}: not a readable GGUF file (truncated download?): {error}") from None
@@ -62,7 +96,7 @@ class GgufFile:
         from tokenizers import pre_tokenizers
         from transformers import AutoTokenizer
 
-        with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
+        with _opened_once():
             tokenizer = AutoTokenizer.from_pretrained(
                 self.path.parent, gguf_file=self.path.name, trust_remote_code=False
             )
@@ -80,7 +114,7 @@ class GgufFile:
         from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
         names = _Names(self.config, self.spec())
-        with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
+        with _opened_once():
             tensors = load_gguf_checkpoint(self.path, return_tensors=True, model_to_load=names)["tensors"]
         stored = sum(tensor.name != _ROPE_DIVISORS for tensor in self._reader.tensors)
         if len(tensors) != stored:

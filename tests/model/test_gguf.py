@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from hyperscale.model.load import load_model, load_spec
+from hyperscale.model.load import load_model, load_spec, load_text
 from tests.model.attend import causal_attend
 from tests.tiny_models import LLAMA3_ROPE, YARN_ROPE, tiny_tokenizer, write_tiny_model
 
@@ -115,6 +115,26 @@ def test_logits_equal_the_checkpoint_it_came_from(tmp_path: Path, family: str, f
     assert (actual - expected).abs().max() <= 1e-4
     assert model.spec.rope_type == ("llama3" if scaled else reference.config.rope_parameters["rope_type"])
     assert model.eos_ids == {tiny_tokenizer().eos_token_id}
+
+
+def test_a_file_is_parsed_once_and_again_when_it_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_gguf(write_tiny_model(tmp_path / "folder"), tmp_path / "model.gguf")
+    own, parsed = gguf.GGUFReader, []
+
+    class Counted(own):  # type: ignore[misc, valid-type]
+        def __init__(self, opened: Path) -> None:
+            parsed.append(opened)
+            super().__init__(opened)
+
+    monkeypatch.setattr("hyperscale.model.gguf_file._reader_class", lambda: Counted)
+    load_spec(str(path), None)
+    load_text(str(path))
+    model = load_model(str(path), device="cpu")
+    assert parsed == [path]
+    assert gguf.GGUFReader is own
+    write_gguf(tmp_path / "folder", path, tensors={"rope_freqs.weight": llama3_divisors(8)})
+    assert load_spec(str(path), None).rope_frequencies != model.spec.rope_frequencies
+    assert len(parsed) == 2
 
 
 def test_tokenizer_and_template_come_from_the_file(tmp_path: Path) -> None:
