@@ -162,7 +162,7 @@ class TestPackage:
         assert manifest(work / "OUT")["backends"]["streaming"] == {"plugin": origin}
         assert run(["figures", "OUT", "--formats", "png"]) == 0
         drawn = {path.stem for path in (work / "OUT" / "plots").iterdir()}
-        assert drawn == {"frontiers", "pareto", "grid", "ratios"}
+        assert drawn == {"frontiers", "pareto", "grid", "gains", "ratios"}
 
     def test_engine_grader_and_figure_work_together(
         self, site: Path, work: Path, capsys: pytest.CaptureFixture[str]
