@@ -95,8 +95,12 @@ def test_the_samples_table_is_the_same_and_says_where_counts_come_from(swept: di
         assert list(sample["step_reads"]) == [read * sample["layers"] * sample["kv_heads"] for read in reads]
     grades = [table(folder, "grades").shape[0] for folder in swept.values()]
     assert grades[0] == grades[1] > 0
-    for folder in swept.values():
-        assert (pd.read_parquet(folder / "points.parquet")["throughput"] > 0).all()
+    for engine, timing in (("torch", None), ("vllm", "as_run")):
+        points = pd.read_parquet(swept[engine] / "points.parquet")
+        assert set(points["timing"]) == {timing}
+        # torch's throughput is measured apart: by the latency table, which these sweeps leave out.
+        assert (points["throughput"] > 0).all() == (engine == "vllm")
+        assert (points["as_run_seconds"] > 0).all()
 
 
 def test_one_folder_holds_one_engine(swept: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
