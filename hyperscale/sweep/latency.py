@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ROOM = 0.8
 """Share of the free memory that caches of runs that take turns may fill together."""
 
-NOISY = 0.25
+NOISY = 0.5
 """Share of disturbed cells up to which a machine counts as this measurement's own: short steps vary by themselves."""
 
 

@@ -227,8 +227,8 @@ def test_runs_take_turns_as_far_as_memory_holds_them_together():
 
 
 def test_noise_is_told_once_where_it_is_more_than_short_steps_have() -> None:
-    assert noise_warning([True] * 25 + [False] * 75) is None
-    warning = noise_warning([True] * 26 + [False] * 74)
+    assert noise_warning([True] * 50 + [False] * 50) is None
+    warning = noise_warning([True] * 51 + [False] * 49)
     assert warning is not None
-    assert "differ by more than 20% in 26 of 100 cells" in warning
+    assert "differ by more than 20% in 51 of 100 cells" in warning
     assert noise_warning([]) is None
