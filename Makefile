@@ -25,7 +25,7 @@ $(SMOLLM2): | .venv/.installed
 	$(BIN)/python scripts/fetch_smollm2.py $@
 
 # The experiment that comes along (docs/tiny.md): minutes on two cores, no hub, no GPU, no key.
-# Run it again and it goes on where it stood, or says that nothing is left to do. `make sweep QUICK=--quick`: two minutes.
+# Run it again and it goes on where it stood, or says that nothing is left to do. `make sweep QUICK=--quick`: a minute.
 sweep: setup
 	$(BIN)/hyperscale sweep $(QUICK) --output-dir $(RUN)
 	$(BIN)/hyperscale figures $(RUN)

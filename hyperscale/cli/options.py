@@ -41,6 +41,7 @@ _QUICK: dict[str, str | int | float] = {
     "limit": 8,
     "widths": "1,2,4",
     "lengths": "128,256",
+    "cr": "4",
     "latency_seconds": 1.0,
 }
 
