@@ -242,8 +242,7 @@ def _root(
     pass
 
 
-UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]
-"""click's, which typer took in at some version and does not export: BadParameter's parent in all of them."""
+UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]  # click's own
 
 
 def _failed(message: str) -> int:

@@ -47,5 +47,5 @@ def print_latency(table: pd.DataFrame, folder: Path) -> None:
             )
         console.print(shown)
     if table["disturbed"].any():
-        console.print("*: rounds differ by more than 20 %: other work ran beside them", soft_wrap=True)
+        console.print("*: rounds differ by more than 20 %", soft_wrap=True)
     console.print(f"latency: {folder}/latency.parquet", soft_wrap=True)

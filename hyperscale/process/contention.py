@@ -53,9 +53,15 @@ class Watch:
         }
 
 
+def is_disturbed(found: Contention) -> bool:
+    """Tell whether other work took FOREIGN or more of a machine that had no more than IDLE left."""
+    long_enough = found["seconds"] >= LEAST_SECONDS
+    return long_enough and found["foreign_share"] >= FOREIGN and found["idle_share"] <= IDLE
+
+
 def warning(name: str, found: Contention) -> str | None:
-    """Say that other work disturbed `name`: it took FOREIGN or more of a machine that had no more than IDLE left."""
-    if found["seconds"] < LEAST_SECONDS or found["foreign_share"] < FOREIGN or found["idle_share"] > IDLE:
+    """Say that other work disturbed `name`, if it did."""
+    if not is_disturbed(found):
         return None
     return (
         f"warning: other work took {found['foreign_share']:.0%} of this machine's processors during {name}: its times "

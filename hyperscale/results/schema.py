@@ -217,7 +217,7 @@ LATENCY = [
     Column("seconds_high", pa.float64(), "seconds", "Upper quartile over rounds."),
     Column("rounds", pa.int32(), "", "Rounds; in each the backends whose caches fit into memory together take turns."),
     Column("steps", pa.int32(), "", "Steps timed in each round."),
-    Column("disturbed", pa.bool_(), "", "The quartiles differ by more than 20 % of the median: other work ran beside it."),
+    Column("disturbed", pa.bool_(), "", "The quartiles differ by more than 20 % of the median: short steps vary by themselves, long ones where other work ran beside them."),
     Column("roofline_seconds", pa.float64(), "seconds", "The least that `seconds` could be on the device (paper, Appendix I), at `row_reads`."),
     Column("device", pa.string(), "", "Device: GPU, or CPU and the threads that torch computes with."),
     Column("dtype", pa.string(), "", "Number type of weights and cache."),

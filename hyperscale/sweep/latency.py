@@ -15,7 +15,7 @@ from hyperscale.hardware.roofline import prompt_seconds, roofline_micros
 from hyperscale.plan.cost import dense_tokens
 from hyperscale.plan.runs import Run
 from hyperscale.process import provenance
-from hyperscale.process.contention import clock_mhz, load_average
+from hyperscale.process.contention import Contention, Watch, clock_mhz, is_disturbed, load_average
 from hyperscale.results.schema import LATENCY
 from hyperscale.sweep.held import Facts, facts_of, held_by
 from hyperscale.sweep.latency_table import covers, key_of, latencies, merged, stored
@@ -30,7 +30,7 @@ ROOM = 0.8
 """Share of the free memory that caches of runs that take turns may fill together."""
 
 NOISY = 0.5
-"""Share of disturbed cells up to which a machine counts as this measurement's own: short steps vary by themselves."""
+"""Share of the cells whose rounds may differ without a warning."""
 
 
 def measure_latency(work: Session) -> None:
@@ -76,7 +76,7 @@ def measure(
     say: Callable[[str], None],
 ) -> pd.DataFrame:  # fmt: skip
     """Measure LATENCY of runs on the executor's device; `say` gets a line on each run, and warnings."""
-    budget = executor.cache_bytes()
+    budget, watch = executor.cache_bytes(), Watch()
     rows: list[dict[str, Any]] = []
     room = int(ROOM * executor.free_bytes())
     for group in turns(list(facts), lambda run: needed_bytes(run, config, budget, executor.dtype), room):
@@ -99,7 +99,7 @@ def measure(
             found = subject.found()
             say(f"latency of {subject.run.name}: {described(found)}")
             rows += [{**_row(config.model, subject, time), **machine} for time in found]
-    if warning := noise_warning([row["disturbed"] for row in rows]):
+    if warning := noise_warning([row["disturbed"] for row in rows], watch.look()):
         say(warning)
     return pd.DataFrame(rows, columns=[column.name for column in LATENCY])
 
@@ -149,13 +149,17 @@ def described(found: Sequence[CellTime]) -> str:
     )
 
 
-def noise_warning(disturbed: Sequence[bool]) -> str | None:
-    """Warn where rounds differ in more than NOISY of the cells; None elsewhere. Each cell tells it of itself."""
-    if sum(disturbed) <= NOISY * len(disturbed):
+def noise_warning(disturbed: Sequence[bool], machine: Contention) -> str | None:
+    """Warn where rounds differ in more than NOISY of the cells and other work took this machine's processors.
+
+    None elsewhere: short steps vary by themselves, and each cell tells of itself that it did.
+    """
+    if sum(disturbed) <= NOISY * len(disturbed) or not is_disturbed(machine):
         return None
     return (
         f"warning: rounds differ by more than {DISTURBED:.0%} in {sum(disturbed)} of {len(disturbed)} cells of the "
-        "latency table, so other work ran beside them: measure again with `hyperscale latency RESULTS`"
+        f"latency table, and other work took {machine['foreign_share']:.0%} of this machine's processors meanwhile: "
+        "measure again with `hyperscale latency RESULTS`"
     )
 
 

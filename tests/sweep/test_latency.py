@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from hyperscale.cli.main import run
+from hyperscale.process.contention import Contention
 from hyperscale.sweep import latency
 from hyperscale.sweep.latency import noise_warning, turns
 from tests.folders import table
@@ -226,9 +227,14 @@ def test_runs_take_turns_as_far_as_memory_holds_them_together():
     assert list(turns([1, 2], lambda run: 500, 80)) == [[1], [2]]  # type: ignore[list-item]
 
 
-def test_noise_is_told_once_where_it_is_more_than_short_steps_have() -> None:
-    assert noise_warning([True] * 50 + [False] * 50) is None
-    warning = noise_warning([True] * 51 + [False] * 49)
-    assert warning is not None
-    assert "differ by more than 20% in 51 of 100 cells" in warning
-    assert noise_warning([]) is None
+@pytest.mark.parametrize(("cells", "foreign", "told"), [(51, 0.5, True), (50, 0.5, False), (51, 0.1, False)])
+def test_noise_is_told_once_where_other_work_ran_beside(cells: int, foreign: float, told: bool) -> None:
+    machine: Contention = {
+        "seconds": 9.0, "load_average_begin": None, "load_average_end": None, "own_share": 0.95 - foreign,
+        "foreign_share": foreign, "idle_share": 0.05,
+    }  # fmt: skip
+    warning = noise_warning([True] * cells + [False] * (100 - cells), machine)
+    assert (warning is not None) == told
+    if warning is not None:
+        assert "differ by more than 20% in 51 of 100 cells" in warning
+        assert "other work took 50%" in warning
